@@ -1,0 +1,32 @@
+# Every target makes .venv first, and again if pyproject.toml or constraints.txt changed.
+PYTHON ?= python3.11
+VENV := .venv
+STAMP := $(VENV)/.installed
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.PHONY: run test check bench clean
+.DEFAULT_GOAL := run
+
+run: $(STAMP)  ## the whole pipeline on the demo corpus; only what is stale runs
+	@$(VENV)/bin/tuneline run
+
+test: $(STAMP)  ## all tests, the end-to-end runs included
+	$(VENV)/bin/pytest
+
+check: $(STAMP)  ## format, lint, types, architecture
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(STAMP)  ## training speed beside the Hugging Face Trainer, ratios from one run
+	$(VENV)/bin/python -m tests.benchmarks.bench_training
+
+clean:  ## everything that can be made again; the registry and the DVC cache stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,dev,bench]'
+	touch $(STAMP)

@@ -1,0 +1,223 @@
+"""The project folder as DVC sees it: which stages are stale and why, and how one is run."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from stages.artifacts import read_json
+from stages.errors import ArtifactError, UserError
+from stages.progress import VARIABLE as PROGRESS
+from stages.tracking import read_marker
+
+PARAMS = Path("params.yaml")
+REGISTRATION = Path("data/registration.json")
+METRICS = Path("data/report/metrics.json")
+REGISTER = "register"
+MISSING = " is missing"
+
+How = Literal["executed", "restored", "fresh"]
+
+
+@dataclass(frozen=True)
+class StageState:
+    """Whether a stage must run, and every reason why."""
+
+    name: str
+    because: list[str]
+
+    @property
+    def fresh(self) -> bool:
+        """Nothing it depends on has changed, and what it made is there."""
+        return not self.because
+
+
+class StageFailedError(Exception):
+    """A stage ended with an exit code other than 0; 2 is a fault of the user's, told on the lines before."""
+
+    def __init__(self, stage: str, exit_code: int, message: str) -> None:
+        super().__init__(message)
+        self.stage = stage
+        self.exit_code = exit_code
+
+
+def enter_root() -> None:
+    """Make the root of the project the working directory, as DVC does for its stages."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").is_file():
+            os.chdir(folder)
+            return
+    raise UserError(f"{here} is not inside a Tuneline project: no dvc.yaml here or above. Change to your checkout.")
+
+
+def stage_states() -> list[StageState]:
+    """All stages, upstream first. A stage below a stale one is stale too: its input is about to be made anew."""
+    import networkx
+    from dvc.exceptions import DvcException
+    from dvc.lock import LockError
+    from dvc.repo import Repo
+
+    try:
+        with Repo() as repo:
+            changes = repo.status()
+            graph = repo.index.graph
+            states: dict[str, StageState] = {}
+            for stage in networkx.dfs_postorder_nodes(graph):
+                because = _reasons(stage, changes.get(stage.addressing, []))
+                upstream = [above.addressing for above in graph.successors(stage)]
+                because += [f"{name} runs first" for name in upstream if not states[name].fresh]
+                states[stage.addressing] = StageState(stage.addressing, because)
+    except LockError as error:
+        raise UserError(f"Another run holds this checkout: {error}") from None
+    except DvcException as error:
+        raise UserError(f"DVC: {error}") from None
+    if states[REGISTER].fresh and not is_registered():
+        states[REGISTER] = StageState(REGISTER, ["the registry has not seen this model"])
+    return list(states.values())
+
+
+def is_registered() -> bool:
+    """Whether the model of data/registration.json is known to be in the present registry."""
+    try:
+        registration = read_json(REGISTRATION)
+    except ArtifactError:
+        return False
+    marker = read_marker()
+    return marker is not None and (marker.name, marker.model_digest) == (
+        registration["name"],
+        registration["model_digest"],
+    )
+
+
+def check_inputs(states: list[StageState]) -> None:
+    """Refuse to start a run whose first stage lacks its input, of which DVC would say only that it failed."""
+    missing = [reason.removesuffix(MISSING) for reason in states[0].because if reason.endswith(MISSING)]
+    inputs = [path for path in missing if not path.startswith("data/encoded")]
+    if inputs:
+        raise UserError(
+            f"{', '.join(inputs)}: no such file or folder, and {states[0].name} needs it. "
+            "Check data.dir in params.yaml; `dvc pull` fetches what DVC keeps."
+        )
+
+
+def check_params(text: str) -> None:
+    """Check the text of a params.yaml with the stages' own rules; UserError with all faults."""
+    candidate = PARAMS.with_name(f".{PARAMS.name}.{os.getpid()}.part")
+    candidate.write_text(text, encoding="utf-8")
+    try:
+        finished = subprocess.run(
+            [sys.executable, "-m", "stages.check_params", "--params", str(candidate)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    finally:
+        candidate.unlink()
+    if finished.returncode:
+        message = finished.stderr.strip().removeprefix("error: ").replace(str(candidate), str(PARAMS))
+        raise UserError(message)
+
+
+def reproduce(
+    stage: str, *, on_line: Callable[[str], None], on_progress: Callable[[str], None], force: bool = False
+) -> How:
+    """Run one stage through DVC if it is stale, handing on each line of its output and each state of its progress bar.
+
+    `force` runs it in any case. StageFailedError if it ends badly.
+    """
+    command = [sys.executable, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), stage]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=_stage_environment())
+    assert process.stdout is not None
+    how: How = "fresh"
+    exit_code = 1
+    try:
+        for line, is_progress in _lines(process.stdout.fileno()):
+            if is_progress:
+                on_progress(line)
+                continue
+            on_line(line)
+            if line.startswith("Running stage "):
+                how = "executed"
+            elif "is cached - skipping run" in line:
+                how = "restored"
+            elif found := re.search(r"exited with (\d+)$", line):
+                exit_code = int(found[1])
+    finally:
+        process.stdout.close()
+        returncode = process.wait()
+    if returncode:
+        raise StageFailedError(stage, exit_code, f"{stage} failed with exit code {exit_code}")
+    return how
+
+
+def _lines(descriptor: int) -> Iterator[tuple[str, bool]]:
+    """Lines of a stream as they come, and apart from them what ends in a carriage return: a progress bar's states."""
+    pending = b""
+    while chunk := os.read(descriptor, 65536):
+        *complete, pending = re.split(rb"(?<=[\r\n])", pending + chunk)
+        for raw in complete:
+            text = raw.decode("utf-8", "replace").rstrip()
+            if text.strip():
+                yield text.lstrip("\r"), raw.endswith(b"\r")
+    if pending.strip():
+        yield pending.decode("utf-8", "replace").strip(), False
+
+
+def _stage_environment() -> dict[str, str]:
+    """Our environment, with `python` being ours, and word of whether a person looks on."""
+    environment = dict(os.environ)
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+    environment["PYTHONUNBUFFERED"] = "1"
+    environment.pop(PROGRESS, None)
+    if sys.stderr.isatty():
+        environment[PROGRESS] = "1"
+        environment["COLUMNS"] = str(shutil.get_terminal_size().columns)
+    return environment
+
+
+def _reasons(stage: Any, changes: list[Any]) -> list[str]:
+    if changes and not any(dependency.hash_info for dependency in stage.deps):
+        return ["it never ran here"]
+    reasons: list[str] = []
+    for change in changes:
+        if isinstance(change, str):
+            reasons.append("its command changed" if change == "changed command" else change)
+            continue
+        for path, what in change.get("changed deps", {}).items():
+            reasons += _parameter_reasons(stage, path, what) if isinstance(what, dict) else [_file_reason(path, what)]
+        reasons += [_file_reason(path, what) for path, what in change.get("changed outs", {}).items()]
+    return reasons
+
+
+def _file_reason(path: str, what: str) -> str:
+    words = {"deleted": "is missing", "new": "is new", "modified": "changed", "not in cache": "is not in the cache"}
+    return f"{path} {words.get(what, what)}"
+
+
+def _parameter_reasons(stage: Any, path: str, sections: dict[str, str]) -> list[str]:
+    """`train.learning_rate: 0.0003 -> 5e-05` for each value that differs from the one that ran last."""
+    dependency = next(dep for dep in stage.deps if dep.def_path == path and hasattr(dep, "read_params"))
+    before = dependency.hash_info.value or {}
+    now = dependency.read_params()
+    reasons: list[str] = []
+    for section in sections:
+        reasons += _differences(section, before.get(section), now.get(section))
+    return reasons
+
+
+def _differences(name: str, before: Any, now: Any) -> list[str]:
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            line
+            for key in dict.fromkeys([*before, *now])
+            for line in _differences(f"{name}.{key}", before.get(key), now.get(key))
+        ]
+    if before == now:
+        return []
+    return [f"{name}: new" if before is None else f"{name}: {before} -> {now}"]

@@ -1,0 +1,1 @@
+"""What is computed: four recipes, tokenize -> train -> evaluate -> register, and the rooms that they use."""

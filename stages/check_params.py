@@ -1,0 +1,22 @@
+"""check_params: every section of params.yaml against the recipe that reads it, all faults in one message."""
+
+from pathlib import Path
+
+from stages import evaluate, register, tokenize, train
+from stages.command import run_recipe
+from stages.errors import ParamsError, listed
+from stages.params import read_document, section_faults, unknown_sections
+
+
+def main(params_file: Path) -> None:
+    """Raise ParamsError with the faults of the whole file, in the order of the stages."""
+    document = read_document(params_file)
+    faults = unknown_sections(document, params_file)
+    for recipe in (tokenize, train, evaluate, register):
+        faults += section_faults(document, recipe.Params, params_file)
+    if faults:
+        raise ParamsError(listed(f"{params_file} is not usable:", list(dict.fromkeys(faults))))
+
+
+if __name__ == "__main__":
+    run_recipe(main)

@@ -1,0 +1,29 @@
+"""The command line that all recipes share: `python -m stages.NAME [--params FILE]`."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from stages import params
+from stages.errors import UserError
+
+USER_FAULT = 2
+
+
+def run_recipe(recipe: Callable[[Path], None]) -> None:
+    """Call `recipe` with the params file; a UserError becomes one message on stderr and exit code 2."""
+    name = recipe.__module__ if recipe.__module__ != "__main__" else Path(sys.argv[0]).stem
+    parser = argparse.ArgumentParser(prog=f"python -m stages.{name}", description=sys.modules["__main__"].__doc__)
+    parser.add_argument("--params", type=Path, default=params.DEFAULT_FILE, metavar="FILE", help="default: params.yaml")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    # Nothing of ours is sent anywhere but to the servers that the user names.
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    try:
+        recipe(arguments.params)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(USER_FAULT)

@@ -1,0 +1,1 @@
+"""Annotated text: reading, tag schemes, label sets."""

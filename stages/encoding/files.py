@@ -1,0 +1,126 @@
+"""The Arrow files and the manifest between tokenize and the stages after it: written and read here alone.
+
+A split is one Arrow IPC file, uncompressed, so that a reader maps it into memory and copies nothing. A row is a window:
+
+    input_ids    list<int32>   special tokens included
+    labels       list<int32>   index into the manifest's labels; -100 but on the first sub-word of an owned word
+    word_index   list<int32>   which word of the sentence a label belongs to; -1 where there is none
+    sentence     int32         0-based number of the sentence within its split
+    window       int32         0-based number of the window within its sentence
+    words        list<string>  the words of the sentence, on its first window; null on later ones
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from stages.artifacts import file_digest, json_digest, read_json, write_json
+from stages.corpus.sentences import SPLITS
+from stages.encoding.windows import Row
+from stages.errors import ArtifactError
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+SCHEMA = pa.schema(
+    [
+        ("input_ids", pa.list_(pa.int32())),
+        ("labels", pa.list_(pa.int32())),
+        ("word_index", pa.list_(pa.int32())),
+        ("sentence", pa.int32()),
+        ("window", pa.int32()),
+        ("words", pa.list_(pa.string())),
+    ]
+)
+
+Int32s = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What the encoded files are: the key to their numbers, their counts and their digests."""
+
+    format_version: int
+    labels: list[str]
+    scheme: str
+    tokenizer_digest: str
+    parameters: dict[str, int]  # of the windows
+    counts: dict[str, dict[str, int]]  # by split: sentences, words, windows, subwords
+    digests: dict[str, str]  # by split: SHA-256 of the Arrow file
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all fields, the contents of the splits included."""
+        return json_digest(asdict(self))
+
+
+@dataclass(frozen=True)
+class EncodedSplit:
+    """A split mapped into memory; row i of a list column is `values[offsets[i]:offsets[i + 1]]`."""
+
+    offsets: Int32s
+    input_ids: Int32s
+    labels: Int32s
+    word_index: Int32s
+    sentence: Int32s
+    words: list[list[str]]
+
+    @property
+    def lengths(self) -> Int32s:
+        """Sub-words of each window, special tokens included."""
+        return np.diff(self.offsets)
+
+
+def write_split(path: Path, rows: list[Row]) -> None:
+    """Write rows with the columns above to one Arrow file."""
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+        writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
+
+
+def read_split(folder: Path, split: str) -> EncodedSplit:
+    """Map a split into memory; a missing or damaged file is an ArtifactError."""
+    path = folder / f"{split}.arrow"
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        if table.schema != SCHEMA:
+            raise ArtifactError(f"{path} has other columns than this version writes. Run `dvc repro tokenize`.")
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: no such file. `dvc repro tokenize` makes it.") from None
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ArtifactError(f"{path} is damaged ({error}). Delete it and run `dvc repro tokenize`.") from None
+    return split_of(table)
+
+
+def split_of(table: pa.Table) -> EncodedSplit:
+    """The columns of a table as arrays, without a copy where it is one chunk."""
+    columns = {name: table.column(name).combine_chunks() for name in ("input_ids", "labels", "word_index")}
+    return EncodedSplit(
+        offsets=columns["input_ids"].offsets.to_numpy(),
+        **{name: column.values.to_numpy() for name, column in columns.items()},
+        sentence=table.column("sentence").to_numpy(),
+        words=[words for words in table.column("words").to_pylist() if words is not None],
+    )
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write the manifest beside the Arrow files."""
+    write_json(folder / MANIFEST, asdict(manifest))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest and check that this version understands it and that the Arrow files are those it describes."""
+    path = folder / MANIFEST
+    fields = read_json(path)
+    if fields.get("format_version") != FORMAT_VERSION:
+        raise ArtifactError(
+            f"{path} has format version {fields.get('format_version')}, this Tuneline reads {FORMAT_VERSION}. "
+            "Run `dvc repro tokenize`."
+        )
+    manifest = Manifest(**fields)
+    for split in SPLITS:
+        arrow = folder / f"{split}.arrow"
+        if not arrow.exists() or file_digest(arrow) != manifest.digests[split]:
+            raise ArtifactError(f"{arrow} is not the file that {path} describes. Run `dvc repro tokenize`.")
+    return manifest

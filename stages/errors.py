@@ -1,0 +1,47 @@
+"""What a user can put right.
+
+UserError
+ +-- ParamsError      params.yaml or --set
+ +-- CorpusError      the annotated text
+ +-- PretrainedError  the pretrained weights or their tokenizer
+ +-- ArtifactError    a file between stages: missing, damaged, of another version, or not writable
+ +-- RegistryError    MLflow: away, or without what was asked for
+
+A message says what is wrong, where, and what to do next. Commands print it without a traceback and exit with 2.
+"""
+
+from collections.abc import Sequence
+
+SHOWN = 20
+
+
+class UserError(Exception):
+    """A fault in the user's input or surroundings, with a message written for them."""
+
+
+class ParamsError(UserError):
+    """params.yaml, or a value given with --set, is not usable."""
+
+
+class CorpusError(UserError):
+    """The annotated text is not usable."""
+
+
+class PretrainedError(UserError):
+    """The pretrained model is not the one that was asked for, or not usable."""
+
+
+class ArtifactError(UserError):
+    """A file between stages cannot be read or written."""
+
+
+class RegistryError(UserError):
+    """MLflow cannot be reached, or does not hold what was asked for."""
+
+
+def listed(heading: str, faults: Sequence[str]) -> str:
+    """One message for all faults of an input: the first 20 in full, the rest counted."""
+    lines = [heading, *(f"  {fault}" for fault in faults[:SHOWN])]
+    if len(faults) > SHOWN:
+        lines.append(f"  ... and {len(faults) - SHOWN} more")
+    return "\n".join(lines)

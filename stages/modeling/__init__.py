@@ -1,0 +1,1 @@
+"""Pretrained weights, batches, the training loop, prediction."""

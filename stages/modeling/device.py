@@ -1,0 +1,59 @@
+"""Where to compute, in which precision, and how to make it repeatable."""
+
+import os
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from stages.errors import ParamsError
+
+Precision = Literal["auto", "bf16", "fp32"]
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The device and the number format of weights and activations."""
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def precision(self) -> str:
+        """`bf16` or `fp32`."""
+        return "bf16" if self.dtype is torch.bfloat16 else "fp32"
+
+
+def choose_compute(device: str, precision: Precision) -> Compute:
+    """Resolve `auto` to what this machine has; ParamsError if it lacks what was asked for."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ParamsError("runtime.device is cuda, but torch sees no GPU here. Set it to auto or cpu.")
+    chosen = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
+    if precision == "auto":
+        precision = "bf16" if _computes_bf16(chosen) else "fp32"
+    return Compute(chosen, torch.bfloat16 if precision == "bf16" else torch.float32)
+
+
+def place(model: PreTrainedModel, compute: Compute) -> None:
+    """Move a model to the device and the number format, in place."""
+    torch.nn.Module.to(model, compute.device, compute.dtype)
+
+
+def make_repeatable(*, seed: int, threads: int) -> None:
+    """Seed every generator and allow only deterministic operators; `threads` 0 takes all cores."""
+    torch.manual_seed(seed)
+    np.random.seed(seed)  # what a library may draw from; our own draws have their own generators
+    # cuBLAS is deterministic only with a fixed workspace (CUDA documentation, "Results reproducibility").
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+
+
+def _computes_bf16(device: torch.device) -> bool:
+    """Whether matrix products in bf16 are done in hardware; emulated, they are slower than fp32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or capabilities.get("bf16"))

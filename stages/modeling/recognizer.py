@@ -1,0 +1,70 @@
+"""A trained model applied to raw text."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+from stages.artifacts import read_json
+from stages.encoding.files import SCHEMA, split_of
+from stages.encoding.raw_text import word_spans
+from stages.encoding.tokenizer import load_tokenizer
+from stages.encoding.windows import encoded_rows
+from stages.modeling.classifier import labels_of, load_classifier
+from stages.modeling.device import Compute, choose_compute, place
+from stages.modeling.prediction import predict
+from stages.scoring.entities import entities
+
+BATCH_SUBWORDS = 4096
+
+
+@dataclass(frozen=True)
+class Recognizer:
+    """A token classifier with all that it needs to read text."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+    compute: Compute
+    window_length: int
+    window_overlap: int
+
+    @classmethod
+    def load(cls, folder: Path) -> "Recognizer":
+        """Load data/model, or a copy of it, onto the best device of this machine."""
+        compute = choose_compute("auto", "auto")
+        model = load_classifier(folder)
+        place(model, compute)
+        window = read_json(folder / "training.json")["parameters"]["tokenize"]
+        return cls(model, load_tokenizer(folder), compute, window["window_length"], window["window_overlap"])
+
+    def __call__(self, texts: list[str]) -> list[list[dict[str, Any]]]:
+        """The entities of each text: `text`, `type`, `start` and `end` in characters, `score` from 0 to 1.
+
+        `score` is the mean probability of the predicted tags of the entity's words.
+        """
+        if not texts:
+            return []
+        spans = [word_spans(text) for text in texts]
+        words = [[text[start:end] for start, end in places] for text, places in zip(texts, spans, strict=True)]
+        unlabelled = [[0] * len(sentence) for sentence in words]
+        rows = encoded_rows(self.tokenizer, words, unlabelled, length=self.window_length, overlap=self.window_overlap)
+        split = split_of(pa.Table.from_pylist(rows, schema=SCHEMA))
+        predictions = predict(self.model, split, self.compute, batch_subwords=BATCH_SUBWORDS)
+        labels = labels_of(self.model)
+        return [
+            [
+                {
+                    "text": text[places[first][0] : places[last - 1][1]],
+                    "type": kind,
+                    "start": places[first][0],
+                    "end": places[last - 1][1],
+                    "score": float(probability[first:last].mean()),
+                }
+                for kind, first, last in entities([labels[index] for index in predicted], strict=False)
+            ]
+            for text, places, predicted, probability in zip(
+                texts, spans, predictions.predicted, predictions.probability, strict=True
+            )
+        ]

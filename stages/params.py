@@ -1,0 +1,117 @@
+"""Reads params.yaml and checks the sections that a recipe declares.
+
+A recipe's `Params` is a pydantic model with one field per section it reads, so that its field names are also what
+dvc.yaml must list under `params` (a test compares them; `runtime` is left out there, since it cannot change a result).
+"""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import YAMLError
+
+from stages.errors import ParamsError, listed
+
+DEFAULT_FILE = Path("params.yaml")
+SECTIONS = ("data", "model", "tokenize", "train", "evaluate", "register", "runtime")
+
+
+class Section(BaseModel):
+    """Base of every section: immutable, no unknown keys, no silent conversion of types."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class RuntimeParams(Section):
+    """What cannot change a result, and is therefore no dependency of a stage."""
+
+    device: Literal["auto", "cpu", "cuda"]
+
+
+P = TypeVar("P", bound=BaseModel)
+
+
+def load_params(path: Path, model: type[P]) -> P:
+    """Read the sections of `path` that `model` names; every fault of the file is in the one ParamsError raised."""
+    document = read_document(path)
+    faults = section_faults(document, model, path) + unknown_sections(document, path)
+    if faults:
+        raise ParamsError(listed(f"{path} is not usable:", faults))
+    return model.model_validate({name: document[name] for name in section_names(model)})
+
+
+def section_names(model: type[BaseModel]) -> list[str]:
+    """The sections that a recipe's `Params` declares, by their names in the file."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def read_document(path: Path) -> CommentedMap:
+    """Parse a params file, keeping its comments and line numbers."""
+    try:
+        document = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file. Run from the root of the project, or give --params FILE.") from None
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
+        raise ParamsError(f"{path} cannot be read: {error}") from None
+    if not isinstance(document, CommentedMap):
+        raise ParamsError(f"{path} holds no sections; it should look like the params.yaml that came with the project.")
+    return document
+
+
+def section_faults(document: CommentedMap, model: type[BaseModel], path: Path) -> list[str]:
+    """Everything that keeps `document` from being a `model`, a line for each fault."""
+    present = {name: document[name] for name in section_names(model) if name in document}
+    try:
+        model.model_validate(present)
+    except ValidationError as error:
+        return [_describe(dict(fault), document, model, path) for fault in error.errors()]
+    return []
+
+
+def unknown_sections(document: CommentedMap, path: Path) -> list[str]:
+    """Top-level keys that no recipe reads."""
+    return [
+        f"{_where(document, (key,), path)}: no such section{suggestion(str(key), SECTIONS)}"
+        for key in document
+        if key not in SECTIONS
+    ]
+
+
+def suggestion(name: str, known: Any) -> str:
+    """`; did you mean 'near'?`, or which names there are when none is near."""
+    near = get_close_matches(name, list(known), n=1)
+    return f"; did you mean '{near[0]}'?" if near else f"; known here: {', '.join(known)}"
+
+
+def _describe(fault: dict[str, Any], document: CommentedMap, model: type[BaseModel], path: Path) -> str:
+    location = tuple(str(part) for part in fault["loc"])
+    where = _where(document, location, path)
+    if fault["type"] == "extra_forbidden":
+        return f"{where}: unknown key{suggestion(location[-1], _known_keys(model, location[:-1]))}"
+    if fault["type"] == "missing":
+        return f"{where}: missing"
+    return f"{where}: {fault['msg']}, but it is {fault['input']!r}"
+
+
+def _known_keys(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:
+    for part in location:
+        field = next(field for name, field in model.model_fields.items() if part == (field.alias or name))
+        assert isinstance(field.annotation, type)
+        assert issubclass(field.annotation, BaseModel)
+        model = field.annotation
+    return list(model.model_fields)
+
+
+def _where(document: CommentedMap, location: tuple[Any, ...], path: Path) -> str:
+    """`params.yaml:12 train.learning_rate`, or without the line where the key is absent."""
+    line, node = None, document
+    for part in location:
+        if not isinstance(node, CommentedMap) or part not in node:
+            break
+        line = node.lc.data[part][0] + 1
+        node = node[part]
+    place = f"{path}:{line}" if line else str(path)
+    return f"{place} {'.'.join(str(part) for part in location)}"
