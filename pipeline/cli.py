@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -43,6 +44,9 @@ def main() -> None:
     except UserError as error:
         err.print(f"error: {error}", style="red", markup=False)
         sys.exit(USER_FAULT)
+    except KeyboardInterrupt:
+        err.print("stopped; finished stages are kept, `tuneline run` goes on from there")
+        sys.exit(128 + signal.SIGINT)
 
 
 @app.command()
@@ -182,8 +186,10 @@ def _run_flow(stages: list[str]) -> dict[str, workspace.How]:
     state = run_pipeline(stages, return_state=True)
     if state.is_completed():
         return cast(dict[str, workspace.How], state.result())
-    err.print(f"{state.message}. The lines above say why; what ran before it is kept.", style="red", markup=False)
-    sys.exit(USER_FAULT if state.name == USER_FAULT_STATE else 1)
+    if state.name == USER_FAULT_STATE:
+        raise UserError(f"{state.message}. Its lines above say what and where; mend that and run again.")
+    err.print(f"{state.message}. This is a fault of the program: its lines above say where.", style="red", markup=False)
+    sys.exit(1)
 
 
 def _prepare_prefect() -> None:

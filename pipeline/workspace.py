@@ -21,6 +21,12 @@ METRICS = Path("data/report/metrics.json")
 REGISTER = "register"
 MISSING = " is missing"
 
+# What `dvc repro` says to a person who called it by hand; the flow has its own words for these.
+DVC_HINT = re.compile(
+    r"(Generating|Updating) lock file|To track the changes|\s+git add|To enable auto staging|\s+dvc config"
+    r"|Use `dvc push`|ERROR: failed to reproduce .* exited with 2$"
+)
+
 How = Literal["executed", "restored", "fresh"]
 
 
@@ -76,6 +82,7 @@ def stage_states() -> list[StageState]:
     except LockError as error:
         raise UserError(f"Another run holds this checkout: {error}") from None
     except DvcException as error:
+        check_params(PARAMS.read_text(encoding="utf-8"))  # it may be a value that dvc.yaml needs; this says it better
         raise UserError(f"DVC: {error}") from None
     if states[REGISTER].fresh and not is_registered():
         states[REGISTER] = StageState(REGISTER, ["the registry has not seen this model"])
@@ -109,8 +116,8 @@ def check_inputs(states: list[StageState]) -> None:
 def check_params(text: str) -> None:
     """Check the text of a params.yaml with the stages' own rules; UserError with all faults."""
     candidate = PARAMS.with_name(f".{PARAMS.name}.{os.getpid()}.part")
-    candidate.write_text(text, encoding="utf-8")
     try:
+        candidate.write_text(text, encoding="utf-8")
         finished = subprocess.run(
             [sys.executable, "-m", "stages.check_params", "--params", str(candidate)],
             capture_output=True,
@@ -118,7 +125,7 @@ def check_params(text: str) -> None:
             check=False,
         )
     finally:
-        candidate.unlink()
+        candidate.unlink(missing_ok=True)
     if finished.returncode:
         message = finished.stderr.strip().removeprefix("error: ").replace(str(candidate), str(PARAMS))
         raise UserError(message)
@@ -141,13 +148,14 @@ def reproduce(
             if is_progress:
                 on_progress(line)
                 continue
-            on_line(line)
             if line.startswith("Running stage "):
                 how = "executed"
             elif "is cached - skipping run" in line:
                 how = "restored"
             elif found := re.search(r"exited with (\d+)$", line):
                 exit_code = int(found[1])
+            if not DVC_HINT.match(line):
+                on_line(line)
     finally:
         process.stdout.close()
         returncode = process.wait()
