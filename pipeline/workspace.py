@@ -18,6 +18,7 @@ from stages.tracking import read_marker
 PARAMS = Path("params.yaml")
 REGISTRATION = Path("data/registration.json")
 METRICS = Path("data/report/metrics.json")
+ENCODED = "data/encoded"
 REGISTER = "register"
 MISSING = " is missing"
 
@@ -105,7 +106,7 @@ def is_registered() -> bool:
 def check_inputs(states: list[StageState]) -> None:
     """Refuse to start a run whose first stage lacks its input, of which DVC would say only that it failed."""
     missing = [reason.removesuffix(MISSING) for reason in states[0].because if reason.endswith(MISSING)]
-    inputs = [path for path in missing if not path.startswith("data/encoded")]
+    inputs = [path for path in missing if not path.startswith(ENCODED)]
     if inputs:
         raise UserError(
             f"{', '.join(inputs)}: no such file or folder, and {states[0].name} needs it. "
@@ -191,7 +192,8 @@ def _stage_environment() -> dict[str, str]:
 
 def _reasons(stage: Any, changes: list[Any]) -> list[str]:
     if changes and not any(dependency.hash_info for dependency in stage.deps):
-        return ["it never ran here"]
+        missing = [f"{dep.def_path}{MISSING}" for dep in stage.deps if not dep.exists]
+        return ["it never ran here", *missing]
     reasons: list[str] = []
     for change in changes:
         if isinstance(change, str):
@@ -204,7 +206,7 @@ def _reasons(stage: Any, changes: list[Any]) -> list[str]:
 
 
 def _file_reason(path: str, what: str) -> str:
-    words = {"deleted": "is missing", "new": "is new", "modified": "changed", "not in cache": "is not in the cache"}
+    words = {"deleted": MISSING.strip(), "new": "is new", "modified": "changed", "not in cache": "is not in the cache"}
     return f"{path} {words.get(what, what)}"
 
 

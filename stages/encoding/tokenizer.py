@@ -20,6 +20,8 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         raise PretrainedError(f"{folder} has no usable tokenizer: {error}") from None
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise PretrainedError(f"{folder} has no fast tokenizer (tokenizer.json); Tuneline needs one.")
+    if tokenizer.vocab_size <= len(tokenizer.all_special_ids):  # what the library makes of a folder without its files
+        raise PretrainedError(f"{folder} has a tokenizer without a vocabulary; is tokenizer.json missing?")
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.no_truncation()
     return tokenizer

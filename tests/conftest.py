@@ -1,0 +1,227 @@
+"""Real parts in temporary folders: a tiny pretrained model, a project checkout, a Prefect server."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CORPORA = ROOT.parent / "shared" / "corpora"
+DEMO = ROOT / "data/corpora/demo"
+BIN = Path(sys.executable).parent
+
+needs_corpora = pytest.mark.skipif(not CORPORA.is_dir(), reason="the real corpora lie beside the project, not in it")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _private_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing that a test runs finds the user's servers, writes to their home, or calls home."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "PREFECT_API_URL", "TUNELINE_PROGRESS"):
+            patch.delenv(name, raising=False)
+        patch.setenv("DO_NOT_TRACK", "true")
+        patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+        home = tmp_path_factory.mktemp("home")
+        patch.setenv("HOME", str(home))
+        patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
+        patch.setenv("HF_HOME", str(home / "huggingface"))
+        for name in ("GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"):
+            patch.setenv(name, "Test")
+        for name in ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"):
+            patch.setenv(name, "test@localhost")
+        yield
+
+
+@pytest.fixture(scope="session")
+def tiny_pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT with random weights and a WordPiece tokenizer trained on the demo corpus, in the Hugging Face layout."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import BertConfig, BertModel, BertTokenizer
+
+    folder = tmp_path_factory.mktemp("pretrained")
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = [line.split(" ")[0] for line in (DEMO / "train.conll").read_text(encoding="utf-8").splitlines()]
+    tokenizer.train_from_iterator(words, trainers.WordPieceTrainer(vocab_size=800, special_tokens=specials))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    # As in the demo's wheel: left on, every word would become 32 ids.
+    tokenizer.enable_padding(length=32)
+    tokenizer.enable_truncation(32)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    BertTokenizer.from_pretrained(folder).save_pretrained(folder)
+
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=128,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+def write_params(folder: Path, pretrained: Path, **changes: Any) -> None:
+    """The project's params.yaml with the tiny model and settings that train in seconds; `changes` by dotted key."""
+    from pipeline.overrides import with_values
+    from stages.artifacts import file_digest
+
+    values = {
+        "model.pretrained": str(pretrained),
+        "model.revision": "null",
+        "model.sha256": f'"{file_digest(pretrained / "model.safetensors")}"',
+        "tokenize.window_length": 64,
+        "tokenize.window_overlap": 16,
+        "train.epochs": 2,
+        "train.learning_rate": 0.01,
+        "train.batch_subwords": 1024,
+        "register.name": "tiny-ner",
+        **changes,
+    }
+    text = with_values(ROOT / "params.yaml", [f"{key}={value}" for key, value in values.items()])
+    (folder / "params.yaml").write_text(text, encoding="utf-8")
+
+
+def write_small_corpus(folder: Path, *, train: int = 150, rest: int = 40) -> None:
+    """The first sentences of each split of the demo corpus."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for split, count in (("train", train), ("dev", rest), ("test", rest)):
+        sentences = (DEMO / f"{split}.conll").read_text(encoding="utf-8").split("\n\n")
+        (folder / f"{split}.conll").write_text("\n\n".join(sentences[:count]) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A checkout of the project in a folder of its own, with git and DVC of its own."""
+
+    folder: Path
+
+    def command(self, *words: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run an installed command in the checkout and check its exit code."""
+        finished = subprocess.run(
+            [str(BIN / words[0]), *words[1:]],
+            cwd=self.folder,
+            env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert finished.returncode == code, finished.stdout + finished.stderr
+        return finished
+
+    def tuneline(self, *words: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the console script."""
+        return self.command("tuneline", *words, code=code, **environment)
+
+    def json(self, *words: str, **environment: str) -> Any:
+        """Run the console script with --json and parse what it prints."""
+        return json.loads(self.tuneline(*words, "--json", **environment).stdout)
+
+
+def checkout(folder: Path, pretrained: Path) -> Project:
+    """Copy what git would commit into `folder`, with the tiny model and a small corpus, and commit it there."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).exists() and name != "dvc.lock" and not name.startswith("data/corpora/"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    write_small_corpus(folder / "data/corpora/demo")
+    write_params(folder, pretrained)
+    for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "start"]):
+        subprocess.run(["git", *command], cwd=folder, check=True, capture_output=True)
+    return Project(folder)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> Project:
+    """A fresh checkout for one test module."""
+    return checkout(tmp_path_factory.mktemp("project"), tiny_pretrained)
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", *, seconds: float = 120) -> None:
+    """Return once `url` answers; fail if the process ends or the time is up."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"the server of {url} ended with {process.returncode}"
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.3)
+        else:
+            return
+    raise AssertionError(f"{url} did not answer within {seconds} s")
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """End a server and its children, which share its process group."""
+    import signal
+
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def start(command: list[str], folder: Path, **environment: str) -> "subprocess.Popen[bytes]":
+    """Start a server in a process group of its own, its output in `folder`/server.log."""
+    with (folder / "server.log").open("ab") as log:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **environment},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a real Prefect server with a database of its own."""
+    home = tmp_path_factory.mktemp("prefect-server")
+    port = free_port()
+    process = start(
+        [str(BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port)],
+        home,
+        PREFECT_HOME=str(home),
+    )
+    try:
+        url = f"http://127.0.0.1:{port}/api"
+        wait_until_healthy(f"{url}/health", process)
+        yield url
+    finally:
+        stop(process)

@@ -1,0 +1,74 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.artifacts import file_digest
+from stages.corpus.sentences import SPLITS
+from stages.encoding.files import FORMAT_VERSION, Manifest, read_manifest, read_split, write_manifest, write_split
+from stages.errors import ArtifactError
+
+ROWS = [
+    {"input_ids": [2, 7, 8, 3], "labels": [-100, 1, 0, -100], "word_index": [-1, 0, 1, -1], "sentence": 0, "window": 0,
+     "words": ["a", "b"]},
+    {"input_ids": [2, 9, 3], "labels": [-100, 2, -100], "word_index": [-1, 0, -1], "sentence": 1, "window": 0,
+     "words": ["c"]},
+]  # fmt: skip
+
+
+@pytest.fixture
+def encoded(tmp_path: Path) -> Path:
+    for split in SPLITS:
+        write_split(tmp_path / f"{split}.arrow", ROWS)
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        labels=["O", "B-X", "I-X"],
+        scheme="IOB2",
+        tokenizer_digest="0" * 64,
+        parameters={"window_length": 64, "window_overlap": 16},
+        counts={split: {"sentences": 2} for split in SPLITS},
+        digests={split: file_digest(tmp_path / f"{split}.arrow") for split in SPLITS},
+    )
+    write_manifest(tmp_path, manifest)
+    return tmp_path
+
+
+def test_read_split_maps_what_was_written(encoded: Path) -> None:
+    split = read_split(encoded, "train")
+    assert split.lengths.tolist() == [4, 3]
+    assert split.input_ids.tolist() == [2, 7, 8, 3, 2, 9, 3]
+    assert split.labels.tolist() == [-100, 1, 0, -100, -100, 2, -100]
+    assert split.sentence.tolist() == [0, 1]
+    assert split.words == [["a", "b"], ["c"]]
+    assert not split.input_ids.flags.owndata  # mapped, not copied
+    assert split.input_ids.dtype == np.int32
+
+
+def test_manifest_digest_changes_with_any_field(encoded: Path) -> None:
+    manifest = read_manifest(encoded)
+    assert manifest.digest != replace(manifest, scheme="IOB1").digest
+    assert manifest.digest != replace(manifest, digests=manifest.digests | {"test": "1" * 64}).digest
+
+
+def test_read_manifest_refuses_an_arrow_file_that_it_does_not_describe(encoded: Path) -> None:
+    damaged = bytearray((encoded / "dev.arrow").read_bytes())
+    damaged[100] ^= 1
+    (encoded / "dev.arrow").write_bytes(damaged)
+    with pytest.raises(ArtifactError, match=r"dev\.arrow is not the file that .*manifest\.json describes"):
+        read_manifest(encoded)
+
+
+def test_read_manifest_refuses_another_format_version(encoded: Path) -> None:
+    path = encoded / "manifest.json"
+    path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 99'))
+    with pytest.raises(ArtifactError, match="has format version 99, this Tuneline reads 1"):
+        read_manifest(encoded)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not arrow at all"], ids=["absent", "empty", "other bytes"])
+def test_read_split_refuses_what_is_no_arrow_file(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "train.arrow").write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"train\.arrow.*dvc repro tokenize"):
+        read_split(tmp_path, "train")

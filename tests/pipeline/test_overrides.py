@@ -1,0 +1,47 @@
+from difflib import unified_diff
+
+import pytest
+
+from pipeline.overrides import with_values
+from stages.errors import ParamsError
+from tests.conftest import ROOT
+
+PARAMS = ROOT / "params.yaml"
+
+
+def changed_lines(new: str) -> list[str]:
+    old = PARAMS.read_text(encoding="utf-8")
+    diff = list(unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=0))[2:]
+    return [line for line in diff if line[0] in "+-"]
+
+
+def test_with_values_without_assignments_keeps_the_file_to_the_byte() -> None:
+    assert with_values(PARAMS, []) == PARAMS.read_text(encoding="utf-8")
+
+
+def test_with_values_changes_one_line_and_keeps_its_comment() -> None:
+    removed, added = changed_lines(with_values(PARAMS, ["train.learning_rate=5e-5"]))
+    assert removed.startswith("-  learning_rate: ")
+    assert added.startswith("+  learning_rate: 5e-5 ")
+    assert removed.partition("#")[2] == added.partition("#")[2] != ""
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("train.lerning_rate=1", r"train\.lerning_rate: no such key in .*; did you mean 'train\.learning_rate'\?"),
+        ("train=1", "train: no such key"),
+        ("train.epochs", "write it as SECTION.KEY=VALUE"),
+        ("data.dir=[a", "not a YAML value"),
+    ],
+)  # fmt: skip
+def test_with_values_refuses_what_cannot_be_set(assignment: str, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        with_values(PARAMS, [assignment])
+
+
+def test_with_values_reports_all_faults_at_once() -> None:
+    with pytest.raises(ParamsError) as caught:
+        with_values(PARAMS, ["a.b=1", "train.epochs=2", "c.d=3"])
+    assert "a.b: no such key" in str(caught.value)
+    assert "c.d: no such key" in str(caught.value)

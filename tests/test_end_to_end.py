@@ -1,0 +1,193 @@
+"""The whole pipeline on a tiny model, through the real DVC, Prefect and MLflow.
+
+The tests of this file go on in one checkout, in this order.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+
+from tests.conftest import Project, checkout, free_port, start, stop, wait_until_healthy
+
+TEXT = "Angela Merkel visited Siemens in Munich."
+
+
+@pytest.fixture(scope="module")
+def first(project: Project) -> Any:
+    """The first run, on a temporary Prefect server of its own."""
+    finished = project.tuneline("run", "--json", PREFECT_API_URL="")
+    assert "Starting temporary server" in finished.stderr
+    assert "kept epoch" in finished.stderr
+    return json.loads(finished.stdout)
+
+
+def test_first_run_executes_all_stages_and_registers_a_model(project: Project, first: Any) -> None:
+    assert first["executed"] == ["tokenize", "train", "evaluate", "register"]
+    assert (first["restored"], first["fresh"]) == ([], [])
+    assert (first["model"]["name"], first["model"]["version"]) == ("tiny-ner", 1)
+    listed = project.json("models")["models"]
+    assert [(v["version"], v["aliases"], v["digest"]) for v in listed] == [
+        (1, ["challenger"], first["model"]["digest"])
+    ]
+    metrics = json.loads((project.folder / "data/report/metrics.json").read_text())
+    assert listed[0]["scores"]["test"] == metrics["test"]["entity_strict"]["micro"]["f1"]
+
+
+def test_second_run_executes_nothing_and_starts_no_server(project: Project, first: Any) -> None:
+    finished = project.tuneline("run", "--json", PREFECT_API_URL="")
+    assert finished.stderr == ""
+    again = json.loads(finished.stdout)
+    assert again["fresh"] == ["tokenize", "train", "evaluate", "register"]
+    assert (again["executed"], again["model"]) == ([], first["model"])
+
+
+def test_a_person_is_told_the_scores_and_what_to_do_next(project: Project, first: Any) -> None:
+    shown = project.tuneline("run").stdout
+    for words in ("Nothing to do", "dev       entity F1", "test      entity F1", "tiny-ner version 1", "Next:"):
+        assert words in shown
+
+
+@pytest.mark.parametrize("touched", ["README.md", "tests/test_params.py", "data/corpora/demo/README.md"])
+def test_what_no_stage_reads_makes_nothing_stale(project: Project, first: Any, touched: str) -> None:
+    (project.folder / touched).parent.mkdir(exist_ok=True)
+    with (project.folder / touched).open("a") as stream:
+        stream.write("\n")
+    assert all(stage["fresh"] for stage in project.json("status")["stages"].values())
+
+
+def test_status_names_the_parameter_that_changed(project: Project, first: Any) -> None:
+    text = (project.folder / "params.yaml").read_text()
+    (project.folder / "params.yaml").write_text(text.replace("epochs: 2", "epochs: 3"))
+    stages = project.json("status")["stages"]
+    (project.folder / "params.yaml").write_text(text)
+    assert stages["tokenize"]["fresh"]
+    assert stages["train"] == {"fresh": False, "because": ["train.epochs: 2 -> 3"]}
+    assert stages["evaluate"] == {"fresh": False, "because": ["train runs first"]}
+
+
+def test_status_names_the_file_that_changed(project: Project, first: Any) -> None:
+    source = project.folder / "stages/evaluate.py"
+    text = source.read_text()
+    source.write_text(text + "\n")
+    stages = project.json("status")["stages"]
+    source.write_text(text)
+    assert stages["train"]["fresh"]
+    assert stages["evaluate"]["because"] == ["stages/evaluate.py changed"]
+
+
+def test_an_evaluate_knob_leaves_train_alone(project: Project, first: Any, prefect_api: str) -> None:
+    report = project.json("run", "--set", "evaluate.precision=fp32", PREFECT_API_URL=prefect_api)
+    assert "evaluate" in report["executed"]
+    assert report["fresh"][:2] == ["tokenize", "train"]
+    assert report["model"] == first["model"]
+
+
+def test_the_learning_rate_retrains_and_the_old_one_is_restored(project: Project, first: Any, prefect_api: str) -> None:
+    changed = project.json("run", "--set", "train.learning_rate=0.02", PREFECT_API_URL=prefect_api)
+    assert changed["executed"] == ["train", "evaluate", "register"]
+    assert changed["fresh"] == ["tokenize"]
+    assert changed["model"]["version"] == 2
+    back = project.json("run", "--set", "train.learning_rate=0.01", PREFECT_API_URL=prefect_api)
+    assert back["restored"] == ["train", "evaluate"]
+    assert back["model"] == first["model"]
+    assert back["mlflow_run"] == first["mlflow_run"]
+    aliases = {v["version"]: v["aliases"] for v in project.json("models")["models"]}
+    assert aliases == {1: ["challenger"], 2: []}
+
+
+def test_a_registry_that_has_not_seen_the_model_gets_it_whole(project: Project, first: Any, prefect_api: str) -> None:
+    (project.folder / "mlflow.db").unlink()
+    shutil.rmtree(project.folder / ".tuneline/journal")
+    because = project.json("status")["stages"]["register"]["because"]
+    assert because == ["the registry has not seen this model"]
+    report = project.json("run", PREFECT_API_URL=prefect_api)
+    assert report["executed"] == ["register"]
+    assert (report["model"]["version"], report["model"]["digest"]) == (1, first["model"]["digest"])
+    assert report["mlflow_run"] != first["mlflow_run"]
+
+
+def test_the_run_in_mlflow_holds_parameters_curves_metrics_and_datasets(project: Project, first: Any) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
+    (version,) = client.search_model_versions("name = 'tiny-ner'")
+    run = client.get_run(version.run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params["train/learning_rate"] == "0.01"
+    assert {i.dataset.name for i in run.inputs.dataset_inputs} == {"encoded/train", "encoded/dev", "encoded/test"}
+    history = [json.loads(line) for line in (project.folder / "data/model/history.jsonl").read_text().splitlines()]
+    curve = client.get_metric_history(run.info.run_id, "train/loss")
+    assert [(m.step, m.value) for m in curve] == [(row["step"], row["loss"]) for row in history]
+    assert len(client.get_metric_history(run.info.run_id, "dev/entity_strict_f1")) == 2
+    assert "test/entity_strict/micro/f1" in run.data.metrics
+
+
+def test_predictions_count_what_the_scores_are_made_of(project: Project, first: Any) -> None:
+    metrics = json.loads((project.folder / "data/report/metrics.json").read_text())
+    rows = pandas.read_parquet(project.folder / "data/report/predictions.parquet")
+    for split in ("dev", "test"):
+        of_split = rows[rows["split"] == split]
+        micro = metrics[split]["entity_strict"]["micro"]
+        assert len(of_split) == 40
+        assert of_split["gold_entities"].sum() == micro["support"]
+        predicted, correct = of_split["predicted_entities"].sum(), of_split["correct_entities"].sum()
+        assert micro["precision"] == (correct / predicted if predicted else 0)
+        assert micro["recall"] == correct / micro["support"]
+
+
+def test_predict_prints_entities_of_lines(project: Project, first: Any) -> None:
+    (project.folder / "lines.txt").write_text(f"{TEXT}\nnothing here\n")
+    report = project.json("predict", "tiny-ner@challenger", "lines.txt")
+    assert [line["text"] for line in report["predictions"]] == [TEXT, "nothing here"]
+    for entity in report["predictions"][0]["entities"]:
+        assert TEXT[entity["start"] : entity["end"]] == entity["text"]
+        assert 0 < entity["score"] <= 1
+
+
+def test_predict_says_which_models_there_are(project: Project, first: Any) -> None:
+    message = project.tuneline("predict", "tiny-ner@champion", "lines.txt", code=2).stderr
+    assert "tiny-ner@champion cannot be loaded" in message
+    assert "There is: tiny-ner/1 @challenger" in message
+    assert "Traceback" not in message
+
+
+def test_mlflow_serves_the_model_over_http(project: Project, first: Any) -> None:
+    import urllib.request
+
+    port = free_port()
+    uri = f"sqlite:///{project.folder}/mlflow.db"
+    elsewhere = project.folder.parent / "serving"
+    elsewhere.mkdir(exist_ok=True)
+    server = start(
+        [shutil.which("mlflow") or "mlflow", "models", "serve", "--model-uri", "models:/tiny-ner@challenger",
+         "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
+        elsewhere,
+        MLFLOW_TRACKING_URI=uri,
+    )  # fmt: skip
+    try:
+        wait_until_healthy(f"http://127.0.0.1:{port}/ping", server)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}/invocations",
+            json.dumps({"inputs": [TEXT]}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            served = json.load(answer)["predictions"]
+    finally:
+        stop(server)
+    (project.folder / "line.txt").write_text(TEXT)
+    (local,) = project.json("predict", "tiny-ner", "line.txt")["predictions"]
+    assert served == [local["entities"]]
+
+
+def test_two_fresh_checkouts_reproduce_the_same_lock_file(tmp_path: Path, tiny_pretrained: Path) -> None:
+    locks = []
+    for name in ("one", "two"):
+        project = checkout(tmp_path / name, tiny_pretrained)
+        project.command("dvc", "repro")
+        locks.append((project.folder / "dvc.lock").read_bytes())
+    assert locks[0] == locks[1]

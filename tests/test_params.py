@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import pytest
+
+from stages import check_params, evaluate, register, tokenize, train
+from stages.errors import ParamsError
+from stages.params import SECTIONS, load_params, read_document, section_names
+from tests.conftest import ROOT
+
+RECIPES = (tokenize, train, evaluate, register)
+
+
+def changed(folder: Path, *pairs: tuple[str, str]) -> Path:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    for old, new in pairs:
+        assert old in text
+        text = text.replace(old, new)
+    path = folder / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_shipped_params_are_valid_and_have_a_reason_beside_each_section() -> None:
+    check_params.main(ROOT / "params.yaml")
+    assert tuple(read_document(ROOT / "params.yaml")) == SECTIONS
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.__name__)
+def test_each_recipe_loads_its_sections(recipe: type) -> None:
+    params = load_params(ROOT / "params.yaml", recipe.Params)
+    assert set(params.model_dump(by_alias=True)) == set(section_names(recipe.Params))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("  learning_rate:", "  lerning_rate:", r":\d+ train\.lerning_rate: unknown key; did you mean 'learning_rate'"),
+        ("  learning_rate:", "  lerning_rate:", r"train\.learning_rate: missing"),
+        ("epochs: 8", "epochs: eight", r"yaml:\d+ train\.epochs: Input should be a valid integer, but it is 'eight'"),
+        ("epochs: 8", "epochs: 0", r"train\.epochs: Input should be greater than or equal to 1, but it is 0"),
+        ("epochs: 8", "epochs: true", r"train\.epochs: Input should be a valid integer"),
+        ("precision: auto ", "precision: fp8 ", r"train\.precision: Input should be 'auto', 'bf16' or 'fp32'"),
+        ("\ntrain:", "\ntrian:", r"yaml:\d+ trian: no such section; did you mean 'train'\?"),
+        ("window_overlap: 64", "window_overlap: 200", "window_overlap may be at most half of window_length"),
+        ("name: demo-ner", "name: demo/ner", r"register\.name: String should match pattern"),
+        ("sha256: 53aa", "sha256: 53ZZ", r"model\.sha256: String should match pattern"),
+        ("device: auto", "device: tpu", r"runtime\.device: Input should be 'auto', 'cpu' or 'cuda'"),
+    ],
+)  # fmt: skip
+def test_check_params_says_what_is_wrong_and_where(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(ParamsError, match=message):
+        check_params.main(changed(tmp_path, (old, new)))
+
+
+def test_check_params_reports_all_faults_of_all_sections_at_once(tmp_path: Path) -> None:
+    path = changed(tmp_path, ("epochs: 8", "epochs: 0"), ("dir: data", "dri: data"), ("name: demo-ner", "name: 7"))
+    with pytest.raises(ParamsError) as caught:
+        check_params.main(path)
+    for key in ("train.epochs", "data.dri", "data.dir", "register.name"):
+        assert key in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "no such file"),
+        ("just a word", "holds no sections"),
+        ("train: {seed: 1", "cannot be read"),
+        ("train:\n  seed: 1\n  seed: 2\n", "duplicate key"),
+    ],
+)
+def test_read_document_refuses_what_is_no_params_file(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "params.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ParamsError, match=message):
+        read_document(path)

@@ -1,0 +1,105 @@
+"""The journal against real stores: a SQLite file and a real server that is away at first."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pytest
+
+from stages.errors import RegistryError
+from stages.tracking import Journal, Registration, flat, read_marker, tracking_uri, write_marker
+from tests.conftest import free_port, start, stop, wait_until_healthy
+
+KEY = "ab" * 32
+RECORD: dict[str, Any] = {
+    "parameters": {"train": {"seed": 13, "learning_rate": 3e-4}},
+    "datasets": {"train": {"digest": "c" * 64, "sentences": 5}, "test": {"digest": "d" * 64, "sentences": 2}},
+    "device": "cpu",
+    "precision": "bf16",
+    "threads": 2,
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    # With the folder in its name: mlflow keeps one open database for each URI of a process.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    return tmp_path
+
+
+def told(steps: int) -> Journal:
+    journal = Journal(KEY)
+    journal.begin(RECORD)
+    for step in range(1, steps + 1):
+        journal.step({"train/loss": 1 / step, "train/learning_rate": 1e-4}, step)
+    journal.end()
+    return journal
+
+
+def test_journal_tells_mlflow_parameters_curves_and_datasets(folder: Path) -> None:
+    journal = told(1200)
+    run_id = journal.deliver()
+    client = mlflow.MlflowClient(tracking_uri())
+    run = client.get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["tuneline.train_key"] == KEY
+    assert run.data.params["train/learning_rate"] == "0.0003"
+    assert run.data.params["machine/precision"] == "bf16"
+    assert [m.step for m in client.get_metric_history(run_id, "train/loss")] == list(range(1, 1201))
+    assert {i.dataset.name: i.dataset.digest for i in run.inputs.dataset_inputs} == {
+        "encoded/train": "c" * 36,
+        "encoded/test": "d" * 36,
+    }
+
+
+def test_journal_sends_nothing_twice_and_one_key_is_one_run(folder: Path) -> None:
+    journal = told(3)
+    run_id = journal.deliver()
+    journal.metrics({"test/f1": 0.5})
+    assert Journal(KEY).deliver() == run_id
+    assert told(3).deliver() == run_id  # the same training once more, to the bit
+    client = mlflow.MlflowClient(tracking_uri())
+    assert len(client.get_metric_history(run_id, "train/loss")) == 3
+    assert client.get_run(run_id).data.metrics["test/f1"] == 0.5
+
+
+def test_journal_keeps_what_an_absent_server_should_know_and_sends_it_later(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
+    journal = told(5)
+    assert journal.send() is None
+    assert "sent at the next chance" in caplog.text
+    with pytest.raises(RegistryError, match=f"MLflow at http://127.0.0.1:{port} cannot be reached"):
+        journal.deliver()
+    store = f"sqlite:///{folder}/server.db"
+    server = start(
+        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+         "--backend-store-uri", store, "--default-artifact-root", str(folder / "artifacts")],
+        folder,
+    )  # fmt: skip
+    try:
+        wait_until_healthy(f"http://127.0.0.1:{port}/health", server)
+        run_id = journal.send()
+        assert run_id
+        assert len(mlflow.MlflowClient().get_metric_history(run_id, "train/loss")) == 5
+    finally:
+        stop(server)
+
+
+def test_marker_counts_only_for_its_own_registry(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_marker() is None
+    marker = Registration(tracking_uri(), "demo-ner", 3, "e" * 64, "run")
+    write_marker(marker)
+    assert read_marker() is None  # the database is not there
+    (folder / "mlflow.db").touch()
+    assert read_marker() == marker
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    assert read_marker() is None
+
+
+def test_flat_joins_keys_with_slashes() -> None:
+    assert flat({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a/b": 1, "a/c/d": 2, "e": 3}
