@@ -1,5 +1,5 @@
 # Every target makes .venv first, and again if pyproject.toml or constraints.txt changed.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -27,6 +27,7 @@ clean:  ## everything that can be made again; the registry and the DVC cache sta
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt
-	$(PYTHON) -m venv --clear $(VENV)
-	$(VENV)/bin/pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,dev,bench]'
-	touch $(STAMP)
+	@echo 'making $(VENV) with all that constraints.txt pins; this takes some minutes'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,dev,bench]'
+	@touch $(STAMP)

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -49,6 +49,7 @@ CHAMPION = "champion"
 
 METRICS_PER_CALL = 1000  # MLflow's limit for one log-batch call
 PARAMS_PER_CALL = 100
+FINAL = 0  # the step of figures that belong to no step; those of training count from 1
 DIGEST_CHARACTERS = 36  # the longest digest that MLflow keeps for a dataset
 
 log = logging.getLogger("tracking")
@@ -128,8 +129,10 @@ class Journal:
         self._write("metrics", values=values, step=step)
 
     def metrics(self, values: dict[str, float]) -> None:
-        """Figures of the finished model."""
-        self._write("metrics", values=values, step=0)
+        """Figures of the finished model; told again only if they differ from the last ones told."""
+        told = [event["values"] for event in self._events() if event["kind"] == "metrics" and event["step"] == FINAL]
+        if values not in told[-1:]:
+            self._write("metrics", values=values, step=FINAL)
 
     def end(self) -> None:
         """The training is finished."""
@@ -152,21 +155,39 @@ class Journal:
             stream.write(json.dumps({"kind": kind, "time": int(time.time() * 1000), **fields}) + "\n")
 
     def _events(self) -> list[dict[str, Any]]:
+        if not self.path.exists():
+            return []
         return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
 
     def _send(self) -> str:
-        client = connect()
+        with reachable():
+            return self._send_to(connect())
+
+    def _send_to(self, client: "MlflowClient") -> str:
         events = self._events()
         sent = read_json(self.sent_path) if self.sent_path.exists() else {}
         run_id, finished = _run_of(client, self.train_key)
         unsent = events[sent.get(tracking_uri(), 0) :]
         if finished:
             # Another training of the same key told its curves already, and they are the same to the bit.
-            unsent = [event for event in unsent if event["kind"] == "metrics" and event["step"] == 0]
+            unsent = [event for event in unsent if event["kind"] == "metrics" and event["step"] == FINAL]
         _tell(client, run_id, unsent)
         with whole(self.sent_path) as path:
             write_json(path, sent | {tracking_uri(): len(events)})
         return run_id
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turn whatever a store or a server fails with, in the middle of a call too, into a RegistryError."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, RequestException, SQLAlchemyError) as error:
+        raise RegistryError(f"MLflow at {tracking_uri()} failed: {str(error).splitlines()[0]}") from error
 
 
 def connect() -> "MlflowClient":
@@ -182,15 +203,12 @@ def connect() -> "MlflowClient":
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # MLflow's own 7 can hold a training up for minutes
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
-    from mlflow.exceptions import MlflowException
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     mlflow.set_tracking_uri(uri)
-    try:
+    with reachable():
         return mlflow.MlflowClient()
-    except MlflowException as error:
-        raise RegistryError(f"MLflow store {uri} cannot be opened: {error.message}") from None
 
 
 def register(journal: Journal, *, name: str, model: Path, model_digest: str, report: Path) -> Registration:
@@ -199,12 +217,19 @@ def register(journal: Journal, *, name: str, model: Path, model_digest: str, rep
     The same digest is registered once, however often this is called. RegistryError if MLflow is away.
     """
     run_id = journal.deliver()
-    client = connect()
-    number = find_version(client, name, model_digest) or _new_version(
-        client, run_id, name=name, model=model, model_digest=model_digest, report=report, train_key=journal.train_key
-    )
-    if CHAMPION not in client.get_model_version(name, str(number)).aliases:
-        client.set_registered_model_alias(name, CHALLENGER, str(number))
+    with reachable():
+        client = connect()
+        number = find_version(client, name, model_digest) or _new_version(
+            client,
+            run_id,
+            name=name,
+            model=model,
+            model_digest=model_digest,
+            report=report,
+            train_key=journal.train_key,
+        )
+        if CHAMPION not in client.get_model_version(name, str(number)).aliases:
+            client.set_registered_model_alias(name, CHALLENGER, str(number))
     return Registration(tracking_uri(), name, number, model_digest, run_id)
 
 

@@ -90,6 +90,43 @@ def test_journal_keeps_what_an_absent_server_should_know_and_sends_it_later(
         stop(server)
 
 
+def test_a_server_that_fails_in_the_middle_stops_no_training(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that says it is healthy and then answers nothing but errors."""
+    import threading
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200 if self.path == "/health" else 500)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    try:
+        assert told(1).send() is None
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert "failed" in caplog.text
+    assert "sent at the next chance" in caplog.text
+
+
+def test_metrics_are_told_again_only_if_they_changed(folder: Path) -> None:
+    journal = told(1)
+    for f1 in (0.5, 0.5, 0.6):
+        journal.metrics({"test/f1": f1})
+    history = mlflow.MlflowClient(tracking_uri()).get_metric_history(journal.deliver(), "test/f1")
+    assert [m.value for m in history] == [0.5, 0.6]
+
+
 def test_marker_counts_only_for_its_own_registry(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_marker() is None
     marker = Registration(tracking_uri(), "demo-ner", 3, "e" * 64, "run")
