@@ -153,7 +153,7 @@ def reproduce(
                 how = "executed"
             elif "is cached - skipping run" in line:
                 how = "restored"
-            elif found := re.search(r"exited with (\d+)$", line):
+            elif found := re.search(r"exited with (-?\d+)$", line):
                 exit_code = int(found[1])
             if not DVC_HINT.match(line):
                 on_line(line)

@@ -96,7 +96,9 @@ def sentence_rows(
 ) -> list[dict[str, Any]]:
     """A row for each sentence: words, gold and predicted tags, probabilities, and the counts that F1 is made of."""
     rows = []
-    per_sentence = zip(encoded.words, predictions.gold, predictions.predicted, predictions.probability, strict=True)
+    per_sentence = zip(
+        encoded.words.to_pylist(), predictions.gold, predictions.predicted, predictions.probability, strict=True
+    )
     for number, (words, gold_ids, predicted_ids, probability) in enumerate(per_sentence):
         gold = [labels[index] for index in gold_ids]
         predicted = [labels[index] for index in predicted_ids]

@@ -2,14 +2,27 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 VARIABLE = "TUNELINE_PROGRESS"
 
 
-def bar(*, total: int, unit: str, **options: Any) -> "tqdm[Any]":
-    """A bar over `total` units; silent where stderr is a file, unless a parent that draws set $TUNELINE_PROGRESS."""
+@contextmanager
+def bar(*, total: int, unit: str, description: str) -> "Iterator[tqdm[Any]]":
+    """A bar over `total` units, which log lines do not tear.
+
+    Silent where stderr is a file, unless a parent that draws has set $TUNELINE_PROGRESS.
+    """
     shown = sys.stderr.isatty() or VARIABLE in os.environ
-    return tqdm(total=total, unit=unit, file=sys.stderr, disable=not shown, mininterval=0.5, leave=False, **options)
+    with (
+        logging_redirect_tqdm(),
+        tqdm(
+            total=total, unit=unit, desc=description, file=sys.stderr, disable=not shown, mininterval=0.5, leave=False
+        ) as progress,
+    ):
+        yield progress

@@ -141,7 +141,7 @@ def watched(steps: Iterator[Step]) -> Iterator[Step]:
     """The same steps, with a progress bar that tells epoch, loss and real sub-words per second."""
     started, seen = time.perf_counter(), 0
     first = next(steps)
-    with bar(total=first.steps, unit="step", desc="train") as progress:
+    with bar(total=first.steps, unit="step", description="train") as progress:
         step: Step | None = first
         while step is not None:
             seen += step.subwords

@@ -65,7 +65,13 @@ class EncodedSplit:
     labels: Int32s
     word_index: Int32s
     sentence: Int32s
-    words: list[list[str]]
+    words: pa.ListArray  # of each sentence; strings, which only evaluate needs, so they stay in Arrow until asked for
+
+    @property
+    def word_counts(self) -> Int32s:
+        """Words of each sentence."""
+        counts: Int32s = self.words.value_lengths().to_numpy()
+        return counts
 
     @property
     def lengths(self) -> Int32s:
@@ -100,7 +106,7 @@ def split_of(table: pa.Table) -> EncodedSplit:
         offsets=columns["input_ids"].offsets.to_numpy(),
         **{name: column.values.to_numpy() for name, column in columns.items()},
         sentence=table.column("sentence").to_numpy(),
-        words=[words for words in table.column("words").to_pylist() if words is not None],
+        words=table.column("words").drop_null().combine_chunks(),
     )
 
 

@@ -30,8 +30,7 @@ class WordPredictions:
 
 def predict(model: PreTrainedModel, split: EncodedSplit, compute: Compute, *, batch_subwords: int) -> WordPredictions:
     """Predict every word once. AssertionError if a word has no prediction or two, which would be a bug of ours."""
-    word_counts = np.array([len(words) for words in split.words])
-    first_word = np.concatenate([[0], np.cumsum(word_counts)])
+    first_word = np.concatenate([[0], np.cumsum(split.word_counts)])
     gold_W = np.full(first_word[-1], IGNORED)
     predicted_W = np.full(first_word[-1], IGNORED)
     probability_W = np.zeros(first_word[-1], dtype=np.float32)

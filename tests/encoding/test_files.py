@@ -40,7 +40,8 @@ def test_read_split_maps_what_was_written(encoded: Path) -> None:
     assert split.input_ids.tolist() == [2, 7, 8, 3, 2, 9, 3]
     assert split.labels.tolist() == [-100, 1, 0, -100, -100, 2, -100]
     assert split.sentence.tolist() == [0, 1]
-    assert split.words == [["a", "b"], ["c"]]
+    assert split.words.to_pylist() == [["a", "b"], ["c"]]
+    assert split.word_counts.tolist() == [2, 1]
     assert not split.input_ids.flags.owndata  # mapped, not copied
     assert split.input_ids.dtype == np.int32
 
