@@ -2,7 +2,6 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/.installed
-export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .PHONY: run test check bench clean
 .DEFAULT_GOAL := run
@@ -22,7 +21,7 @@ check: $(STAMP)  ## format, lint, types, architecture
 bench: $(STAMP)  ## training speed beside the Hugging Face Trainer, ratios from one run
 	$(VENV)/bin/python -m tests.benchmarks.bench_training
 
-clean:  ## everything that can be made again; the registry and the DVC cache stay
+clean:  ## environment and caches of tools; data, registry and DVC's cache stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

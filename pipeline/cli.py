@@ -8,19 +8,18 @@ import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, cast, get_args
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from pipeline import workspace
 from pipeline.overrides import with_values
 from stages.artifacts import read_json, whole
 from stages.errors import UserError
-from stages.tracking import read_marker, tracking_uri
-
-USER_FAULT = 2
+from stages.tracking import read_marker, shown_uri, tracking_uri
 
 app = typer.Typer(
     help="Fine-tune encoders as a reproducible pipeline: tokenize, train, evaluate, register.",
@@ -29,8 +28,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+# No markup and no emoji: `file:100:` and `model[v2]` are to be shown as they are.
+out = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for programs.")]
 
@@ -41,12 +41,9 @@ def main() -> None:
     os.environ.setdefault("DO_NOT_TRACK", "true")
     try:
         app()
-    except UserError as error:
-        err.print(f"error: {error}", style="red", markup=False)
-        sys.exit(USER_FAULT)
-    except KeyboardInterrupt:
-        err.print("stopped; finished stages are kept, `tuneline run` goes on from there")
-        sys.exit(128 + signal.SIGINT)
+    except (UserError, OSError, UnicodeError) as error:
+        err.print(f"error: {error}", style="red")
+        sys.exit(workspace.USER_FAULT)
 
 
 @app.command()
@@ -76,21 +73,13 @@ def run(
         tuneline run --stage evaluate
     """
     workspace.enter_root()
-    if settings:
-        _apply(settings)
-    states = _up_to(workspace.stage_states(), stage)
+    states = _up_to(_states_with(settings or []), stage)
+    outcomes: dict[str, workspace.How] = {state.name: "fresh" for state in states}
     stale = [state.name for state in states if not state.fresh]
-    fresh = [state.name for state in states if state.fresh]
-    outcomes: dict[str, workspace.How] = {}
     if stale:
-        workspace.check_inputs(states)
-        workspace.check_params(workspace.PARAMS.read_text(encoding="utf-8"))
-        outcomes = _run_flow(stale)
-    by_how = {
-        how: [name for name in stale if outcomes[name] == how] + (fresh if how == "fresh" else [])
-        for how in ("executed", "restored", "fresh")
-    }
-    _report_run(by_how, as_json=as_json)
+        outcomes |= _run_flow(stale)
+    by_how = {how: [name for name in outcomes if outcomes[name] == how] for how in get_args(workspace.How)}
+    _report_run(by_how, up_to=states[-1].name, as_json=as_json)
 
 
 @app.command()
@@ -103,7 +92,8 @@ def status(as_json: Json = False) -> None:
         return
     table = Table("stage", "state", "because", box=None, pad_edge=False)
     for state in states:
-        table.add_row(state.name, "[green]fresh[/]" if state.fresh else "[yellow]stale[/]", "\n".join(state.because))
+        shown = Text("fresh", "green") if state.fresh else Text("stale", "yellow")
+        table.add_row(state.name, shown, "\n".join(state.because))
     out.print(table)
 
 
@@ -118,7 +108,7 @@ def models(as_json: Json = False) -> None:
         _print_json({"models": [asdict(version) for version in versions]})
         return
     if not versions:
-        out.print(f"No model in {tracking_uri()} yet. Make one: {_command()} run")
+        out.print(f"No model in {shown_uri()} yet. Make one: {_command('tuneline')} run")
         return
     table = Table("name", "version", "aliases", "dev F1", "test F1", "digest", box=None, pad_edge=False)
     for version in versions:
@@ -148,24 +138,42 @@ def predict(
     """
     from pipeline.registry import load_model
 
-    texts = file.read().splitlines()
+    texts = [line.rstrip("\r") for line in file.read().removesuffix("\n").split("\n")]
     workspace.enter_root()
-    predictions = load_model(model).predict(texts) if texts else []
+    predictions = load_model(model).predict(texts)
     if as_json:
         lines = [{"text": text, "entities": found} for text, found in zip(texts, predictions, strict=True)]
         _print_json({"predictions": lines})
         return
     for text, found in zip(texts, predictions, strict=True):
-        out.print(text, markup=False)
+        out.print(text)
         for entity in found:
             place = f"{entity['start']}-{entity['end']}"
-            out.print(f"  {entity['type']:<8} {entity['text']}  ({place}, {entity['score']:.2f})", markup=False)
+            out.print(f"  {entity['type']:<8} {entity['text']}  ({place}, {entity['score']:.2f})")
 
 
-def _apply(settings: list[str]) -> None:
-    """Put values into params.yaml; the file stays as it was if any of them is not usable."""
+def _states_with(settings: list[str]) -> list[workspace.StageState]:
+    """The stages' states with these values in params.yaml; it stays as it was if a run with them cannot start."""
+    if not settings:
+        states = workspace.stage_states()
+        if not all(state.fresh for state in states):
+            workspace.check_params()
+            workspace.check_inputs(states)
+        return states
     text = with_values(workspace.PARAMS, settings)
     workspace.check_params(text)
+    before = workspace.PARAMS.read_text(encoding="utf-8")
+    _write_params(text)
+    try:
+        states = workspace.stage_states()
+        workspace.check_inputs(states)
+    except UserError:
+        _write_params(before)
+        raise
+    return states
+
+
+def _write_params(text: str) -> None:
     with whole(workspace.PARAMS) as path:
         path.write_text(text, encoding="utf-8")
 
@@ -183,68 +191,84 @@ def _run_flow(stages: list[str]) -> dict[str, workspace.How]:
     _prepare_prefect()
     from pipeline.flows import USER_FAULT_STATE, run_pipeline
 
-    state = run_pipeline(stages, return_state=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop is a person's Ctrl-C
+    try:
+        state = run_pipeline(stages, return_state=True)
+    except KeyboardInterrupt:
+        err.print(f"stopped; finished stages are kept, `{_command('tuneline')} run` goes on from there")
+        raise typer.Exit(128 + signal.SIGINT) from None
+    except RuntimeError as error:
+        raise UserError(f"Prefect: {error} Is PREFECT_API_URL right, and its server up?") from error
     if state.is_completed():
         return cast(dict[str, workspace.How], state.result())
     if state.name == USER_FAULT_STATE:
-        raise UserError(f"{state.message}. Its lines above say what and where; mend that and run again.")
-    err.print(f"{state.message}. This is a fault of the program: its lines above say where.", style="red", markup=False)
-    sys.exit(1)
+        raise UserError(f"{state.message}. The lines above say what and where; mend that and run again.")
+    err.print(f"{state.message}; the lines above say where.", style="red")
+    raise typer.Exit(1)
 
 
 def _prepare_prefect() -> None:
     """Set what Prefect reads when it is imported; whatever the user has set stays."""
-    home = Path(".tuneline/prefect").absolute()
-    home.mkdir(parents=True, exist_ok=True)
+    if not (Path.home() / ".prefect/profiles.toml").exists():
+        # Nobody has set Prefect up here: then its home is the project's, and a run leaves nothing in a home folder.
+        home = Path(".tuneline/prefect").absolute()
+        home.mkdir(parents=True, exist_ok=True)
+        os.environ.setdefault("PREFECT_HOME", str(home))
     for name, value in {
-        # The project's own, so that a run leaves nothing in a home folder, and other projects' servers share no file.
-        "PREFECT_HOME": str(home),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # The first start makes the database: on two busy cores more than the default of 20 s.
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS": "pipeline.console.PlainConsoleHandler",
         "PREFECT_LOGGING_FORMATTERS_STANDARD_DATEFMT": "%H:%M:%S",
         "PREFECT_LOGGING_FORMATTERS_STANDARD_FLOW_RUN_FMT": "%(asctime)s | %(flow_run_name)-8s | %(message)s",
     }.items():
         os.environ.setdefault(name, value)
 
 
-def _report_run(by_how: dict[str, list[str]], *, as_json: bool) -> None:
-    marker = read_marker() if workspace.is_registered() else None
+def _report_run(by_how: dict[str, list[str]], *, up_to: str, as_json: bool) -> None:
+    """Say what ran; of scores and the model only if this call went as far as the stage that makes them."""
+    marker = read_marker() if up_to == workspace.REGISTER else None
     if as_json:
         model = marker and {"name": marker.name, "version": marker.version, "digest": marker.model_digest}
         _print_json({**by_how, "model": model, "mlflow_run": marker and marker.mlflow_run})
         return
     if not by_how["executed"] and not by_how["restored"]:
-        out.print("Nothing to do: every stage is fresh.")
+        out.print("Nothing to do: every stage is fresh." if marker else f"Nothing to do up to {up_to}.")
     for how, names in by_how.items():
         if names:
             out.print(f"{how:<9} {', '.join(names)}")
-    if not marker:
+    if up_to not in (workspace.EVALUATE, workspace.REGISTER):
         return
     metrics = read_json(workspace.METRICS)
     for split in ("dev", "test"):
         micro = metrics[split]["entity_strict"]["micro"]
         out.print(f"{split:<9} entity F1 {micro['f1']:.4f} (strict, {micro['support']} entities)")
+    if not marker:
+        return
     out.print(f"model     {marker.name} version {marker.version}, digest {marker.model_digest[:12]}")
     _report_next(marker.name)
 
 
 def _report_next(name: str) -> None:
     """What a person can do now, as commands to copy."""
-    beside = shlex.quote(f"{Path(_command()).parent}/mlflow") if "/" in _command() else "mlflow"
+    tuneline = _command("tuneline")
+    on_server = tracking_uri().startswith("http")
     out.print("\nNext:", style="bold")
     for what, command in (
-        ("use it", f'echo "Angela Merkel visited Siemens in Munich." | {_command()} predict {name}'),
-        ("see runs and models", f"{beside} ui --backend-store-uri {tracking_uri()}"),
-        ("try other values", f"{_command()} run --set train.learning_rate=1e-4"),
-        ("your own text", f"{_command()} run --set data.dir=FOLDER --set register.name=NAME"),
+        ("use it", f'echo "Angela Merkel visited Siemens in Munich." | {tuneline} predict {shlex.quote(name)}'),
+        (
+            "see runs and models",
+            shown_uri() if on_server else f"{_command('mlflow')} ui --backend-store-uri {tracking_uri()}",
+        ),
+        ("try other values", f"{tuneline} run --set train.learning_rate=1e-4"),
+        ("your own text", f"{tuneline} run --set data.dir=FOLDER --set register.name=NAME"),
     ):
-        out.print(f"  {what:<20} {command}", markup=False)
+        out.print(f"  {what:<20} {command}")
 
 
-def _command() -> str:
-    """How this program can be called from here."""
-    return "tuneline" if shutil.which("tuneline") else os.path.relpath(sys.argv[0])
+def _command(name: str) -> str:
+    """How a program of our environment can be called from here."""
+    return name if shutil.which(name) else shlex.quote(os.path.relpath(Path(sys.executable).with_name(name)))
 
 
 def _print_json(value: Any) -> None:

@@ -9,7 +9,6 @@ from prefect.states import Failed
 
 from pipeline.workspace import REGISTER, How, StageFailedError, is_registered, reproduce
 
-USER_FAULT = 2
 USER_FAULT_STATE = "UserFault"  # the name of a failed state that no retry can help
 
 CLEAR_LINE = "\r\x1b[K"
@@ -36,7 +35,7 @@ def run_stage(stage: str) -> How | State[Any]:
             # Its output came from the cache, and a registry is outside DVC's sight.
             how = reproduce(stage, on_line=show, on_progress=draw, force=True)
     except StageFailedError as failure:
-        return Failed(name=USER_FAULT_STATE if failure.exit_code == USER_FAULT else None, message=str(failure))
+        return Failed(name=USER_FAULT_STATE if failure.is_users_fault else None, message=str(failure))
     return how
 
 

@@ -1,6 +1,6 @@
 """`--set SECTION.KEY=VALUE`: edits params.yaml in place, comments kept, so that the file always says what ran."""
 
-import io
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,45 +12,60 @@ from ruamel.yaml.error import YAMLError
 from stages.errors import ParamsError, listed
 from stages.params import read_document, suggestion
 
-WIDE = 10_000  # ruamel wraps longer lines
+QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')"""
+# A value on one line, and what may follow it.
+SCALAR = re.compile(rf"""(?P<value>{QUOTED}|.*?)(?P<gap>\s*)(?P<comment>(?<=\s)\#.*)?$""")
 
 
 def with_values(path: Path, assignments: Sequence[str]) -> str:
-    """The text of the params file with the values of `KEY=VALUE` strings; ParamsError lists all that cannot be set."""
-    yaml = YAML(typ="rt")
-    yaml.preserve_quotes = True
-    yaml.width = WIDE
+    """The text of the params file with the values of `KEY=VALUE` strings; ParamsError lists all that cannot be set.
+
+    Only the values themselves change: every other byte of the file stays, comments in their columns where they fit.
+    """
     document = read_document(path)
-    known = list(_leaves(document))
+    lines = path.read_text(encoding="utf-8").split("\n")
+    places = dict(_leaves(document))
     faults: list[str] = []
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         if not equals:
             faults.append(f"{assignment}: write it as SECTION.KEY=VALUE, for example train.epochs=3")
-        elif key not in known:
-            faults.append(f"{key}: no such key in {path}{suggestion(key, known)}")
+        elif key not in places:
+            faults.append(f"{key}: no such key in {path}{suggestion(key, places)}")
+        elif not _is_one_value(text):
+            faults.append(f"{key}: {text!r} is not one YAML value; put it in quotes, also within those of the shell")
         else:
-            try:
-                _assign(document, key, yaml.load(text))
-            except YAMLError:
-                faults.append(f"{key}: {text!r} is not a YAML value; put it in quotes")
+            row, column = places[key]
+            lines[row] = lines[row][:column] + _replaced(lines[row][column:], text)
     if faults:
         raise ParamsError(listed("--set cannot be used as it stands:", faults))
-    buffer = io.StringIO()
-    yaml.dump(document, buffer)
-    return buffer.getvalue()
+    return "\n".join(lines)
 
 
-def _leaves(node: CommentedMap, prefix: str = "") -> Iterator[str]:
+def _leaves(node: CommentedMap, prefix: str = "") -> Iterator[tuple[str, tuple[int, int]]]:
+    """Dotted keys, each with the row and column at which its value starts."""
     for key, value in node.items():
         if isinstance(value, CommentedMap):
             yield from _leaves(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}"
+            yield f"{prefix}{key}", tuple(node.lc.data[key][2:4])
 
 
-def _assign(document: CommentedMap, key: str, value: Any) -> None:
-    *path, last = key.split(".")
-    for part in path:
-        document = document[part]
-    document[last] = value
+def _is_one_value(text: str) -> bool:
+    """Whether YAML reads all of `text` as one scalar, no comment or second key in it."""
+    try:
+        value: Any = YAML(typ="safe").load(f"x: {text}\n")["x"]
+    except (YAMLError, ValueError, TypeError, KeyError):
+        return False
+    if isinstance(value, str):
+        return value == text or re.fullmatch(QUOTED, text) is not None
+    return not isinstance(value, dict | list) and not {"#", "\n"} & set(text)
+
+
+def _replaced(rest: str, text: str) -> str:
+    """The rest of a line from a value on, with another value."""
+    found = SCALAR.match(rest)
+    assert found is not None
+    if not found["comment"]:
+        return text
+    return text.ljust(len(found["value"]) + len(found["gap"]) - 1) + " " + found["comment"]

@@ -3,22 +3,28 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from stages.artifacts import read_json
-from stages.errors import ArtifactError, UserError
+from stages.errors import ArtifactError, UserError, first_line
 from stages.progress import VARIABLE as PROGRESS
 from stages.tracking import read_marker
 
+USER_FAULT = 2
 PARAMS = Path("params.yaml")
 REGISTRATION = Path("data/registration.json")
 METRICS = Path("data/report/metrics.json")
 ENCODED = "data/encoded"
+TOKENIZE = "tokenize"
+EVALUATE = "evaluate"
 REGISTER = "register"
 MISSING = " is missing"
 
@@ -45,12 +51,19 @@ class StageState:
 
 
 class StageFailedError(Exception):
-    """A stage ended with an exit code other than 0; 2 is a fault of the user's, told on the lines before."""
+    """A stage did not run well: its exit code, negative for a signal; None if DVC refused to run it at all."""
 
-    def __init__(self, stage: str, exit_code: int, message: str) -> None:
+    def __init__(self, stage: str, exit_code: int | None, refusal: str) -> None:
+        self.is_users_fault = exit_code is None or exit_code == USER_FAULT
+        if exit_code is None:
+            message = f"{stage} was not run: {refusal}"
+        elif exit_code == USER_FAULT:
+            message = f"{stage} stopped on a fault in its input"
+        elif exit_code < 0:
+            message = f"{stage} was killed by signal {-exit_code}; if nobody did that, memory may have run out"
+        else:
+            message = f"{stage} failed with exit code {exit_code}, a fault of the program"
         super().__init__(message)
-        self.stage = stage
-        self.exit_code = exit_code
 
 
 def enter_root() -> None:
@@ -76,15 +89,17 @@ def stage_states() -> list[StageState]:
             graph = repo.index.graph
             states: dict[str, StageState] = {}
             for stage in networkx.dfs_postorder_nodes(graph):
+                if stage.is_data_source:  # data/corpora/mine.dvc: data that `dvc add` tracks, no stage
+                    continue
                 because = _reasons(stage, changes.get(stage.addressing, []))
-                upstream = [above.addressing for above in graph.successors(stage)]
-                because += [f"{name} runs first" for name in upstream if not states[name].fresh]
+                upstream = [states[a.addressing] for a in graph.successors(stage) if a.addressing in states]
+                because += [f"{state.name} runs first" for state in upstream if not state.fresh]
                 states[stage.addressing] = StageState(stage.addressing, because)
     except LockError as error:
         raise UserError(f"Another run holds this checkout: {error}") from None
-    except DvcException as error:
-        check_params(PARAMS.read_text(encoding="utf-8"))  # it may be a value that dvc.yaml needs; this says it better
-        raise UserError(f"DVC: {error}") from None
+    except (DvcException, AssertionError) as error:
+        check_params()  # it may be a value that dvc.yaml needs; this says it better
+        raise UserError(f"DVC: {first_line(error)}") from error
     if states[REGISTER].fresh and not is_registered():
         states[REGISTER] = StageState(REGISTER, ["the registry has not seen this model"])
     return list(states.values())
@@ -104,29 +119,29 @@ def is_registered() -> bool:
 
 
 def check_inputs(states: list[StageState]) -> None:
-    """Refuse to start a run whose first stage lacks its input, of which DVC would say only that it failed."""
-    missing = [reason.removesuffix(MISSING) for reason in states[0].because if reason.endswith(MISSING)]
-    inputs = [path for path in missing if not path.startswith(ENCODED)]
+    """Refuse to start a run whose corpus lies nowhere, of which DVC would say only that a stage failed."""
+    because = next(state.because for state in states if state.name == TOKENIZE)
+    missing = [reason.removesuffix(MISSING) for reason in because if reason.endswith(MISSING)]
+    inputs = [path for path in missing if path != ENCODED]
     if inputs:
         raise UserError(
-            f"{', '.join(inputs)}: no such file or folder, and {states[0].name} needs it. "
+            f"{', '.join(inputs)}: no such file or folder, and {TOKENIZE} needs it. "
             "Check data.dir in params.yaml; `dvc pull` fetches what DVC keeps."
         )
 
 
-def check_params(text: str) -> None:
-    """Check the text of a params.yaml with the stages' own rules; UserError with all faults."""
-    candidate = PARAMS.with_name(f".{PARAMS.name}.{os.getpid()}.part")
-    try:
-        candidate.write_text(text, encoding="utf-8")
+def check_params(text: str | None = None) -> None:
+    """Check params.yaml, or a text that may become it, with the stages' own rules; UserError with all faults."""
+    with tempfile.TemporaryDirectory() as folder:
+        candidate = PARAMS if text is None else Path(folder) / PARAMS
+        if text is not None:
+            candidate.write_text(text, encoding="utf-8")
         finished = subprocess.run(
             [sys.executable, "-m", "stages.check_params", "--params", str(candidate)],
             capture_output=True,
             text=True,
             check=False,
         )
-    finally:
-        candidate.unlink(missing_ok=True)
     if finished.returncode:
         message = finished.stderr.strip().removeprefix("error: ").replace(str(candidate), str(PARAMS))
         raise UserError(message)
@@ -140,10 +155,18 @@ def reproduce(
     `force` runs it in any case. StageFailedError if it ends badly.
     """
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), stage]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=_stage_environment())
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=_stage_environment(),
+        start_new_session=True,  # so that it can be stopped with all that it started
+    )
     assert process.stdout is not None
     how: How = "fresh"
-    exit_code = 1
+    exit_code: int | None = None
+    refusal = ""
     try:
         for line, is_progress in _lines(process.stdout.fileno()):
             if is_progress:
@@ -155,14 +178,29 @@ def reproduce(
                 how = "restored"
             elif found := re.search(r"exited with (-?\d+)$", line):
                 exit_code = int(found[1])
+            elif line.startswith("ERROR: "):
+                refusal = line.removeprefix("ERROR: ")
             if not DVC_HINT.match(line):
                 on_line(line)
+        returncode = process.wait()
+    except BaseException:
+        _stop(process)
+        raise
     finally:
         process.stdout.close()
-        returncode = process.wait()
     if returncode:
-        raise StageFailedError(stage, exit_code, f"{stage} failed with exit code {exit_code}")
+        raise StageFailedError(stage, exit_code, refusal)
     return how
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """End a stage with all its processes: asked first, then made to."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+            return
 
 
 def _lines(descriptor: int) -> Iterator[tuple[str, bool]]:
@@ -202,7 +240,7 @@ def _reasons(stage: Any, changes: list[Any]) -> list[str]:
         for path, what in change.get("changed deps", {}).items():
             reasons += _parameter_reasons(stage, path, what) if isinstance(what, dict) else [_file_reason(path, what)]
         reasons += [_file_reason(path, what) for path, what in change.get("changed outs", {}).items()]
-    return reasons
+    return reasons or [str(change) for change in changes]
 
 
 def _file_reason(path: str, what: str) -> str:

@@ -3,13 +3,18 @@
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from safetensors import SafetensorError
 
 from stages.errors import ArtifactError
+
+R = TypeVar("R")
 
 
 @contextmanager
@@ -18,24 +23,30 @@ def whole(path: Path) -> Iterator[Path]:
 
     Whatever happens in between, `path` is afterwards either complete or as it was before.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    path = path.resolve() if path.is_symlink() else path
+    suffix = f"{os.getpid()}-{secrets.token_hex(4)}.part"
+    temporary, old = path.with_name(f".{path.name}.new-{suffix}"), path.with_name(f".{path.name}.old-{suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         _flush(temporary)
         if path.is_dir():
-            shutil.rmtree(path)
-        temporary.replace(path)
+            path.rename(old)  # a folder cannot be replaced in one step
+        temporary.rename(path)
         _flush_entry(path.parent)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
+        if old.exists() and not path.exists():
+            old.rename(path)
         raise ArtifactError(
-            f"cannot write {path}: {error.strerror or error}. Check permissions and free space, then run again."
+            f"cannot write {path}: {getattr(error, 'strerror', None) or error}. "
+            "Check permissions and free space, then run again."
         ) from error
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary, ignore_errors=True)
-        elif temporary.exists():
-            temporary.unlink()
+        for leftover in (temporary, old):
+            if leftover.is_dir():
+                shutil.rmtree(leftover, ignore_errors=True)
+            elif leftover.exists():
+                leftover.unlink()
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -43,13 +54,24 @@ def write_json(path: Path, value: Any) -> None:
     path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
-    """Read what `write_json` wrote; a missing or damaged file is an ArtifactError that names the stage to run."""
+def read_json(path: Path) -> dict[str, Any]:
+    """Read the object that `write_json` wrote; a missing or damaged file is an ArtifactError that says what to run."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ArtifactError(f"{path}: no such file. `dvc repro` makes it.") from None
     except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}). Delete it and run `dvc repro`.") from None
+    if not isinstance(value, dict):
+        raise ArtifactError(f"{path} is damaged (no JSON object). Delete it and run `dvc repro`.")
+    return value
+
+
+def read_record(path: Path, record: type[R]) -> R:
+    """Read the fields of a dataclass; a file with others is an ArtifactError too."""
+    try:
+        return record(**read_json(path))
+    except TypeError as error:
         raise ArtifactError(f"{path} is damaged ({error}). Delete it and run `dvc repro`.") from None
 
 

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -27,3 +28,5 @@ def run_recipe(recipe: Callable[[Path], None]) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(USER_FAULT)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)

@@ -39,6 +39,11 @@ class RegistryError(UserError):
     """MLflow cannot be reached, or does not hold what was asked for."""
 
 
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its kind where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def listed(heading: str, faults: Sequence[str]) -> str:
     """One message for all faults of an input: the first 20 in full, the rest counted."""
     lines = [heading, *(f"  {fault}" for fault in faults[:SHOWN])]

@@ -9,13 +9,15 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from stages import tracking
-from stages.artifacts import read_json, whole, write_json
+from stages.artifacts import whole, write_json
 from stages.command import run_recipe
 from stages.encoding.files import EncodedSplit, Manifest, read_manifest, read_split
 from stages.errors import ArtifactError
+from stages.journal import Journal
 from stages.modeling.classifier import labels_of, load_classifier
 from stages.modeling.device import Precision, choose_compute, make_repeatable, place
 from stages.modeling.prediction import WordPredictions, predict
+from stages.modeling.record import read_training
 from stages.params import RuntimeParams, Section, load_params
 from stages.scoring.entities import Scores, entities, scores
 
@@ -45,8 +47,8 @@ def main(params_file: Path) -> None:
     """Predict dev and test, score them, write data/report."""
     params = load_params(params_file, Params)
     compute = choose_compute(params.runtime.device, params.evaluate.precision)
-    record = read_json(MODEL / "training.json")
-    make_repeatable(seed=0, threads=record["threads"])  # the same sums as in training, so the same dev score
+    record = read_training(MODEL)
+    make_repeatable(seed=0, threads=record["threads"])  # as in training, so that sums are rounded alike
 
     manifest = read_manifest(ENCODED)
     model = load_classifier(MODEL)
@@ -77,9 +79,10 @@ def main(params_file: Path) -> None:
             micro["recall"],
             micro["support"],
         )
-    journal = tracking.Journal(record["train_key"])
-    journal.metrics(tracking.flat(metrics))
-    journal.send()
+    journal = Journal(record["train_key"])
+    journal.tell_from(MODEL, record)
+    journal.figures(metrics)
+    tracking.send(journal)
 
 
 def check_labels(labels: list[str], manifest: Manifest) -> None:

@@ -1,7 +1,7 @@
 """Reads params.yaml and checks the sections that a recipe declares.
 
 A recipe's `Params` is a pydantic model with one field per section it reads, so that its field names are also what
-dvc.yaml must list under `params` (a test compares them; `runtime` is left out there, since it cannot change a result).
+dvc.yaml must list under `params` (a test compares them; `runtime`, which says where to compute, is left out there).
 """
 
 from difflib import get_close_matches
@@ -22,11 +22,11 @@ SECTIONS = ("data", "model", "tokenize", "train", "evaluate", "register", "runti
 class Section(BaseModel):
     """Base of every section: immutable, no unknown keys, no silent conversion of types."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class RuntimeParams(Section):
-    """What cannot change a result, and is therefore no dependency of a stage."""
+    """Where to compute. No dependency of a stage, or a checkout would be stale on each other machine."""
 
     device: Literal["auto", "cpu", "cuda"]
 
@@ -54,7 +54,7 @@ def read_document(path: Path) -> CommentedMap:
         document = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file. Run from the root of the project, or give --params FILE.") from None
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
+    except (OSError, ValueError, YAMLError) as error:  # ValueError: not UTF-8, or a date such as 2024-13-01
         raise ParamsError(f"{path} cannot be read: {error}") from None
     if not isinstance(document, CommentedMap):
         raise ParamsError(f"{path} holds no sections; it should look like the params.yaml that came with the project.")
@@ -93,7 +93,8 @@ def _describe(fault: dict[str, Any], document: CommentedMap, model: type[BaseMod
         return f"{where}: unknown key{suggestion(location[-1], _known_keys(model, location[:-1]))}"
     if fault["type"] == "missing":
         return f"{where}: missing"
-    return f"{where}: {fault['msg']}, but it is {fault['input']!r}"
+    given = "" if isinstance(fault["input"], dict) else f", but it is {fault['input']!r}"
+    return f"{where}: {fault['msg']}{given}"
 
 
 def _known_keys(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:
@@ -111,7 +112,7 @@ def _where(document: CommentedMap, location: tuple[Any, ...], path: Path) -> str
     for part in location:
         if not isinstance(node, CommentedMap) or part not in node:
             break
-        line = node.lc.data[part][0] + 1
+        line = node.lc.data[part][0] + 1 if part in node.lc.data else line  # a merged key has no place of its own
         node = node[part]
     place = f"{path}:{line}" if line else str(path)
     return f"{place} {'.'.join(str(part) for part in location)}"

@@ -12,7 +12,8 @@ from stages.corpus.sentences import Sentence
 from stages.encoding.files import FORMAT_VERSION, Manifest, write_manifest, write_split
 from stages.encoding.tokenizer import load_tokenizer, tokenizer_digest
 from stages.encoding.windows import Row, encoded_rows
-from stages.modeling.pretrained import PretrainedParams, find_pretrained
+from stages.errors import ParamsError
+from stages.modeling.pretrained import PretrainedParams, find_pretrained, position_limit
 from stages.params import Section, load_params
 
 ENCODED = Path("data/encoded")
@@ -47,7 +48,9 @@ def main(params_file: Path) -> None:
 
     corpus = read_corpus(Path(params.data.dir))
     log.info("%s is %s with %s", params.data.dir, corpus.scheme, ", ".join(corpus.labels[1:]))
-    tokenizer = load_tokenizer(find_pretrained(params.model))
+    pretrained = find_pretrained(params.model)
+    check_length(params.tokenize.window_length, pretrained)
+    tokenizer = load_tokenizer(pretrained)
 
     rows = {
         split: encoded_rows(
@@ -77,6 +80,16 @@ def main(params_file: Path) -> None:
 
     for split, numbers in manifest.counts.items():
         log.info("%-5s %s", split, ", ".join(f"{number:,} {name}" for name, number in numbers.items()))
+
+
+def check_length(window_length: int, pretrained: Path) -> None:
+    """Refuse windows that the encoder has no positions for."""
+    limit = position_limit(pretrained)
+    if limit is not None and window_length > limit:
+        raise ParamsError(
+            f"tokenize.window_length is {window_length}, but this encoder reads at most {limit} sub-words. "
+            f"Longer sentences become several windows: tuneline run --set tokenize.window_length={limit}"
+        )
 
 
 def counts(sentences: list[Sentence], rows: list[Row]) -> dict[str, int]:

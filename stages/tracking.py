@@ -1,15 +1,12 @@
-"""What a training has to tell MLflow, and the registration of its model. The one door of the recipes to mlflow.
+"""Sends journals to MLflow and registers models. The one door of the recipes to mlflow.
 
-A recipe writes to a journal, a local file, and asks to send it; what MLflow has not got is sent at the next chance, so
-that no training fails because a server is down. One MLflow run belongs to one train key, whoever sends to it.
+One MLflow run belongs to one train key, whoever sends to it. What a store has not got is sent at the next chance.
 """
 
 import json
 import logging
 import os
-import time
-import urllib.error
-import urllib.request
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -18,38 +15,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from stages.artifacts import read_json, whole, write_json
-from stages.errors import RegistryError
+from stages.artifacts import read_record, whole, write_json
+from stages.errors import RegistryError, UserError, first_line
+from stages.journal import FINAL, Journal
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 EXPERIMENT = "tuneline"
-JOURNALS = Path(".tuneline/journal")
 MARKER = Path(".tuneline/registered.json")
 SERVED_CODE = Path(__file__).parent / "serving.py"
 # What the served model imports; its environment pins these at the versions that are installed here.
 SERVED_PACKAGES = (
-    "mlflow",
-    "numpy",
-    "pyarrow",
-    "pydantic",
-    "ruamel.yaml",
-    "safetensors",
-    "seqeval",
-    "torch",
-    "transformers",
-)
+    "mlflow", "numpy", "pyarrow", "pydantic", "ruamel.yaml", "safetensors", "seqeval", "torch", "transformers",
+)  # fmt: skip
 
 TRAIN_KEY_TAG = "tuneline.train_key"
+TOLD_TAG = "tuneline.told"  # set once a run has all of its training
 DIGEST_TAG = "tuneline.model_digest"
 CHALLENGER = "challenger"
 CHAMPION = "champion"
 
 METRICS_PER_CALL = 1000  # MLflow's limit for one log-batch call
 PARAMS_PER_CALL = 100
-FINAL = 0  # the step of figures that belong to no step; those of training count from 1
 DIGEST_CHARACTERS = 36  # the longest digest that MLflow keeps for a dataset
 
 log = logging.getLogger("tracking")
@@ -71,12 +61,20 @@ def tracking_uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
 
 
+def shown_uri() -> str:
+    """The tracking URI without a password, for messages."""
+    return re.sub(r"(?<=://)[^/@]*@", "***@", tracking_uri())
+
+
 def read_marker() -> Registration | None:
     """The last registration made from this checkout, if its registry is the present one and still there."""
     if not MARKER.exists():
         return None
-    registration = Registration(**read_json(MARKER))
-    if registration.tracking_uri != tracking_uri():
+    try:
+        registration = read_record(MARKER, Registration)
+    except UserError:
+        return None  # registering once more mends it
+    if registration.tracking_uri != shown_uri():
         return None
     database = registration.tracking_uri.removeprefix("sqlite:///")
     if database != registration.tracking_uri and not Path(database).exists():
@@ -90,91 +88,50 @@ def write_marker(registration: Registration) -> None:
         write_json(path, asdict(registration))
 
 
-def step_metrics(step: dict[str, Any]) -> dict[str, float]:
-    """The curves that one step of training adds a point to."""
-    return {f"train/{name}": step[name] for name in ("loss", "learning_rate")}
+def send(journal: Journal) -> None:
+    """Send what the present MLflow store has not got; whatever goes wrong is a warning, for the results are safe."""
+    try:
+        deliver(journal)
+    except Exception as error:  # a training of hours must not be lost to a wrong port or a missing driver
+        log.warning(
+            "warning: MLflow at %s was not told (%s). The journal %s is sent at the next chance.",
+            shown_uri(),
+            first_line(error),
+            journal.path,
+        )
 
 
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a/b": 1}`."""
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        leaves |= flat(value, f"{name}/") if isinstance(value, dict) else {name: value}
-    return leaves
-
-
-class Journal:
-    """The events of one training, a JSON line each, and how many of them each MLflow store has got."""
-
-    def __init__(self, train_key: str) -> None:
-        self.train_key = train_key
-        self.path = JOURNALS / f"{train_key}.jsonl"
-        self.sent_path = JOURNALS / f"{train_key}.sent.json"
-
-    def exists(self) -> bool:
-        """Whether this checkout has told anything of this training."""
-        return self.path.exists()
-
-    def begin(self, record: dict[str, Any]) -> None:
-        """Start anew, with the parameters and datasets of the training (`record`: see train.py)."""
-        JOURNALS.mkdir(parents=True, exist_ok=True)
-        self.path.unlink(missing_ok=True)
-        self.sent_path.unlink(missing_ok=True)
-        machine = {f"machine/{name}": record[name] for name in ("device", "precision", "threads")}
-        self._write("begin", parameters=flat(record["parameters"]) | machine, datasets=record["datasets"])
-
-    def step(self, values: dict[str, float], step: int) -> None:
-        """Points of curves."""
-        self._write("metrics", values=values, step=step)
-
-    def metrics(self, values: dict[str, float]) -> None:
-        """Figures of the finished model; told again only if they differ from the last ones told."""
-        told = [event["values"] for event in self._events() if event["kind"] == "metrics" and event["step"] == FINAL]
-        if values not in told[-1:]:
-            self._write("metrics", values=values, step=FINAL)
-
-    def end(self) -> None:
-        """The training is finished."""
-        self._write("end")
-
-    def send(self) -> str | None:
-        """Send what the present MLflow store has not got; its run id, or None with a warning if it is away."""
-        try:
-            return self._send()
-        except RegistryError as error:
-            log.warning("warning: %s What it has to know is kept in %s and sent at the next chance.", error, self.path)
-            return None
-
-    def deliver(self) -> str:
-        """As `send`, but a RegistryError if the store is away."""
-        return self._send()
-
-    def _write(self, kind: str, **fields: Any) -> None:
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"kind": kind, "time": int(time.time() * 1000), **fields}) + "\n")
-
-    def _events(self) -> list[dict[str, Any]]:
-        if not self.path.exists():
-            return []
-        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
-
-    def _send(self) -> str:
-        with reachable():
-            return self._send_to(connect())
-
-    def _send_to(self, client: "MlflowClient") -> str:
-        events = self._events()
-        sent = read_json(self.sent_path) if self.sent_path.exists() else {}
-        run_id, finished = _run_of(client, self.train_key)
-        unsent = events[sent.get(tracking_uri(), 0) :]
-        if finished:
-            # Another training of the same key told its curves already, and they are the same to the bit.
+def deliver(journal: Journal) -> str:
+    """Send what the present MLflow store has not got, and return its run id; RegistryError if the store is away."""
+    with reachable():
+        client = connect()
+        run_id, told = _run_of(client, journal.train_key)
+        events = journal.events()
+        unsent = events[journal.sent(run_id) :]
+        if told:
+            # It was told from another checkout, or by an earlier training of this key, and the curves are the same.
             unsent = [event for event in unsent if event["kind"] == "metrics" and event["step"] == FINAL]
         _tell(client, run_id, unsent)
-        with whole(self.sent_path) as path:
-            write_json(path, sent | {tracking_uri(): len(events)})
+        journal.mark_sent(run_id, len(events))
         return run_id
+
+
+def register(journal: Journal, *, name: str, model: Path, model_digest: str, report: Path) -> Registration:
+    """Make a version of the registered model `name` from the folder `model`, with the alias `challenger`.
+
+    The same digest is registered once, however often this is called; a version that is champion keeps that alias
+    alone. RegistryError if MLflow is away.
+    """
+    run_id = deliver(journal)
+    with reachable():
+        client = connect()
+        tags = {DIGEST_TAG: model_digest, TRAIN_KEY_TAG: journal.train_key}
+        number = find_version(client, name, model_digest) or _new_version(
+            client, run_id, name=name, model=model, report=report, tags=tags
+        )
+        if CHAMPION not in client.get_model_version(name, str(number)).aliases:
+            client.set_registered_model_alias(name, CHALLENGER, str(number))
+    return Registration(shown_uri(), name, number, model_digest, run_id)
 
 
 @contextmanager
@@ -186,51 +143,26 @@ def reachable() -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, RequestException, SQLAlchemyError) as error:
-        raise RegistryError(f"MLflow at {tracking_uri()} failed: {str(error).splitlines()[0]}") from error
+    except (MlflowException, RequestException, SQLAlchemyError, ImportError) as error:
+        raise RegistryError(
+            f"MLflow at {shown_uri()} failed: {first_line(error)}. Start it, or set MLFLOW_TRACKING_URI to another."
+        ) from error
 
 
 def connect() -> "MlflowClient":
-    """A client of the present store; RegistryError at once if a server does not answer."""
-    uri = tracking_uri()
-    if urlsplit(uri).scheme in ("http", "https"):
-        try:
-            urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=10).close()
-        except (urllib.error.URLError, OSError) as error:
-            raise RegistryError(
-                f"MLflow at {uri} cannot be reached ({error}). Start it, or set MLFLOW_TRACKING_URI to another."
-            ) from None
+    """A client of the present store; call it within `reachable`. A server that does not answer fails at once."""
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # MLflow's own 7 can hold a training up for minutes
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
+    import requests
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    uri = tracking_uri()
+    if urlsplit(uri).scheme in ("http", "https"):
+        requests.get(f"{uri.rstrip('/')}/health", timeout=10)
     mlflow.set_tracking_uri(uri)
-    with reachable():
-        return mlflow.MlflowClient()
-
-
-def register(journal: Journal, *, name: str, model: Path, model_digest: str, report: Path) -> Registration:
-    """Make a version of the registered model `name` from the folder `model`, with the alias `challenger`.
-
-    The same digest is registered once, however often this is called. RegistryError if MLflow is away.
-    """
-    run_id = journal.deliver()
-    with reachable():
-        client = connect()
-        number = find_version(client, name, model_digest) or _new_version(
-            client,
-            run_id,
-            name=name,
-            model=model,
-            model_digest=model_digest,
-            report=report,
-            train_key=journal.train_key,
-        )
-        if CHAMPION not in client.get_model_version(name, str(number)).aliases:
-            client.set_registered_model_alias(name, CHALLENGER, str(number))
-    return Registration(tracking_uri(), name, number, model_digest, run_id)
+    return mlflow.MlflowClient()
 
 
 def find_version(client: "MlflowClient", name: str, model_digest: str) -> int | None:
@@ -240,32 +172,31 @@ def find_version(client: "MlflowClient", name: str, model_digest: str) -> int | 
 
 
 def _new_version(
-    client: "MlflowClient", run_id: str, *, name: str, model: Path, model_digest: str, report: Path, train_key: str
+    client: "MlflowClient", run_id: str, *, name: str, model: Path, report: Path, tags: dict[str, str]
 ) -> int:
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    with mlflow.start_run(run_id=run_id):
+    mlflow.start_run(run_id=run_id)
+    try:
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(SERVED_CODE),
             artifacts={"model": str(model)},
             code_paths=[str(SERVED_CODE.parent)],
             pip_requirements=[f"{package}=={_public_version(package)}" for package in SERVED_PACKAGES],
-            metadata={DIGEST_TAG: model_digest},
+            metadata={DIGEST_TAG: tags[DIGEST_TAG]},
         )
         mlflow.log_artifacts(str(report), "report")
+    finally:
+        mlflow.end_run("FINISHED")  # as the training was, whatever happens to the upload
     try:
         client.create_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     created = client.create_model_version(
-        name,
-        source=logged.model_uri,
-        run_id=run_id,
-        model_id=logged.model_id,
-        tags={DIGEST_TAG: model_digest, TRAIN_KEY_TAG: train_key},
+        name, source=logged.model_uri, run_id=run_id, model_id=logged.model_id, tags=tags
     )
     return int(created.version)
 
@@ -276,7 +207,7 @@ def _public_version(package: str) -> str:
 
 
 def _run_of(client: "MlflowClient", train_key: str) -> tuple[str, bool]:
-    """The run of a train key and whether it is finished; created if there is none."""
+    """The run of a train key, and whether it has all of its training; created if there is none."""
     from mlflow.exceptions import MlflowException
 
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
@@ -288,7 +219,7 @@ def _run_of(client: "MlflowClient", train_key: str) -> tuple[str, bool]:
     experiment_id = experiment.experiment_id
     found = client.search_runs([experiment_id], f"tags.`{TRAIN_KEY_TAG}` = '{train_key}'", max_results=1)
     if found:
-        return found[0].info.run_id, found[0].info.status == "FINISHED"
+        return found[0].info.run_id, TOLD_TAG in found[0].data.tags
     run = client.create_run(experiment_id, tags={TRAIN_KEY_TAG: train_key}, run_name=f"train-{train_key[:8]}")
     return run.info.run_id, False
 
@@ -313,9 +244,10 @@ def _tell(client: "MlflowClient", run_id: str, events: list[dict[str, Any]]) -> 
         client.log_batch(run_id, metrics=chunk)
     if any(event["kind"] == "end" for event in events):
         client.set_terminated(run_id, "FINISHED")
+        client.set_tag(run_id, TOLD_TAG, "true")
 
 
-def _dataset_inputs(datasets: dict[str, dict[str, Any]]) -> list[Any]:
+def _dataset_inputs(datasets: dict[str, dict[str, Any]]) -> list["DatasetInput"]:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     return [
@@ -333,6 +265,6 @@ def _dataset_inputs(datasets: dict[str, dict[str, Any]]) -> list[Any]:
     ]
 
 
-def _chunks(items: list[Any], size: int) -> Iterator[list[Any]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def _chunks(items: list[Any], count: int) -> Iterator[list[Any]]:
+    for start in range(0, len(items), count):
+        yield items[start : start + count]

@@ -13,14 +13,16 @@ from pydantic import Field
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from stages import tracking
-from stages.artifacts import file_digest, json_digest, whole, write_json
+from stages.artifacts import file_digest, json_digest, whole
 from stages.command import run_recipe
 from stages.encoding.files import EncodedSplit, Manifest, read_manifest, read_split
 from stages.encoding.tokenizer import load_tokenizer
+from stages.journal import Journal
 from stages.modeling.classifier import load_classifier
 from stages.modeling.device import Compute, Precision, choose_compute, make_repeatable, place
-from stages.modeling.prediction import predict
+from stages.modeling.prediction import SCORING_SUBWORDS, predict
 from stages.modeling.pretrained import WEIGHTS, PretrainedParams, find_pretrained
+from stages.modeling.record import write_record
 from stages.modeling.training import MasterWeights, Settings, Step, train
 from stages.params import RuntimeParams, Section, load_params
 from stages.progress import bar
@@ -44,7 +46,7 @@ class TrainParams(Section):
     batch_subwords: int = Field(ge=16)
     dropout: float = Field(ge=0, lt=1)
     precision: Precision
-    threads: int = Field(ge=0)
+    threads: int = Field(ge=0, le=1024)
 
 
 class Params(Section):
@@ -74,19 +76,21 @@ def main(params_file: Path) -> None:
     manifest = read_manifest(ENCODED)
     splits = {split: read_split(ENCODED, split) for split in ("train", "dev")}
     pretrained = find_pretrained(params.model)
-    record: dict[str, Any] = {
-        "format_version": 1,
-        "train_key": key_of(manifest, pretrained, params.train),
-        "parameters": {**params.model_dump(include={"model", "train"}), "tokenize": manifest.parameters},
-        "datasets": {split: {"digest": manifest.digests[split], **manifest.counts[split]} for split in manifest.counts},
+    machine = {
+        "device": compute.device.type,
         "precision": compute.precision,
         "threads": torch.get_num_threads(),
-        "device": compute.device.type,
+    }
+    record: dict[str, Any] = {
+        "train_key": key_of(manifest, pretrained, params.train, machine),
+        "parameters": {**params.model_dump(include={"model", "train"}), "tokenize": manifest.parameters},
+        "datasets": {split: {"digest": manifest.digests[split], **manifest.counts[split]} for split in manifest.counts},
+        **machine,
     }
 
     tokenizer = load_tokenizer(pretrained)
     model = load_classifier(pretrained, labels=manifest.labels, dropout=params.train.dropout)
-    journal = tracking.Journal(record["train_key"])
+    journal = Journal(record["train_key"])
     journal.begin(record)
     log.info("training on %(device)s in %(precision)s with %(threads)d threads", record)
 
@@ -96,16 +100,18 @@ def main(params_file: Path) -> None:
     write_model(model, tokenizer, outcome, record)
     log.info("kept epoch %d with dev F1 %.4f", outcome.best_epoch, max(outcome.dev_f1))
     journal.end()
-    journal.send()
+    tracking.send(journal)
 
 
-def key_of(manifest: Manifest, pretrained: Path, params: TrainParams) -> str:
-    """The identity of a training: SHA-256 over its data, its starting weights and its parameters."""
+def key_of(manifest: Manifest, pretrained: Path, params: TrainParams, machine: dict[str, Any]) -> str:
+    """The identity of a training: SHA-256 over its data, its start, its parameters, and what rounds its sums."""
     return json_digest(
         {
             "encoded": manifest.digest,
             "pretrained": file_digest(pretrained / WEIGHTS),
+            "pretrained_config": file_digest(pretrained / "config.json"),
             "parameters": params.model_dump(),
+            "machine": machine,
         }
     )
 
@@ -117,7 +123,7 @@ def fit(
     labels: list[str],
     params: TrainParams,
     compute: Compute,
-    journal: tracking.Journal,
+    journal: Journal,
 ) -> Outcome:
     """Run the loop; at the end of each epoch score dev and keep the weights if none were better before."""
     settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
@@ -125,14 +131,14 @@ def fit(
     outcome = Outcome([], [], 0, {})
     for step in watched(train(model, weights, splits["train"], settings, compute, seed=params.seed)):
         outcome.history.append(step)
-        journal.step(tracking.step_metrics(asdict(step)), step.step)
+        journal.step(asdict(step))
         if not step.ends_epoch:
             continue
-        f1 = dev_f1(model, splits["dev"], labels, compute)
+        f1 = score_dev(model, splits["dev"], labels, compute)
         if not outcome.dev_f1 or f1 > max(outcome.dev_f1):
             outcome.best_epoch, outcome.best_weights = step.epoch, weights.snapshot()
         outcome.dev_f1.append(f1)
-        journal.step({"dev/entity_strict_f1": f1}, step.step)
+        journal.epoch(f1, step.step)
         log.info("epoch %d of %d: loss %.4f, dev F1 %.4f", step.epoch, params.epochs, step.loss, f1)
     return outcome
 
@@ -150,13 +156,15 @@ def watched(steps: Iterator[Step]) -> Iterator[Step]:
                 f"epoch {step.epoch}, loss {step.loss:.3f}, {speed:,.0f} sub-words/s", refresh=False
             )
             progress.update()
+            paused = time.perf_counter()
             yield step
+            started += time.perf_counter() - paused  # what the caller does, such as scoring dev, is not training
             step = next(steps, None)
 
 
-def dev_f1(model: PreTrainedModel, dev: EncodedSplit, labels: list[str], compute: Compute) -> float:
+def score_dev(model: PreTrainedModel, dev: EncodedSplit, labels: list[str], compute: Compute) -> float:
     """Entity F1 (strict, micro) on the dev split."""
-    predictions = predict(model, dev, compute, batch_subwords=4096)
+    predictions = predict(model, dev, compute, batch_subwords=SCORING_SUBWORDS)
     gold = [[labels[index] for index in sentence] for sentence in predictions.gold]
     predicted = [[labels[index] for index in sentence] for sentence in predictions.predicted]
     return strict_f1(gold, predicted)
@@ -167,11 +175,13 @@ def write_model(
 ) -> None:
     """Write data/model: the best weights in fp32 in the Hugging Face layout, the record, the history of steps."""
     place(model, Compute(torch.device("cpu"), torch.float32))
-    model.load_state_dict(outcome.best_weights, strict=False)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(outcome.best_weights[name])
     with whole(MODEL) as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        write_json(folder / "training.json", record)
+        write_record(folder, record)
         with (folder / "history.jsonl").open("w", encoding="utf-8") as stream:
             stream.writelines(json.dumps(asdict(step), sort_keys=True) + "\n" for step in outcome.history)
 

@@ -59,6 +59,9 @@ TRAIN = "data/corpora/demo/train.conll"
         (replaced("params.yaml", "window_length", "window_lenght"), "did you mean 'window_length'?"),
         (replaced("params.yaml", "window_length: 64", "window_length: many"), "window_length: Input should be"),
         (replaced("params.yaml", "window_length: 64", "window_length: 2"), "greater than or equal to 8, but it is 2"),
+        (replaced("params.yaml", "window_length: 64", "window_length: 256"), "encoder reads at most 128 sub-words"),
+        (replaced("params.yaml", "window_overlap: 16", "window_overlap: 60"), "at most half of window_length"),
+        (replaced("params.yaml", "dir: data/corpora/demo", "dir: ."), "not the whole project"),
         (removed("pretrained/model.safetensors"), "has no model.safetensors"),
         (written("pretrained/model.safetensors", "x"), "but model.sha256 is"),
         (removed("pretrained/tokenizer.json"), "a tokenizer without a vocabulary"),
@@ -130,7 +133,7 @@ def test_command_line_refuses_and_changes_nothing(project: Project, words: list[
 def test_run_refuses_a_corpus_folder_that_is_not_there(project: Project) -> None:
     before = (project.folder / "params.yaml").read_bytes()
     finished = project.tuneline("run", "--set", "data.dir=data/corpora/nowhere", code=2)
-    (project.folder / "params.yaml").write_bytes(before)
+    assert (project.folder / "params.yaml").read_bytes() == before
     assert "data/corpora/nowhere: no such file or folder" in finished.stderr
     assert "server" not in finished.stderr
 
@@ -151,7 +154,7 @@ def test_run_passes_a_stages_refusal_on(project: Project, prefect_api: str) -> N
     finished = project.tuneline("run", code=2, PREFECT_API_URL=prefect_api)
     corpus.write_text(good)
     assert f"{TRAIN}:1: needs a word and a tag" in finished.stderr
-    assert "error: tokenize failed with exit code 2" in finished.stderr
+    assert "error: tokenize stopped on a fault in its input" in finished.stderr
     assert "Traceback" not in finished.stderr
 
 

@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 RECIPES = {"tokenize": tokenize, "train": train, "evaluate": evaluate, "register": register}
 # What cannot change a result: words for people, and what goes to MLflow.
-WITHOUT_EFFECT = {"stages.errors", "stages.tracking", "stages.progress", "stages.command"}
+WITHOUT_EFFECT = {"stages.errors", "stages.tracking", "stages.journal", "stages.progress", "stages.command"}
 PACKAGES = {"stages", "stages.corpus", "stages.encoding", "stages.modeling", "stages.scoring"}
 
 

@@ -1,5 +1,6 @@
 """The journal against real stores: a SQLite file and a real server that is away at first."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ import mlflow
 import pytest
 
 from stages.errors import RegistryError
-from stages.tracking import Journal, Registration, flat, read_marker, tracking_uri, write_marker
+from stages.journal import Journal, flat
+from stages.tracking import Registration, deliver, read_marker, send, tracking_uri, write_marker
 from tests.conftest import free_port, start, stop, wait_until_healthy
 
 KEY = "ab" * 32
@@ -33,14 +35,14 @@ def told(steps: int) -> Journal:
     journal = Journal(KEY)
     journal.begin(RECORD)
     for step in range(1, steps + 1):
-        journal.step({"train/loss": 1 / step, "train/learning_rate": 1e-4}, step)
+        journal.step({"step": step, "loss": 1 / step, "learning_rate": 1e-4})
     journal.end()
     return journal
 
 
 def test_journal_tells_mlflow_parameters_curves_and_datasets(folder: Path) -> None:
     journal = told(1200)
-    run_id = journal.deliver()
+    run_id = deliver(journal)
     client = mlflow.MlflowClient(tracking_uri())
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
@@ -56,10 +58,10 @@ def test_journal_tells_mlflow_parameters_curves_and_datasets(folder: Path) -> No
 
 def test_journal_sends_nothing_twice_and_one_key_is_one_run(folder: Path) -> None:
     journal = told(3)
-    run_id = journal.deliver()
-    journal.metrics({"test/f1": 0.5})
-    assert Journal(KEY).deliver() == run_id
-    assert told(3).deliver() == run_id  # the same training once more, to the bit
+    run_id = deliver(journal)
+    journal.figures({"test": {"f1": 0.5}})
+    assert deliver(Journal(KEY)) == run_id
+    assert deliver(told(3)) == run_id  # the same training once more, to the bit
     client = mlflow.MlflowClient(tracking_uri())
     assert len(client.get_metric_history(run_id, "train/loss")) == 3
     assert client.get_run(run_id).data.metrics["test/f1"] == 0.5
@@ -71,10 +73,10 @@ def test_journal_keeps_what_an_absent_server_should_know_and_sends_it_later(
     port = free_port()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     journal = told(5)
-    assert journal.send() is None
+    send(journal)
     assert "sent at the next chance" in caplog.text
-    with pytest.raises(RegistryError, match=f"MLflow at http://127.0.0.1:{port} cannot be reached"):
-        journal.deliver()
+    with pytest.raises(RegistryError, match=f"MLflow at http://127.0.0.1:{port} failed"):
+        deliver(journal)
     store = f"sqlite:///{folder}/server.db"
     server = start(
         [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
@@ -83,8 +85,7 @@ def test_journal_keeps_what_an_absent_server_should_know_and_sends_it_later(
     )  # fmt: skip
     try:
         wait_until_healthy(f"http://127.0.0.1:{port}/health", server)
-        run_id = journal.send()
-        assert run_id
+        run_id = deliver(journal)
         assert len(mlflow.MlflowClient().get_metric_history(run_id, "train/loss")) == 5
     finally:
         stop(server)
@@ -111,19 +112,18 @@ def test_a_server_that_fails_in_the_middle_stops_no_training(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     try:
-        assert told(1).send() is None
+        send(told(1))
     finally:
         server.shutdown()
         server.server_close()
-    assert "failed" in caplog.text
     assert "sent at the next chance" in caplog.text
 
 
 def test_metrics_are_told_again_only_if_they_changed(folder: Path) -> None:
     journal = told(1)
     for f1 in (0.5, 0.5, 0.6):
-        journal.metrics({"test/f1": f1})
-    history = mlflow.MlflowClient(tracking_uri()).get_metric_history(journal.deliver(), "test/f1")
+        journal.figures({"test": {"f1": f1}})
+    history = mlflow.MlflowClient(tracking_uri()).get_metric_history(deliver(journal), "test/f1")
     assert [m.value for m in history] == [0.5, 0.6]
 
 
@@ -138,5 +138,50 @@ def test_marker_counts_only_for_its_own_registry(folder: Path, monkeypatch: pyte
     assert read_marker() is None
 
 
-def test_flat_joins_keys_with_slashes() -> None:
+@pytest.mark.parametrize(
+    "uri",
+    ["http://127.0.0.1:99999", "postgresql://user:secret@127.0.0.1:1/x", "nonsense://x"],
+    ids=["no such port", "no driver or server", "no such scheme"],
+)
+def test_no_tracking_uri_however_wrong_stops_a_training_or_shows_a_password(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, uri: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    send(told(1))
+    assert "sent at the next chance" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_a_run_that_was_deleted_is_told_anew(folder: Path) -> None:
+    journal = told(3)
+    client = mlflow.MlflowClient(tracking_uri())
+    first = deliver(journal)
+    client.delete_run(first)
+    second = deliver(journal)
+    assert second != first
+    assert len(client.get_metric_history(second, "train/loss")) == 3
+
+
+def test_a_journal_that_was_cut_off_is_written_anew_from_the_model(folder: Path) -> None:
+    journal = told(2)
+    with journal.path.open("a") as stream:
+        stream.write('{"kind": "met')
+    assert [event["kind"] for event in journal.events()] == ["begin", "metrics", "metrics", "end"]
+    lost = Journal("cd" * 32)
+    lines = [{"step": n, "loss": 1.0, "learning_rate": 0.1, "ends_epoch": n == 2} for n in (1, 2)]
+    (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    lost.path.write_text('{"kind": "begin"')
+    lost.tell_from(folder, {**RECORD, "dev_f1": [0.5]})
+    run_id = deliver(lost)
+    client = mlflow.MlflowClient(tracking_uri())
+    assert [m.value for m in client.get_metric_history(run_id, "dev/entity_strict_f1")] == [0.5]
+    assert client.get_run(run_id).data.params["train/seed"] == "13"
+
+
+def test_flat_joins_keys_and_makes_names_that_mlflow_takes(folder: Path) -> None:
     assert flat({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a/b": 1, "a/c/d": 2, "e": 3}
+    odd = flat({"per_type": {"GPE(loc)": 1.0, "PER|HUM": 2.0, "/art/music": 3.0, "PER&HUM": 4.0}})
+    assert len(odd) == 4
+    journal = told(1)
+    journal.figures({"per_type": {"GPE(loc)": 1.0, "/art/music": 3.0}})
+    assert mlflow.MlflowClient(tracking_uri()).get_run(deliver(journal)).data.metrics["per_type/GPE_loc_"] == 1.0

@@ -28,7 +28,8 @@ def read_conll(path: Path) -> list[Sentence]:
                 sentences.append(Sentence(tuple(words), tuple(tags), first_line))
                 words, tags = [], []
             continue
-        columns = line.rstrip("\r").split("\t") if "\t" in line else line.split()
+        # Not split(): a no-break space is a character of a word.
+        columns = line.rstrip("\r").split("\t") if "\t" in line else re.split(" +", line.strip(" \r"))
         word, tag = columns[0], columns[-1]
         if len(columns) < 2 or not word.strip():
             faults.append(f"{path}:{number}: needs a word and a tag, has only {line.strip()[:80]!r}")

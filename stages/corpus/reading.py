@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import Field, field_validator
+
 from stages.corpus.conll import read_conll
 from stages.corpus.schemes import Scheme, recognise, to_iob2
 from stages.corpus.sentences import SPLITS, Sentence, label_set
@@ -13,7 +15,14 @@ from stages.params import Section
 class DataParams(Section):
     """Where the annotated text is."""
 
-    dir: str
+    dir: str = Field(min_length=1)
+
+    @field_validator("dir")
+    @classmethod
+    def _is_not_the_project(cls, folder: str) -> str:
+        if Path(folder) == Path():
+            raise ValueError("must be a folder of its own, not the whole project")
+        return folder
 
 
 @dataclass(frozen=True)

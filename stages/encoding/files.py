@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stages.artifacts import file_digest, json_digest, read_json, write_json
+from stages.artifacts import file_digest, json_digest, read_json, read_record, write_json
 from stages.corpus.sentences import SPLITS
 from stages.encoding.windows import Row
 from stages.errors import ArtifactError
@@ -124,7 +124,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} has format version {fields.get('format_version')}, this Tuneline reads {FORMAT_VERSION}. "
             "Run `dvc repro tokenize`."
         )
-    manifest = Manifest(**fields)
+    manifest = read_record(path, Manifest)
     for split in SPLITS:
         arrow = folder / f"{split}.arrow"
         if not arrow.exists() or file_digest(arrow) != manifest.digests[split]:

@@ -15,7 +15,9 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """
     try:
         # add_prefix_space: byte-level BPE encodes pre-split words only so; others ignore it.
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, add_prefix_space=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, add_prefix_space=True
+        )
     except (OSError, ValueError, KeyError) as error:
         raise PretrainedError(f"{folder} has no usable tokenizer: {error}") from None
     if not isinstance(tokenizer, PreTrainedTokenizerFast):

@@ -4,10 +4,18 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from transformers import AutoModelForTokenClassification, PreTrainedModel
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForTokenClassification, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from stages.errors import PretrainedError
+
+# The names that different families of encoders give to the dropout of their layers and of their attention.
+DROPOUTS = {
+    "hidden_dropout_prob", "attention_probs_dropout_prob",  # BERT, RoBERTa, DeBERTa, ELECTRA
+    "dropout", "attention_dropout",  # DistilBERT
+    "embedding_dropout", "mlp_dropout",  # ModernBERT
+}  # fmt: skip
 
 
 def load_classifier(folder: Path, *, labels: list[str] | None = None, dropout: float | None = None) -> PreTrainedModel:
@@ -15,27 +23,28 @@ def load_classifier(folder: Path, *, labels: list[str] | None = None, dropout: f
 
     The head is drawn from torch's global generator. Without `labels` the folder must be a token classifier already.
     """
-    settings: dict[str, object] = {}
-    if labels is not None:
-        settings["id2label"] = dict(enumerate(labels))
-        settings["label2id"] = {label: index for index, label in enumerate(labels)}
-    if dropout is not None:
-        settings |= {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
     # The library reports the new head as missing weights and the unused pooler as surplus, which is what we want.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        if labels is not None:
+            config.id2label = dict(enumerate(labels))
+            config.label2id = {label: index for index, label in enumerate(labels)}
+        if dropout is not None:
+            for name in DROPOUTS & set(config.to_dict()):
+                setattr(config, name, dropout)
         # eager: the backward of PyTorch's CPU flash attention in bf16 takes 40 % of a step at 20 sub-words a sentence.
         model: PreTrainedModel = AutoModelForTokenClassification.from_pretrained(
             folder,
+            config=config,
             dtype=torch.float32,
             attn_implementation="eager",
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
-            **settings,
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise PretrainedError(f"{folder} cannot be loaded as a token classifier: {error}") from None
     return model
 

