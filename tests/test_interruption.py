@@ -1,0 +1,45 @@
+"""A run that is stopped from outside: it ends soon, leaves no process and no half-written output, and can go on."""
+
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import BIN, Project, start
+
+
+def processes_in(folder: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()).is_relative_to(folder):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+def test_a_signal_stops_the_run_with_all_its_processes(
+    project: Project, prefect_api: str, number: signal.Signals
+) -> None:
+    log = project.folder / "server.log"
+    log.unlink(missing_ok=True)
+    run = start(
+        [str(BIN / "tuneline"), "run", "--set", "train.epochs=2000"], project.folder, PREFECT_API_URL=prefect_api
+    )
+    deadline = time.monotonic() + 120
+    while "epoch 1 of 2000" not in (log.read_text() if log.exists() else ""):
+        assert run.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.2)
+    run.send_signal(number)
+    assert run.wait(30) == 128 + signal.SIGINT
+    assert "finished stages are kept" in log.read_text()
+    assert processes_in(project.folder) == []
+    assert not (project.folder / "data/model").exists()
+    stages = project.json("status")["stages"]
+    assert stages["tokenize"]["fresh"]
+    assert not stages["train"]["fresh"]
