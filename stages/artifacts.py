@@ -67,10 +67,21 @@ def read_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_record(path: Path, record: type[R]) -> R:
-    """Read the fields of a dataclass; a file with others is an ArtifactError too."""
+def read_versioned(path: Path, *, format_version: int, stage: str) -> dict[str, Any]:
+    """As `read_json`, for a file with a `format_version`; another one than this is an ArtifactError."""
+    fields = read_json(path)
+    if fields.get("format_version") != format_version:
+        raise ArtifactError(
+            f"{path} has format version {fields.get('format_version')}, this Tuneline reads {format_version}. "
+            f"Run `dvc repro {stage}`."
+        )
+    return fields
+
+
+def as_record(fields: dict[str, Any], record: type[R], path: Path) -> R:
+    """The fields that `path` held as a dataclass; others than it has are an ArtifactError."""
     try:
-        return record(**read_json(path))
+        return record(**fields)
     except TypeError as error:
         raise ArtifactError(f"{path} is damaged ({error}). Delete it and run `dvc repro`.") from None
 

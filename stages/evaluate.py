@@ -25,6 +25,7 @@ ENCODED = Path("data/encoded")
 MODEL = Path("data/model")
 REPORT = Path("data/report")
 SPLITS = ("dev", "test")
+PREDICTIONS_VERSION = "1"  # of predictions.parquet, in the metadata of its schema
 
 log = logging.getLogger("evaluate")
 
@@ -67,7 +68,8 @@ def main(params_file: Path) -> None:
     with whole(REPORT) as folder:
         folder.mkdir()
         write_json(folder / "metrics.json", metrics)
-        pq.write_table(pa.Table.from_pylist(rows), folder / "predictions.parquet")
+        table = pa.Table.from_pylist(rows).replace_schema_metadata({"format_version": PREDICTIONS_VERSION})
+        pq.write_table(table, folder / "predictions.parquet")
 
     for split in SPLITS:
         micro = metrics[split]["entity_strict"]["micro"]

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from stages.artifacts import read_record, whole, write_json
+from stages.artifacts import as_record, read_json, whole, write_json
 from stages.errors import RegistryError, UserError, first_line
 from stages.journal import FINAL, Journal
 
@@ -71,7 +71,7 @@ def read_marker() -> Registration | None:
     if not MARKER.exists():
         return None
     try:
-        registration = read_record(MARKER, Registration)
+        registration = as_record(read_json(MARKER), Registration, MARKER)
     except UserError:
         return None  # registering once more mends it
     if registration.tracking_uri != shown_uri():

@@ -63,6 +63,7 @@ TRAIN = "data/corpora/demo/train.conll"
         (replaced("params.yaml", "window_overlap: 16", "window_overlap: 60"), "at most half of window_length"),
         (replaced("params.yaml", "dir: data/corpora/demo", "dir: ."), "not the whole project"),
         (removed("pretrained/model.safetensors"), "has no model.safetensors"),
+        (removed("pretrained/config.json"), "has no readable config.json"),
         (written("pretrained/model.safetensors", "x"), "but model.sha256 is"),
         (removed("pretrained/tokenizer.json"), "a tokenizer without a vocabulary"),
         (written("data/encoded", "a file in the way"), "cannot write data/encoded"),

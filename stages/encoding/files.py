@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stages.artifacts import file_digest, json_digest, read_json, read_record, write_json
+from stages.artifacts import as_record, file_digest, json_digest, read_versioned, write_json
 from stages.corpus.sentences import SPLITS
 from stages.encoding.windows import Row
 from stages.errors import ArtifactError
@@ -118,13 +118,8 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest and check that this version understands it and that the Arrow files are those it describes."""
     path = folder / MANIFEST
-    fields = read_json(path)
-    if fields.get("format_version") != FORMAT_VERSION:
-        raise ArtifactError(
-            f"{path} has format version {fields.get('format_version')}, this Tuneline reads {FORMAT_VERSION}. "
-            "Run `dvc repro tokenize`."
-        )
-    manifest = read_record(path, Manifest)
+    fields = read_versioned(path, format_version=FORMAT_VERSION, stage="tokenize")
+    manifest = as_record(fields, Manifest, path)
     for split in SPLITS:
         arrow = folder / f"{split}.arrow"
         if not arrow.exists() or file_digest(arrow) != manifest.digests[split]:

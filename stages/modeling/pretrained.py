@@ -6,7 +6,7 @@ from pathlib import Path
 from pydantic import Field
 
 from stages.artifacts import file_digest, read_json
-from stages.errors import PretrainedError, first_line
+from stages.errors import ArtifactError, PretrainedError, first_line
 from stages.params import Section
 
 WEIGHTS = "model.safetensors"
@@ -47,7 +47,10 @@ def find_pretrained(params: PretrainedParams) -> Path:
 
 def position_limit(folder: Path) -> int | None:
     """The longest input that the encoder has positions for, special tokens included; None if its config is silent."""
-    config = read_json(folder / "config.json")
+    try:
+        config = read_json(folder / "config.json")
+    except ArtifactError:
+        raise PretrainedError(f"{folder} has no readable config.json, so it is no Hugging Face model folder.") from None
     limit: int | None = config.get("max_position_embeddings")
     if limit and config.get("model_type") in COUNTING_FROM_PADDING:
         limit -= int(config.get("pad_token_id", 1)) + 1

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from stages.artifacts import read_json, write_json
-from stages.errors import ArtifactError
+from stages.artifacts import read_versioned, write_json
 
 FORMAT_VERSION = 1
 FILE = "training.json"
@@ -17,11 +16,4 @@ def write_record(folder: Path, record: dict[str, Any]) -> None:
 
 def read_training(folder: Path) -> dict[str, Any]:
     """Read the record; ArtifactError if it is absent, damaged or of another format version."""
-    path = folder / FILE
-    record = read_json(path)
-    if record.get("format_version") != FORMAT_VERSION:
-        raise ArtifactError(
-            f"{path} has format version {record.get('format_version')}, this Tuneline reads {FORMAT_VERSION}. "
-            "Run `dvc repro train`."
-        )
-    return record
+    return read_versioned(folder / FILE, format_version=FORMAT_VERSION, stage="train")
