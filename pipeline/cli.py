@@ -32,6 +32,8 @@ app = typer.Typer(
 out = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
+CLEAR_LINE = "\r\x1b[K"
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for programs.")]
 
 
@@ -95,6 +97,73 @@ def status(as_json: Json = False) -> None:
         shown = Text("fresh", "green") if state.fresh else Text("stale", "yellow")
         table.add_row(state.name, shown, "\n".join(state.because))
     out.print(table)
+
+
+FORMATS = """
+Formats, told apart by the name and the first bytes of each file (data.format says otherwise); any may be a .gz:
+
+    train.conll     Angela B-PER             columns parted by tabs or blanks, a blank line after each sentence;
+                    Merkel I-PER             IOB1, IOB2, IOE1, IOE2, IOBES, BILOU or BMES tags
+                    visited O
+
+    train.jsonl     {"tokens": ["Angela", "Merkel", "visited"], "tags": ["B-PER", "I-PER", "O"]}
+                    {"text": "Angela Merkel visited", "label": [[0, 13, "PER"]]}              doccano
+                    {"text": "Angela Merkel visited", "spans": [{"start": 0, "end": 13, "label": "PER"}]}   Prodigy
+
+    train.json      [{"data": {"text": "Angela Merkel visited"}, "annotations": [{"result": [      Label Studio
+                     {"type": "labels", "value": {"start": 0, "end": 13, "labels": ["PER"]}}]}]}]
+
+    train.parquet   tokens: list of string       ner_tags: list of ClassLabel        Hugging Face datasets
+                    ["Angela", "Merkel", ...]    [1, 2, 0]
+
+    train.csv       tokens,ner_tags
+                    "['Angela', 'Merkel', 'visited']","['B-PER', 'I-PER', 'O']"
+
+Splits are files named train, dev (or valid, validation, val) and test, shards such as train-00000-of-00002.parquet, or
+folders of such names. A corpus of one file is split by a hash of each sentence:
+`--set 'data.split={dev: 0.1, test: 0.1}'`.
+"""
+
+
+@app.command(epilog=FORMATS)
+def check(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="A corpus, or one file; data.dir of params.yaml if absent.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Read with this value; params.yaml stays as it is. Repeatable."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Read a corpus without training on it: what it holds, and what is wrong with it.
+
+    Errors are what `tuneline run` would refuse, and make the exit code 2. Warnings are what costs accuracy or spoils
+    the scores: sentences in both train and test, types with too few examples, words that the tokenizer does not know.
+
+    Examples:
+
+        tuneline check
+
+        tuneline check data/corpora/mine --set data.tags=3
+
+        tuneline check wikigold.conll --set 'data.split={dev: 0.1, test: 0.1}' --json
+    """
+    from pipeline.corpus_report import rendered
+
+    place = folder and folder.absolute()
+    workspace.enter_root()
+    if place is not None:
+        settings = [*(settings or []), f"data.dir={json.dumps(os.path.relpath(place), ensure_ascii=False)}"]
+    found = workspace.check_corpus(with_values(workspace.PARAMS, settings or []), on_progress=_draw)
+    if as_json:
+        _print_json(found)
+    else:
+        out.print(rendered(found))
+    if any(finding["grade"] == "error" for finding in found["findings"]):
+        raise typer.Exit(workspace.USER_FAULT)
 
 
 @app.command()
@@ -264,6 +333,13 @@ def _report_next(name: str) -> None:
         ("your own text", f"{tuneline} run --set data.dir=FOLDER --set register.name=NAME"),
     ):
         out.print(f"  {what:<20} {command}")
+
+
+def _draw(progress: str) -> None:
+    """Show a state of a child's progress bar in place of the one before."""
+    if sys.stderr.isatty():
+        sys.stderr.write(CLEAR_LINE + progress)
+        sys.stderr.flush()
 
 
 def _command(name: str) -> str:

@@ -43,23 +43,24 @@ def with_values(path: Path, assignments: Sequence[str]) -> str:
 
 
 def _leaves(node: CommentedMap, prefix: str = "") -> Iterator[tuple[str, tuple[int, int]]]:
-    """Dotted keys, each with the row and column at which its value starts."""
+    """Dotted keys, each with the row and column at which its value starts; a map in braces is a value."""
     for key, value in node.items():
-        if isinstance(value, CommentedMap):
+        if isinstance(value, CommentedMap) and not value.fa.flow_style():
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", tuple(node.lc.data[key][2:4])
 
 
 def _is_one_value(text: str) -> bool:
-    """Whether YAML reads all of `text` as one scalar, no comment or second key in it."""
+    """Whether YAML reads all of `text` as one scalar or one map in braces, no comment or second key in it."""
     try:
         value: Any = YAML(typ="safe").load(f"x: {text}\n")["x"]
     except (YAMLError, ValueError, TypeError, KeyError):
         return False
     if isinstance(value, str):
         return value == text or re.fullmatch(QUOTED, text) is not None
-    return not isinstance(value, dict | list) and not {"#", "\n"} & set(text)
+    braced = text.startswith("{") and text.endswith("}")
+    return isinstance(value, dict) == braced and not isinstance(value, list) and not {"#", "\n"} & set(text)
 
 
 def _replaced(rest: str, text: str) -> str:

@@ -1,5 +1,6 @@
 """The project folder as DVC sees it: which stages are stale and why, and how one is run."""
 
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from stages.artifacts import read_json
 from stages.errors import ArtifactError, UserError, first_line
@@ -145,6 +146,33 @@ def check_params(text: str | None = None) -> None:
     if finished.returncode:
         message = finished.stderr.strip().removeprefix("error: ").replace(str(candidate), str(PARAMS))
         raise UserError(message)
+
+
+def check_corpus(text: str, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
+    """What `stages.check_corpus` finds with `text` as params.yaml; UserError if the params cannot be used."""
+    with tempfile.TemporaryDirectory() as folder:
+        candidate, found = Path(folder) / PARAMS, Path(folder) / "found.json"
+        candidate.write_text(text, encoding="utf-8")
+        with found.open("wb") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "stages.check_corpus", "--params", str(candidate)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.PIPE,
+                env=_stage_environment(),
+            )
+        assert process.stderr is not None
+        said: list[str] = []
+        for line, is_progress in _lines(process.stderr.fileno()):
+            if is_progress:
+                on_progress(line)
+            else:
+                said.append(line.replace(str(candidate), str(PARAMS)))
+        if process.wait() == USER_FAULT:
+            raise UserError("\n".join(said).removeprefix("error: "))
+        if process.returncode:
+            raise RuntimeError("\n".join(["check_corpus failed, a fault of the program:", *said]))
+        return cast(dict[str, Any], json.loads(found.read_text(encoding="utf-8")))
 
 
 def reproduce(

@@ -44,9 +44,10 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def listed(heading: str, faults: Sequence[str]) -> str:
-    """One message for all faults of an input: the first 20 in full, the rest counted."""
+def listed(heading: str, faults: Sequence[str], *, more: int = 0) -> str:
+    """One message for all faults of an input: the first 20 in full, the rest and `more` of them counted."""
     lines = [heading, *(f"  {fault}" for fault in faults[:SHOWN])]
-    if len(faults) > SHOWN:
-        lines.append(f"  ... and {len(faults) - SHOWN} more")
+    rest = more + max(0, len(faults) - SHOWN)
+    if rest:
+        lines.append(f"  ... and {rest:,} more")
     return "\n".join(lines)

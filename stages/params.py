@@ -6,7 +6,7 @@ dvc.yaml must list under `params` (a test compares them; `runtime`, which says w
 
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
@@ -88,21 +88,26 @@ def suggestion(name: str, known: Any) -> str:
 
 def _describe(fault: dict[str, Any], document: CommentedMap, model: type[BaseModel], path: Path) -> str:
     location = tuple(str(part) for part in fault["loc"])
-    where = _where(document, location, path)
     if fault["type"] == "extra_forbidden":
-        return f"{where}: unknown key{suggestion(location[-1], _known_keys(model, location[:-1]))}"
+        known = _field_names(model, location[:-1])
+        return f"{_where(document, location, path)}: unknown key{suggestion(location[-1], known)}"
     if fault["type"] == "missing":
-        return f"{where}: missing"
+        return f"{_where(document, location, path)}: missing"
+    while location[:-1] and location[-1] not in _field_names(model, location[:-1]):
+        location = location[:-1]  # which of several types was tried
     given = "" if isinstance(fault["input"], dict) else f", but it is {fault['input']!r}"
-    return f"{where}: {fault['msg']}{given}"
+    return f"{_where(document, location, path)}: {fault['msg']}{given}"
 
 
-def _known_keys(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:
+def _field_names(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:
+    """The keys that a section, or a section within it, has; none if there is no section at `location`."""
     for part in location:
-        field = next(field for name, field in model.model_fields.items() if part == (field.alias or name))
-        assert isinstance(field.annotation, type)
-        assert issubclass(field.annotation, BaseModel)
-        model = field.annotation
+        field = next((field for name, field in model.model_fields.items() if part == (field.alias or name)), None)
+        types = [] if field is None else [field.annotation, *get_args(field.annotation)]
+        sections = [kind for kind in types if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        if not sections:
+            return []
+        model = sections[0]
     return list(model.model_fields)
 
 

@@ -13,8 +13,8 @@ VARIABLE = "TUNELINE_PROGRESS"
 
 
 @contextmanager
-def bar(*, total: int, unit: str, description: str) -> "Iterator[tqdm[Any]]":
-    """A bar over `total` units, which log lines do not tear.
+def bar(*, total: int | None, unit: str, description: str) -> "Iterator[tqdm[Any]]":
+    """A bar over `total` units, or a mere count where nobody knows the total, which log lines do not tear.
 
     Silent where stderr is a file, unless a parent that draws has set $TUNELINE_PROGRESS.
     """
@@ -22,7 +22,14 @@ def bar(*, total: int, unit: str, description: str) -> "Iterator[tqdm[Any]]":
     with (
         logging_redirect_tqdm(),
         tqdm(
-            total=total, unit=unit, desc=description, file=sys.stderr, disable=not shown, mininterval=0.5, leave=False
+            total=total,
+            unit=unit,
+            desc=description,
+            file=sys.stderr,
+            disable=not shown,
+            mininterval=0.5,
+            leave=False,
+            unit_scale=unit == "word",
         ) as progress,
     ):
         yield progress

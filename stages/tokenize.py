@@ -1,20 +1,30 @@
 """tokenize: annotated text -> data/encoded, windows of sub-words with a label on the first sub-word of each word."""
 
 import logging
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from stages.artifacts import file_digest, whole
 from stages.command import run_recipe
-from stages.corpus.reading import DataParams, read_corpus
-from stages.corpus.sentences import Sentence
-from stages.encoding.files import FORMAT_VERSION, Manifest, write_manifest, write_split
+from stages.corpus.documents import in_whole_documents
+from stages.corpus.findings import Findings
+from stages.corpus.reading import Corpus, DataParams, open_corpus
+from stages.corpus.schemes import label_ids
+from stages.corpus.survey import Survey, survey
+from stages.encoding.files import FORMAT_VERSION, Manifest, split_writer, write_manifest
+from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer, tokenizer_digest
-from stages.encoding.windows import Row, encoded_rows
+from stages.encoding.vocabulary import Vocabulary
 from stages.errors import ParamsError
 from stages.modeling.pretrained import PretrainedParams, find_pretrained, position_limit
 from stages.params import Section, load_params
+from stages.progress import bar
 
 ENCODED = Path("data/encoded")
 
@@ -26,6 +36,7 @@ class TokenizeParams(Section):
 
     window_length: int = Field(ge=8, le=8192)
     window_overlap: int = Field(ge=0)
+    context: Literal["sentence", "document"]
 
     @model_validator(mode="after")
     def _overlap_leaves_room(self) -> "TokenizeParams":
@@ -43,43 +54,86 @@ class Params(Section):
 
 
 def main(params_file: Path) -> None:
-    """Read the corpus, encode its three splits, write data/encoded."""
+    """Check the corpus, encode its three splits, write data/encoded."""
     params = load_params(params_file, Params)
-
-    corpus = read_corpus(Path(params.data.dir))
-    log.info("%s is %s with %s", params.data.dir, corpus.scheme, ", ".join(corpus.labels[1:]))
+    corpus = open_corpus(params.data)
     pretrained = find_pretrained(params.model)
     check_length(params.tokenize.window_length, pretrained)
-    tokenizer = load_tokenizer(pretrained)
+    vocabulary = Vocabulary(load_tokenizer(pretrained))
+    encoder = Encoder(vocabulary, params.tokenize.window_length, params.tokenize.window_overlap)
 
-    rows = {
-        split: encoded_rows(
-            tokenizer,
-            [sentence.words for sentence in sentences],
-            [[corpus.labels.index(tag) for tag in sentence.tags] for sentence in sentences],
-            length=params.tokenize.window_length,
-            overlap=params.tokenize.window_overlap,
-        )
-        for split, sentences in corpus.splits.items()
-    }
+    # Twice over the files: labels and scheme are known at the end, and no corpus is held in memory.
+    found = checked(corpus, vocabulary)
+    words = sum(split.words for split in found.splits.values())
 
     with whole(ENCODED) as folder:
         folder.mkdir()
-        for split, split_rows in rows.items():
-            write_split(folder / f"{split}.arrow", split_rows)
+        with bar(total=words, unit="word", description="encode") as progress:
+            counts = encode(corpus, found, encoder, folder, context=params.tokenize.context, on_block=progress.update)
         manifest = Manifest(
             format_version=FORMAT_VERSION,
-            labels=corpus.labels,
-            scheme=corpus.scheme,
-            tokenizer_digest=tokenizer_digest(tokenizer),
+            labels=found.labels,
+            scheme=found.reader.scheme,
+            tokenizer_digest=tokenizer_digest(vocabulary.tokenizer),
             parameters=params.tokenize.model_dump(),
-            counts={split: counts(corpus.splits[split], rows[split]) for split in rows},
-            digests={split: file_digest(folder / f"{split}.arrow") for split in rows},
+            counts={split: dict(counts[split]) for split in corpus.splits},
+            digests={split: file_digest(folder / f"{split}.arrow") for split in corpus.splits},
         )
         write_manifest(folder, manifest)
 
     for split, numbers in manifest.counts.items():
         log.info("%-5s %s", split, ", ".join(f"{number:,} {name}" for name, number in numbers.items()))
+
+
+def checked(corpus: Corpus, vocabulary: Vocabulary) -> Survey:
+    """What the corpus holds; CorpusError with all that is wrong with it. Warnings are logged."""
+    findings = Findings()
+    with bar(total=None, unit="word", description="check") as progress:
+        found = survey(corpus, findings, measure=vocabulary.look_up, on_block=progress.update)
+    findings.raise_errors(f"{corpus.place} is not usable:")
+    log.info("%s is %s with %s", corpus.place, found.reader.scheme, ", ".join(sorted(found.reader.types)))
+    for code in dict.fromkeys(finding.code for finding in findings.of("warning")):
+        first = next(finding for finding in findings.of("warning") if finding.code == code)
+        others = f" (and {findings.counts[code] - 1:,} more; see `tuneline check`)" if findings.counts[code] > 1 else ""
+        log.warning("warning: %s: %s%s", first.where, first.message, others)
+    return found
+
+
+def encode(
+    corpus: Corpus,
+    found: Survey,
+    encoder: Encoder,
+    folder: Path,
+    *,
+    context: Literal["sentence", "document"],
+    on_block: Callable[[int], object],
+) -> dict[str, Counter[str]]:
+    """Write the Arrow file of each split; returns its counts, where `subwords` has special tokens too: they cost alike.
+
+    `on_block` is told the number of words after each block.
+    """
+    counts = {split: Counter[str]() for split in corpus.splits}
+    findings = Findings()
+    blocks = corpus.blocks(findings)
+    with ExitStack() as stack:
+        writers = [stack.enter_context(split_writer(folder / f"{split}.arrow")) for split in corpus.splits]
+        for block, split_S in in_whole_documents(blocks) if context == "document" else blocks:
+            entities = found.reader.read(block)
+            labels = label_ids(entities, found.reader, found.labels)
+            encoded = encoder.encode(block.words, labels, documents=block.documents if context == "document" else None)
+            lengths = np.diff(block.offsets)
+            for number in np.unique(split_S):
+                count, chosen_S = counts[corpus.splits[number]], split_S == number
+                rows = encoded.rows(chosen_S, first=count["sentences"])
+                writers[number].write_batch(rows)
+                count["sentences"] += int(chosen_S.sum())
+                count["words"] += int(lengths[chosen_S].sum())
+                count["entities"] += int((entities.starts & np.repeat(chosen_S, lengths)).sum())
+                count["windows"] += len(rows)
+                count["subwords"] += len(rows.column("input_ids").values)
+            on_block(len(labels))
+    findings.raise_errors(f"{corpus.place} has changed while it was read:")
+    return counts
 
 
 def check_length(window_length: int, pretrained: Path) -> None:
@@ -90,17 +144,6 @@ def check_length(window_length: int, pretrained: Path) -> None:
             f"tokenize.window_length is {window_length}, but this encoder reads at most {limit} sub-words. "
             f"Longer sentences become several windows: tuneline run --set tokenize.window_length={limit}"
         )
-
-
-def counts(sentences: list[Sentence], rows: list[Row]) -> dict[str, int]:
-    """What a split holds; `subwords` counts special tokens too, since they cost the same."""
-    return {
-        "sentences": len(sentences),
-        "words": sum(len(sentence.words) for sentence in sentences),
-        "entities": sum(tag.startswith("B-") for sentence in sentences for tag in sentence.tags),
-        "windows": len(rows),
-        "subwords": sum(len(row["input_ids"]) for row in rows),
-    }
 
 
 if __name__ == "__main__":

@@ -1,58 +1,182 @@
-"""CoNLL columns: a word a line, its tag in the last column, a blank line between sentences."""
+"""CoNLL columns: a word a line, its tag in another column, a blank line between sentences."""
 
 import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
-from stages.corpus.sentences import Sentence
-from stages.errors import CorpusError, listed
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
-TAG = re.compile(r"O|[BI]-\S+")
+from stages.corpus.columns import Columns, numbered
+from stages.corpus.findings import Findings, UnreadableError
+from stages.corpus.schemes import is_tag
+from stages.corpus.sentences import NO_DOCUMENT, OUTSIDE, Block
+from stages.corpus.text_files import MAX_LINE, texts
+
 DOCUMENT_START = "-DOCSTART-"
+NEW_DOCUMENT = "# newdoc"  # the comment that marks one in CoNLL-U
+SAMPLE = 2000  # lines from which the layout is told
+COUNTER = re.compile(r"\d+([-.]\d+)?")  # CoNLL-U: 1, 1-2 for a contraction, 1.1 for an empty word
+SHOWN_CHARACTERS = 80
+
+Bools = npt.NDArray[np.bool_]
 
 
-def read_conll(path: Path) -> list[Sentence]:
-    """Read every sentence of a file with its IOB1 or IOB2 tags as they stand there.
+@dataclass(frozen=True)
+class Layout:
+    """How the lines of a file are cut; `word` and `tag` count columns from 0."""
 
-    The first column is the word, the last one the tag. Columns are parted by tabs if the line has any, else by blanks.
-    A line of white space alone ends a sentence, as in WNUT-17. CorpusError lists all faulty lines of the file.
+    separator: str
+    width: int
+    word: int
+    tag: int
+
+
+def read_conll(path: Path, stream: BinaryIO, columns: Columns, findings: Findings) -> Iterator[Block]:
+    """Blocks of whole sentences. A line with another number of columns than the rest is a finding of grade error.
+
+    Tabs part columns if most lines have any, else blanks. The tag is the last column in which each value is one. A line
+    of white space alone ends a sentence, as in WNUT-17; a line that starts with # at the start of one is a comment.
     """
-    sentences: list[Sentence] = []
-    faults: list[str] = []
-    words: list[str] = []
-    tags: list[str] = []
-    first_line = 0
-    # Not splitlines(): U+2028 and its like are characters of a word, not ends of a line.
-    for number, line in enumerate([*_text(path).split("\n"), ""], start=1):
-        if not line.strip() or line.startswith(DOCUMENT_START):
-            if words:
-                sentences.append(Sentence(tuple(words), tuple(tags), first_line))
-                words, tags = [], []
+    layout: Layout | None = None
+    documents, skipped = NO_DOCUMENT, 0
+    for number, text in _whole_sentences(path, texts(path, stream)):
+        layout = layout or _layout(path, text, columns, findings)
+        if layout is None:  # nothing but blank lines so far
             continue
-        # Not split(): a no-break space is a character of a word.
-        columns = line.rstrip("\r").split("\t") if "\t" in line else re.split(" +", line.strip(" \r"))
-        word, tag = columns[0], columns[-1]
-        if len(columns) < 2 or not word.strip():
-            faults.append(f"{path}:{number}: needs a word and a tag, has only {line.strip()[:80]!r}")
-        elif not TAG.fullmatch(tag):
-            faults.append(f"{path}:{number}: {tag[:80]!r} is no tag; tags are O, B-TYPE and I-TYPE")
-        else:
-            first_line = first_line if words else number
-            words.append(word)
-            tags.append(tag)
-    if faults:
-        raise CorpusError(listed(f"{path} is not readable as CoNLL columns:", faults))
-    return sentences
+        # Not splitlines(): U+2028 and its like are characters of a word, not ends of a line.
+        lines = pc.split_pattern(pa.array([text]), "\n").flatten()
+        cells = _cells(lines, layout.separator)
+        widths = pc.list_value_length(cells).to_numpy()
+        breaks = _numpy(pc.or_(pc.equal(pc.utf8_trim_whitespace(lines), ""), pc.starts_with(lines, DOCUMENT_START)))
+        comments = _comments(_numpy(pc.starts_with(lines, "#")) & (widths != layout.width), breaks)
+        content = ~breaks & ~comments
+        bad = np.flatnonzero(content & (widths != layout.width))
+        findings.add_all(
+            "error",
+            "columns",
+            len(bad),
+            (
+                (f"{path}:{number + line}", f"needs {layout.width} columns, has {widths[line]}: {_shown(lines[line])}")
+                for line in map(int, bad)
+            ),
+        )
+        marks = pc.or_(pc.starts_with(lines, DOCUMENT_START), pc.starts_with(lines, NEW_DOCUMENT))
+        begun = documents + np.cumsum(_numpy(marks))
+        documents, skipped = int(begun[-1]), skipped + int(comments.sum())
+        good = content & (widths == layout.width)
+        if good.any():
+            yield _block(str(path), cells, layout, good=good, breaks=breaks, begun=begun, number=number)
+    if skipped:
+        findings.add("note", "comments", path, f"{skipped:,} comment lines skipped")
 
 
-def _text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise CorpusError(f"{path}: no such file. data.dir must hold train.conll, dev.conll and test.conll.") from None
-    except OSError as error:
-        raise CorpusError(f"{path} cannot be read: {error.strerror}") from None
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise CorpusError(f"{path}:{line}: not UTF-8 ({error.reason}). Convert it: iconv -t UTF-8 ...") from None
+def _whole_sentences(path: Path, pieces: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """The same text in pieces that end after a blank line."""
+    number, rest = 1, ""
+    for _, piece in pieces:
+        rest += piece
+        end = _after_last_blank_line(rest)
+        if end:
+            yield number, rest[:end]
+            number += rest.count("\n", 0, end)
+            rest = rest[end:]
+        elif len(rest) > MAX_LINE:
+            raise UnreadableError("no-breaks", f"{path}:{number}", "no blank line for 16 MB: where do sentences end?")
+    if rest:
+        yield number, rest
+
+
+def _after_last_blank_line(text: str) -> int:
+    end = text.rfind("\n") + 1
+    while end:
+        start = text.rfind("\n", 0, end - 1) + 1
+        if not text[start:end].strip():
+            return end
+        end = start
+    return 0
+
+
+def _layout(path: Path, text: str, columns: Columns, findings: Findings) -> Layout | None:
+    """What most of the first lines have in common; None if there are none."""
+    sample = [
+        line for line in text.split("\n", SAMPLE)[:SAMPLE] if line.strip() and not line.startswith(DOCUMENT_START)
+    ]
+    if not sample:
+        return None
+    separator = "\t" if sum("\t" in line for line in sample) * 2 > len(sample) else " "
+    rows: list[list[str]] = _cells(pa.array(sample), separator).to_pylist()
+    usual = Counter(len(row) for row in rows if len(row) > 1)
+    width = usual.most_common(1)[0][0] if usual else 2
+    rows = [row for row in rows if len(row) == width]
+
+    word = numbered("words", columns.words, width, path)
+    if word is None:
+        counted = width > 2 and all(COUNTER.fullmatch(row[0]) for row in rows) and any(row[0] == "1" for row in rows)
+        word = 1 if counted else 0
+    tag = numbered("tags", columns.tags, width, path)
+    if tag is None:
+        of_tags = [n for n in range(width) if n != word and rows and all(is_tag(row[n]) for row in rows)]
+        telling = [n for n in of_tags if any(row[n] != OUTSIDE for row in rows)]
+        tag = (telling or of_tags or [width - 1])[-1]
+        if len(telling) > 1:
+            others = " and ".join(str(n + 1) for n in telling[:-1])
+            message = f"took the tags of column {tag + 1}; column {others} holds tags too. Choose with data.tags."
+            findings.add("warning", "ambiguous-tags", path, message)
+    return Layout(separator, width, word, tag)
+
+
+def _cells(lines: pa.StringArray, separator: str) -> pa.ListArray:
+    # Blanks alone, not all white space: a no-break space is a character of a word.
+    if separator == "\t":
+        return pc.split_pattern(lines, "\t")
+    lines = pc.utf8_trim(lines, " ")
+    if pc.any(pc.match_substring(lines, "  ")).as_py():
+        return pc.split_pattern_regex(lines, " +")
+    return pc.split_pattern(lines, " ")  # five times as fast
+
+
+def _comments(candidates: Bools, breaks: Bools) -> Bools:
+    """Candidates that follow a break, the start of the text, or another comment; elsewhere `#` begins a word."""
+    before = np.maximum.accumulate(np.where(candidates, -1, np.arange(len(candidates))))
+    comments: Bools = candidates & ((before < 0) | breaks[before])
+    return comments
+
+
+def _block(
+    source: str,
+    cells: pa.ListArray,
+    layout: Layout,
+    *,
+    good: Bools,
+    breaks: Bools,
+    begun: npt.NDArray[np.int64],
+    number: int,
+) -> Block:
+    """The block of the `good` lines; `begun` counts documents, `number` is that of the first line."""
+    at = np.flatnonzero(good)
+    flat = cells.filter(pa.array(good)).flatten()
+    first_cell = np.arange(len(at)) * layout.width
+    starts = np.flatnonzero(np.diff(np.cumsum(breaks)[at], prepend=-1))
+    words = flat.take(pa.array(first_cell + layout.word))
+    return Block(
+        source=source,
+        words=pa.ListArray.from_arrays(pa.array(np.append(starts, len(at)), pa.int32()), words),
+        tags=flat.take(pa.array(first_cell + layout.tag)).dictionary_encode(),
+        lines=(at + number).astype(np.int32),
+        documents=begun[at[starts]].astype(np.int32),
+    )
+
+
+def _numpy(mask: pa.BooleanArray) -> Bools:
+    found: Bools = mask.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _shown(line: pa.StringScalar) -> str:
+    return repr(line.as_py().strip()[:SHOWN_CHARACTERS])

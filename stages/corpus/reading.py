@@ -1,21 +1,60 @@
-"""A corpus as a whole: its three splits, in IOB2, checked."""
+"""A corpus as a whole: its files, read block by block, each sentence with its split."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Literal
 
-from pydantic import Field, field_validator
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+from pydantic import Field, field_validator, model_validator
 
+from stages.corpus.columns import Columns
 from stages.corpus.conll import read_conll
-from stages.corpus.schemes import Scheme, recognise, to_iob2
-from stages.corpus.sentences import SPLITS, Sentence, label_set
+from stages.corpus.findings import Findings, UnreadableError
+from stages.corpus.folder import Format, by_split, data_files, format_of
+from stages.corpus.json_records import read_json
+from stages.corpus.schemes import is_tag
+from stages.corpus.sentences import SPLITS, Block, UInt64s
+from stages.corpus.tables import read_csv, read_parquet
+from stages.corpus.text_files import opened
 from stages.errors import CorpusError
 from stages.params import Section
 
+Reader = Callable[[Path, BinaryIO, Columns, Findings], Iterator[Block]]
+READERS: dict[Format, Reader] = {
+    "conll": read_conll, "jsonl": read_json, "parquet": read_parquet, "csv": read_csv
+}  # fmt: skip
+UNSPLIT = "all"
+NO_TAG = "is no tag; tags are O, B-TYPE and I-TYPE, or with E-, S-, L-, U- and M-"
+MAX_WORD = 1000  # characters
+MAX_SENTENCE = 20_000  # words
+
+Int8s = npt.NDArray[np.int8]
+
+
+class SplitParams(Section):
+    """Shares of a corpus without splits that become dev and test; the rest is train."""
+
+    dev: float = Field(gt=0, lt=1)
+    test: float = Field(gt=0, lt=1)
+
+    @model_validator(mode="after")
+    def _leaves_train(self) -> "SplitParams":
+        if self.dev + self.test >= 1:
+            raise ValueError("dev and test together must leave something for train")
+        return self
+
 
 class DataParams(Section):
-    """Where the annotated text is."""
+    """Where the annotated text is, and how to read it."""
 
     dir: str = Field(min_length=1)
+    format: Literal["auto", "conll", "jsonl", "parquet", "csv"]
+    words: int | str
+    tags: int | str
+    split: SplitParams | None
 
     @field_validator("dir")
     @classmethod
@@ -24,44 +63,98 @@ class DataParams(Section):
             raise ValueError("must be a folder of its own, not the whole project")
         return folder
 
+    @field_validator("words", "tags")
+    @classmethod
+    def _counts_from_one(cls, column: int | str) -> int | str:
+        if column in (0, "") or (isinstance(column, int) and column < 0):
+            raise ValueError("columns count from 1; auto finds them")
+        return column
+
 
 @dataclass(frozen=True)
 class Corpus:
-    """Sentences by split with IOB2 tags, the scheme that was found in the files, and the labels of all splits."""
+    """The files of a corpus. `splits` names what `blocks` gives numbers for."""
 
-    splits: dict[str, list[Sentence]]
-    scheme: Scheme
-    labels: list[str]
+    place: Path
+    files: list[tuple[Path, int]]  # each with the number of its split, -1 where the sentences decide
+    splits: tuple[str, ...]
+    params: DataParams
+
+    def blocks(self, findings: Findings) -> Iterator[tuple[Block, Int8s]]:
+        """Each block with the number of each sentence's split, [S].
+
+        What is wrong with the files becomes findings of grade error, and only sound blocks are yielded.
+        """
+        columns = Columns(self.params.words, self.params.tags)
+        for path, split in self.files:
+            try:
+                kind = format_of(path) if self.params.format == "auto" else self.params.format
+                with opened(path) as stream:
+                    for block in READERS[kind](path, stream, columns, findings):
+                        if _is_sound(block, findings):
+                            yield block, self._split_numbers(block, split)
+            except UnreadableError as error:
+                findings.add("error", error.code, error.where, error.message)
+
+    def _split_numbers(self, block: Block, split: int) -> Int8s:
+        if split >= 0:
+            return np.full(len(block), split, np.int8)
+        assert self.params.split is not None
+        return split_numbers(block.digests, self.params.split)
 
 
-def read_corpus(folder: Path) -> Corpus:
-    """Read train.conll, dev.conll and test.conll of a folder; CorpusError holds the faults of all three files."""
-    splits: dict[str, list[Sentence]] = {}
-    faults: list[str] = []
-    for split in SPLITS:
-        path = folder / f"{split}.conll"
-        try:
-            splits[split] = read_conll(path)
-        except CorpusError as error:
-            faults.append(str(error))
-        else:
-            if not splits[split]:
-                faults.append(f"{path}: no sentence in it. Each split needs at least one.")
-    if faults:
-        raise CorpusError("\n".join(faults))
-    return _in_iob2(splits, folder)
+def open_corpus(params: DataParams, *, allow_unsplit: bool = False) -> Corpus:
+    """Find the files; CorpusError if they are not there, or not those of one corpus.
+
+    With `allow_unsplit`, a corpus that is not split, where `params` do not say how to, has one split named "all".
+    """
+    place = Path(params.dir)
+    files = data_files(place)
+    named = {file.split for file in files if file.split}
+    if len(named) > 1 or (named and params.split is None and not allow_unsplit):
+        if params.split is not None:
+            raise CorpusError(f"{place} holds files of {' and '.join(sorted(named))}, so data.split must be null.")
+        splits = by_split(place, [file for file in files if file.split])
+        numbered = [(path, SPLITS.index(split)) for split, paths in splits.items() for path in paths]
+        return Corpus(place, numbered, SPLITS, params)
+    if params.split is None:
+        if not allow_unsplit:
+            names = ", ".join(file.path.name for file in files)
+            raise CorpusError(
+                f"{place} holds {names[:200]}, but no train, dev and test. Split it by a hash of each sentence: "
+                f"tuneline run --set data.dir={place} --set 'data.split={{dev: 0.1, test: 0.1}}'"
+            )
+        return Corpus(place, [(file.path, 0) for file in files], (UNSPLIT,), params)
+    return Corpus(place, [(file.path, -1) for file in files], SPLITS, params)
 
 
-def _in_iob2(splits: dict[str, list[Sentence]], folder: Path) -> Corpus:
-    # The scheme belongs to the corpus: a small IOB1 split may by chance hold no entity that shows it.
-    scheme = recognise(sentence for sentences in splits.values() for sentence in sentences)
-    labels = label_set(sentence for sentences in splits.values() for sentence in sentences)
-    if len(labels) == 1:
-        raise CorpusError(
-            f"{folder}: every word is tagged O, so there is nothing to learn. Is the tag the last column?"
+def split_numbers(digests: UInt64s, shares: SplitParams) -> Int8s:
+    """[S] 0, 1 or 2 for train, dev or test. A sentence's digest alone decides: it stays where it is as others come."""
+    place = digests / 2.0**64
+    numbers: Int8s = np.select([place < shares.test, place < shares.test + shares.dev], [2, 1], 0).astype(np.int8)
+    return numbers
+
+
+def _is_sound(block: Block, findings: Findings) -> bool:
+    """Whether the words and tags of a block can be taken as they are; findings say what not."""
+    words, tags = block.words.values, block.tags.dictionary.to_pylist()
+    is_valid = np.array([is_tag(tag) for tag in tags], bool)
+    faults: list[tuple[str, npt.NDArray[np.bool_], str]] = [
+        (code, faulty.to_numpy(zero_copy_only=False), message)
+        for code, faulty, message in (
+            ("blank-word", pc.equal(pc.utf8_trim_whitespace(words), ""), "a word of white space alone"),
+            ("word-break", pc.match_substring_regex(words, "[\\t\\n\\r\\x1f]"), "a word with a tab or line end in it"),
+            ("long-word", pc.greater(pc.utf8_length(words), MAX_WORD), f"a word of over {MAX_WORD:,} characters"),
         )
-    converted = {
-        split: [replace(sentence, tags=to_iob2(sentence.tags)) for sentence in sentences]
-        for split, sentences in splits.items()
-    }
-    return Corpus(splits=converted, scheme=scheme, labels=labels)
+    ]
+    too_long = np.zeros(len(words), bool)
+    too_long[block.offsets[:-1][np.diff(block.offsets) > MAX_SENTENCE]] = True
+    faults.append(("long-sentence", too_long, f"a sentence of over {MAX_SENTENCE:,} words, breaks lost? It starts"))
+    for code, faulty, message in faults:
+        at = np.flatnonzero(faulty)
+        shown = ((block.where(word), f"{message}: {words[int(word)].as_py()[:80]!r}") for word in at)
+        findings.add_all("error", code, len(at), shown)
+    at = np.flatnonzero(~is_valid[block.tags.indices.to_numpy()])
+    shown = ((block.where(word), f"{block.tags[int(word)].as_py()[:80]!r} {NO_TAG}") for word in at)
+    findings.add_all("error", "tag", len(at), shown)
+    return not len(at) and not any(faulty.any() for _, faulty, _ in faults)

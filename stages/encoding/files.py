@@ -1,6 +1,7 @@
 """The Arrow files and the manifest between tokenize and the stages after it: written and read here alone.
 
-A split is one Arrow IPC file, uncompressed, so that a reader maps it into memory and copies nothing. A row is a window:
+A split is one Arrow IPC file, uncompressed, so that a reader maps it into memory; nothing is copied where the file is
+one record batch, as for all but large corpora. A row is a window:
 
     input_ids    list<int32>   special tokens included
     labels       list<int32>   index into the manifest's labels; -100 but on the first sub-word of an owned word
@@ -10,6 +11,8 @@ A split is one Arrow IPC file, uncompressed, so that a reader maps it into memor
     words        list<string>  the words of the sentence, on its first window; null on later ones
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,11 +22,12 @@ import pyarrow as pa
 
 from stages.artifacts import as_record, file_digest, json_digest, read_versioned, write_json
 from stages.corpus.sentences import SPLITS
-from stages.encoding.windows import Row
 from stages.errors import ArtifactError
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+IGNORED = -100  # the label that torch's cross entropy skips by default
+NO_WORD = -1
 SCHEMA = pa.schema(
     [
         ("input_ids", pa.list_(pa.int32())),
@@ -46,7 +50,7 @@ class Manifest:
     labels: list[str]
     scheme: str
     tokenizer_digest: str
-    parameters: dict[str, int]  # of the windows
+    parameters: dict[str, int | str]  # of the windows
     counts: dict[str, dict[str, int]]  # by split: sentences, words, windows, subwords
     digests: dict[str, str]  # by split: SHA-256 of the Arrow file
 
@@ -79,10 +83,11 @@ class EncodedSplit:
         return np.diff(self.offsets)
 
 
-def write_split(path: Path, rows: list[Row]) -> None:
-    """Write rows with the columns above to one Arrow file."""
+@contextmanager
+def split_writer(path: Path) -> Iterator[pa.RecordBatchFileWriter]:
+    """A writer of one Arrow file, which takes record batches with the columns above, one after another."""
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
-        writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
+        yield writer
 
 
 def read_split(folder: Path, split: str) -> EncodedSplit:

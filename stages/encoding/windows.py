@@ -1,4 +1,4 @@
-"""Words to sub-words, and long sentences to overlapping windows, so that no word is dropped.
+"""Sentences to windows of words, so that no word is dropped.
 
 Every word of a sentence is owned by exactly one window: the one that shows it the most context on its poorer side.
 Only there does its first sub-word carry a label.
@@ -6,14 +6,13 @@ Only there does its first sub-word carry a label.
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from transformers import PreTrainedTokenizerFast
+import numpy as np
+import numpy.typing as npt
 
-IGNORED = -100  # the label that torch's cross entropy skips by default
-NO_WORD = -1
-
-Row = dict[str, Any]
+Int64s = npt.NDArray[np.int64]
+Int32s = npt.NDArray[np.int32]
 
 
 class Span(NamedTuple):
@@ -25,84 +24,66 @@ class Span(NamedTuple):
     owned_end: int
 
 
-class Frame(NamedTuple):
-    """Ids of the special tokens before and after the content: `[CLS]` and `[SEP]` in BERT."""
+class Windows(NamedTuple):
+    """R windows over the words of a block, as `Span`, which number its words throughout."""
 
-    before: list[int]
-    after: list[int]
+    starts: Int64s
+    ends: Int64s
+    owned_starts: Int64s
+    owned_ends: Int64s
+    sentences: Int64s  # which sentence of the block
+    numbers: Int64s  # which window of its sentence
 
-
-class Window(NamedTuple):
-    """One model input. `word_index` has the number of a word on the first sub-word of each owned word, else -1."""
-
-    input_ids: list[int]
-    word_index: list[int]
-
-
-def encoded_rows(
-    tokenizer: PreTrainedTokenizerFast,
-    sentences: Sequence[Sequence[str]],
-    label_ids: Sequence[Sequence[int]],
-    *,
-    length: int,
-    overlap: int,
-) -> list[Row]:
-    """The rows of a split, a row for each window of each sentence (columns: stages/encoding/files.py)."""
-    special_tokens = frame(tokenizer)
-    rows: list[Row] = []
-    for number, (words, ids, pieces) in enumerate(
-        zip(sentences, label_ids, subwords(tokenizer, sentences), strict=True)
-    ):
-        for index, window in enumerate(windows(pieces, special_tokens, length=length, overlap=overlap)):
-            rows.append(
-                {
-                    "input_ids": window.input_ids,
-                    "labels": [IGNORED if word == NO_WORD else ids[word] for word in window.word_index],
-                    "word_index": window.word_index,
-                    "sentence": number,
-                    "window": index,
-                    "words": list(words) if index == 0 else None,
-                }
-            )
-    return rows
+    def of(self, sentences: npt.NDArray[np.bool_]) -> "Windows":
+        """Those of some sentences of the block."""
+        chosen = sentences[self.sentences]
+        return Windows(*(column[chosen] for column in self))
 
 
-def subwords(tokenizer: PreTrainedTokenizerFast, sentences: Sequence[Sequence[str]]) -> Iterator[list[list[int]]]:
-    """The sub-word ids of each word of each sentence; a word that maps to nothing becomes the unknown token."""
-    encodings = tokenizer.backend_tokenizer.encode_batch(
-        [list(words) for words in sentences], is_pretokenized=True, add_special_tokens=False
-    )
-    unknown = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else tokenizer.pad_token_id
-    for words, encoding in zip(sentences, encodings, strict=True):
-        pieces: list[list[int]] = [[] for _ in words]
-        for word, token in zip(encoding.word_ids, encoding.ids, strict=True):
-            assert word is not None  # only special tokens belong to no word
-            pieces[word].append(token)
-        yield [piece or [unknown] for piece in pieces]
+def sentence_windows(offsets: Int32s, counts: Int32s, *, capacity: int, overlap: int) -> Windows:
+    """The windows of S sentences: one each, several where a sentence has over `capacity` sub-words.
 
-
-def frame(tokenizer: PreTrainedTokenizerFast) -> Frame:
-    """The special tokens that this tokenizer puts around one sequence."""
-    encoding = tokenizer.backend_tokenizer.encode("a", add_special_tokens=True)
-    content = [position for position, special in enumerate(encoding.special_tokens_mask) if not special]
-    return Frame(encoding.ids[: content[0]], encoding.ids[content[-1] + 1 :])
-
-
-def windows(pieces: Sequence[Sequence[int]], frame: Frame, *, length: int, overlap: int) -> Iterator[Window]:
-    """The windows of one sentence: at most `length` sub-words each, special tokens included.
-
-    A word of more sub-words than a whole window holds is cut to what fits; it keeps its label.
+    `offsets` [S + 1] says where sentences begin among the words, `counts` [W] how many sub-words, at most `capacity`,
+    each word has.
     """
-    capacity = length - len(frame.before) - len(frame.after)
-    pieces = [piece[:capacity] for piece in pieces]
-    for span in spans([len(piece) for piece in pieces], capacity=capacity, overlap=overlap):
-        input_ids = list(frame.before)
-        word_index = [NO_WORD] * len(frame.before)
-        for word in range(span.start, span.end):
-            owned = span.owned_start <= word < span.owned_end
-            input_ids += pieces[word]
-            word_index += [word if owned else NO_WORD, *[NO_WORD] * (len(pieces[word]) - 1)]
-        yield Window(input_ids + frame.after, word_index + [NO_WORD] * len(frame.after))
+    positions = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+    sentences = np.arange(len(offsets) - 1)
+    starts, ends = offsets[:-1].astype(np.int64), offsets[1:].astype(np.int64)
+    whole = Windows(starts, ends, starts, ends, sentences, np.zeros_like(sentences))
+    long = positions[ends] - positions[starts] > capacity
+    if not long.any():
+        return whole
+    cut = [
+        (*(starts[sentence] + np.array(span)), sentence, number)
+        for sentence in np.flatnonzero(long)
+        for number, span in enumerate(
+            spans(counts[starts[sentence] : ends[sentence]].tolist(), capacity=capacity, overlap=overlap)
+        )
+    ]
+    columns = [np.concatenate(pair) for pair in zip(whole.of(~long), np.array(cut, np.int64).T, strict=True)]
+    order = np.lexsort((columns[5], columns[4]))
+    return Windows(*(column[order] for column in columns))
+
+
+def document_windows(windows: Windows, documents: Int32s, offsets: Int32s, counts: Int32s, *, capacity: int) -> Windows:
+    """The same windows, widened into the sentences around, as far as the document and `capacity` go.
+
+    The room is shared evenly between both sides; what one cannot use, since the document ends there, the other gets.
+    Words that are shown so are owned elsewhere. `documents` [S] tells documents apart; a negative one is none.
+    """
+    positions = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+    edges = np.flatnonzero((np.diff(documents, prepend=-2) != 0) | (documents < 0))
+    document_S = np.searchsorted(edges, np.arange(len(documents)), side="right") - 1
+    firsts = offsets[edges][document_S][windows.sentences]
+    lasts = offsets[np.append(edges[1:], len(documents))][document_S][windows.sentences]
+
+    room = capacity - (positions[windows.ends] - positions[windows.starts])
+    before, after = positions[windows.starts] - positions[firsts], positions[lasts] - positions[windows.ends]
+    left = np.minimum(before, np.maximum(room // 2, room - after))
+    right = np.minimum(after, room - left)
+    starts = np.searchsorted(positions, positions[windows.starts] - left)
+    ends = np.searchsorted(positions, positions[windows.ends] + right, side="right") - 1
+    return windows._replace(starts=starts, ends=ends)
 
 
 def spans(lengths: Sequence[int], *, capacity: int, overlap: int) -> list[Span]:

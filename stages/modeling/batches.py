@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from stages.encoding.files import EncodedSplit
-from stages.encoding.windows import IGNORED
+from stages.encoding.files import IGNORED, EncodedSplit
 
 LENGTH_STEP = 8  # few distinct shapes, and rows that fill whole vector registers
 POOL_BATCHES = 16  # batches drawn from one sorted pool: more means less padding but less mixing

@@ -10,8 +10,7 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel
 
-from stages.encoding.files import EncodedSplit
-from stages.encoding.windows import IGNORED
+from stages.encoding.files import IGNORED, EncodedSplit
 from stages.modeling.batches import assemble, sorted_rows
 from stages.modeling.device import Compute
 

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
-from stages.encoding.files import SCHEMA, split_of
-from stages.encoding.raw_text import word_spans
+from stages.corpus.raw_text import word_spans
+from stages.encoding.files import split_of
+from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer
-from stages.encoding.windows import encoded_rows
+from stages.encoding.vocabulary import Vocabulary
 from stages.modeling.classifier import labels_of, load_classifier
 from stages.modeling.device import Compute, choose_compute, place
 from stages.modeling.prediction import SCORING_SUBWORDS, predict
@@ -23,10 +25,8 @@ class Recognizer:
     """A token classifier with all that it needs to read text."""
 
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerFast
+    encoder: Encoder
     compute: Compute
-    window_length: int
-    window_overlap: int
 
     @classmethod
     def load(cls, folder: Path) -> "Recognizer":
@@ -35,7 +35,8 @@ class Recognizer:
         model = load_classifier(folder)
         place(model, compute)
         window = read_training(folder)["parameters"]["tokenize"]
-        return cls(model, load_tokenizer(folder), compute, window["window_length"], window["window_overlap"])
+        vocabulary = Vocabulary(load_tokenizer(folder))
+        return cls(model, Encoder(vocabulary, window["window_length"], window["window_overlap"]), compute)
 
     def __call__(self, texts: list[str]) -> list[list[dict[str, Any]]]:
         """The entities of each text: `text`, `type`, `start` and `end` in characters, `score` from 0 to 1.
@@ -45,10 +46,12 @@ class Recognizer:
         if not texts:
             return []
         spans = [word_spans(text) for text in texts]
-        words = [[text[start:end] for start, end in places] for text, places in zip(texts, spans, strict=True)]
-        unlabelled = [[0] * len(sentence) for sentence in words]
-        rows = encoded_rows(self.tokenizer, words, unlabelled, length=self.window_length, overlap=self.window_overlap)
-        split = split_of(pa.Table.from_pylist(rows, schema=SCHEMA))
+        words = pa.array(
+            [[text[start:end] for start, end in places] for text, places in zip(texts, spans, strict=True)],
+            pa.list_(pa.string()),
+        )
+        unlabelled = np.zeros(len(words.values), np.int32)
+        split = split_of(pa.Table.from_batches([self.encoder.encode(words, unlabelled).rows()]))
         predictions = predict(self.model, split, self.compute, batch_subwords=SCORING_SUBWORDS)
         labels = labels_of(self.model)
         return [

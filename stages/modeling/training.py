@@ -13,8 +13,7 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from stages.encoding.files import EncodedSplit
-from stages.encoding.windows import IGNORED
+from stages.encoding.files import IGNORED, EncodedSplit
 from stages.modeling.batches import Batch, assemble, shuffled_rows
 from stages.modeling.device import Compute, place
 

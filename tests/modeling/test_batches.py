@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.encoding.files import read_split, write_split
-from stages.encoding.windows import IGNORED
+from stages.encoding.files import IGNORED, read_split, write_split
 from stages.modeling.batches import assemble, shuffled_rows, sorted_rows
 
 LENGTHS = st.lists(st.integers(3, 120), min_size=1, max_size=200).map(lambda values: np.array(values, dtype=np.int32))

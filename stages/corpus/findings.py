@@ -1,0 +1,65 @@
+"""What reading a corpus brought to light, in three grades; of each kind the first 20 in full, the rest counted."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from stages.errors import SHOWN, CorpusError, listed
+
+Grade = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was noticed: an `error` is refused, a `warning` costs accuracy, a `note` is good to know."""
+
+    grade: Grade
+    code: str
+    message: str
+    where: str  # file:line, or the file or folder as a whole
+
+
+class UnreadableError(CorpusError):
+    """A file cannot be read any further; `where` may be a line of it."""
+
+    def __init__(self, code: str, where: object, message: str) -> None:
+        super().__init__(f"{where}: {message}")
+        self.code, self.where, self.message = code, str(where), message
+
+
+@dataclass
+class Findings:
+    """Collects findings. `counts` says by code how many there were, the ones that are not kept included."""
+
+    kept: list[Finding] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, grade: Grade, code: str, where: object, message: str) -> None:
+        """One finding."""
+        self.add_all(grade, code, 1, [(str(where), message)])
+
+    def add_all(self, grade: Grade, code: str, count: int, examples: Iterable[tuple[str, str]]) -> None:
+        """`count` findings of one kind; of `examples`, pairs of place and message, no more are asked for than kept."""
+        if not count:
+            return
+        room = SHOWN - self.counts[code]
+        if room > 0:
+            kept = zip(range(min(room, count)), examples, strict=False)
+            self.kept += [Finding(grade, code, message, where) for _, (where, message) in kept]
+        self.counts[code] += count
+
+    def of(self, grade: Grade) -> list[Finding]:
+        """The kept findings of one grade, in the order in which they were found."""
+        return [finding for finding in self.kept if finding.grade == grade]
+
+    def more(self, code: str) -> int:
+        """How many findings of a kind were not kept."""
+        return max(0, self.counts[code] - SHOWN)
+
+    def raise_errors(self, heading: str) -> None:
+        """CorpusError with all errors, if there are any."""
+        errors = self.of("error")
+        if errors:
+            rest = sum(self.more(code) for code in {error.code for error in errors})
+            raise CorpusError(listed(heading, [f"{error.where}: {error.message}" for error in errors], more=rest))

@@ -1,0 +1,168 @@
+"""JSON Lines and JSON arrays: tokens with tags, or text with spans as doccano, Prodigy and Label Studio export it."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from stages.corpus.columns import Columns, named
+from stages.corpus.findings import Findings, UnreadableError
+from stages.corpus.sentences import BLOCK_WORDS, NO_DOCUMENT, Block, BlockBuilder
+from stages.corpus.spans import AnnotationError, parsed, tagged
+from stages.corpus.text_files import texts
+
+DOCUMENT_NAMES = ("document_id", "doc_id", "document", "doc")
+ARRAY_LIMIT = 1 << 28  # characters; an array has to be held as a whole
+
+
+def read_json(path: Path, stream: BinaryIO, columns: Columns, findings: Findings) -> Iterator[Block]:
+    """Blocks of the records of a file; those that are no annotated text become findings of grade error."""
+    building, document, last_name, notes = BlockBuilder(), NO_DOCUMENT, None, Counter[str]()
+    for line, record in _records(path, stream, findings):
+        try:
+            tagged_text = _read(record, columns, f"{path}:{line}", notes)
+        except AnnotationError as error:
+            findings.add("error", "record", f"{path}:{line}", str(error))
+            continue
+        if tagged_text is None:
+            continue
+        name = next((record[name] for name in DOCUMENT_NAMES if name in record), None)
+        is_document = name is not None or len(tagged_text[0]) > 1
+        document += is_document and (name is None or name != last_name)
+        last_name = name
+        for words, tags in zip(*tagged_text, strict=True):
+            building.add(words, tags, line, document if is_document else NO_DOCUMENT)
+        if building.words >= BLOCK_WORDS:
+            yield building.block(str(path))
+            building = BlockBuilder()
+    if building.sentences:
+        yield building.block(str(path))
+    for note, count in notes.items():
+        findings.add("note", "records", path, f"{count:,} {note}")
+
+
+def _records(path: Path, stream: BinaryIO, findings: Findings) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each record with its line, or with its number where the file is one array."""
+    pieces = texts(path, stream)
+    first = next(pieces, (1, ""))
+    if first[1].lstrip().startswith("["):
+        text = first[1]
+        for _, piece in pieces:
+            text += piece
+            if len(text) > ARRAY_LIMIT:
+                raise UnreadableError("size", path, "a JSON array of over 256 MB; write JSON Lines, a record a line")
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UnreadableError("json", f"{path}:{error.lineno}", f"no JSON: {error.msg}; is it cut off?") from None
+        except RecursionError:
+            raise UnreadableError("json", path, "JSON nested too deep to be a corpus") from None
+        yield from _objects(path, enumerate(values, start=1), findings)
+        return
+    yield from _objects(path, _lines(path, first, pieces, findings), findings)
+
+
+def _lines(
+    path: Path, first: tuple[int, str], pieces: Iterator[tuple[int, str]], findings: Findings
+) -> Iterator[tuple[int, Any]]:
+    piece: tuple[int, str] | None = first
+    while piece is not None:
+        for number, line in enumerate(piece[1].split("\n"), start=piece[0]):
+            if not line.strip():
+                continue
+            try:
+                yield number, json.loads(line)
+            except (json.JSONDecodeError, RecursionError) as error:
+                why = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
+                findings.add("error", "json", f"{path}:{number}", f"no JSON ({why}): {line.strip()[:80]!r}")
+        piece = next(pieces, None)
+
+
+def _objects(
+    path: Path, values: Iterator[tuple[int, Any]] | enumerate[Any], findings: Findings
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    for line, value in values:
+        if isinstance(value, dict):
+            yield line, value
+        else:
+            findings.add("error", "json", f"{path}:{line}", f"needs an object with words and tags: {repr(value)[:80]}")
+
+
+def _read(
+    record: dict[str, Any], columns: Columns, where: str, notes: Counter[str]
+) -> tuple[list[list[str]], list[list[str]]] | None:
+    """Sentences and tags of one record; None if it is to be left out, which `notes` counts by reason."""
+    if isinstance(record.get("data"), dict) and isinstance(record.get("annotations"), list):
+        task = _from_label_studio(record, columns, notes)
+        if task is None:
+            return None
+        record, columns = task, Columns()
+    if record.get("answer", "accept") != "accept":
+        notes["examples that were not accepted in Prodigy are left out"] += 1
+        return None
+    try:
+        words_name, tags_name = named(columns, record, where)
+    except UnreadableError as error:
+        raise AnnotationError(error.message) from None
+    words, tags = record[words_name], record[tags_name]
+    places = None
+    if isinstance(words, list) and words and all(isinstance(word, dict) for word in words):  # Prodigy's tokens
+        spans = record.get("spans")
+        if not isinstance(record.get("text"), str) or not isinstance(spans, list):
+            raise AnnotationError(f"{words_name} are objects, so it needs text and spans too")
+        places, words, tags = _token_places(words), record["text"], spans
+    if isinstance(words, str):
+        if not isinstance(tags, list):
+            raise AnnotationError(
+                f"{words_name} is a text, so {tags_name} must be a list of spans, not {repr(tags)[:80]}"
+            )
+        text = tagged(words, [parsed(span) for span in tags], words=places)
+        if text.cuts:
+            notes["ends of spans lie inside a word, which was cut there"] += text.cuts
+        sentences, sentence_tags = text.sentences, text.tags
+    else:
+        sentences, sentence_tags = [_strings(words_name, words)], [_strings(tags_name, tags)]
+        if len(sentences[0]) != len(sentence_tags[0]):
+            counts = f"{len(sentences[0])} {words_name} but {len(sentence_tags[0])} {tags_name}"
+            raise AnnotationError(f"{counts}: {' '.join(sentences[0])[:80]!r}")
+    if not any(sentences):
+        notes["records without a word are left out"] += 1
+        return None
+    return sentences, sentence_tags
+
+
+def _from_label_studio(record: dict[str, Any], columns: Columns, notes: Counter[str]) -> dict[str, Any] | None:
+    """The first annotation of a task as a record of text and spans; None if nobody has annotated it."""
+    done = [a for a in record["annotations"] if isinstance(a, dict) and not a.get("was_cancelled")]
+    if not done:
+        notes["tasks that nobody has annotated are left out"] += 1
+        return None
+    if len(done) > 1:
+        notes["tasks have several annotations, of which the first was taken"] += 1
+    results = done[0].get("result")
+    if not isinstance(results, list):
+        raise AnnotationError("the annotation of this task has no list `result`")
+    spans = [r.get("value") for r in results if isinstance(r, dict) and r.get("type", "labels") == "labels"]
+    texts_of = {name: value for name, value in record["data"].items() if isinstance(value, str)}
+    name = (
+        columns.words if columns.words in texts_of else "text" if "text" in texts_of else next(iter(texts_of), "text")
+    )
+    return {"text": texts_of.get(str(name)), "spans": spans}
+
+
+def _token_places(tokens: list[dict[str, Any]]) -> list[tuple[int, int]]:
+    try:
+        return [(int(token["start"]), int(token["end"])) for token in tokens]
+    except (KeyError, TypeError, ValueError):
+        raise AnnotationError("tokens are objects without start and end") from None
+
+
+def _strings(name: str, values: Any) -> list[str]:
+    if not isinstance(values, list):
+        raise AnnotationError(f"{name} must be a list, not {repr(values)[:80]}")
+    for value in values:
+        if not isinstance(value, str):
+            hint = "; numbers need names: write the tags themselves" if isinstance(value, int) else ""
+            raise AnnotationError(f"{name} must be strings, but one is {repr(value)[:80]}{hint}")
+    return values
