@@ -1,5 +1,6 @@
 """The command line. Each command decides here and acts elsewhere; slow libraries are imported where they are used."""
 
+import errno
 import json
 import os
 import shlex
@@ -19,6 +20,7 @@ from pipeline import workspace
 from pipeline.overrides import with_values
 from stages.artifacts import read_json, whole
 from stages.errors import UserError
+from stages.params import read_document
 from stages.tracking import read_marker, shown_uri, tracking_uri
 
 app = typer.Typer(
@@ -164,6 +166,86 @@ def check(
         out.print(rendered(found))
     if any(finding["grade"] == "error" for finding in found["findings"]):
         raise typer.Exit(workspace.USER_FAULT)
+
+
+IMPORT_EPILOG = """
+The standard form, in data/corpora/NAME: train.conll, dev.conll and test.conll, or NAME.conll of a corpus without
+splits; in them a word, a tab and its IOB2 tag a line, a blank line after each sentence, and `-DOCSTART-` before each
+document where the source tells documents apart. provenance.json beside them says where the corpus came from, with the
+SHA-256 of each file, the tag scheme it had, and its licence.
+
+SOURCE may be in any format that `tuneline check --help` shows, plain or .gz, in a file or in a folder. Of a folder the
+data files, those in folders train, dev and test of it, and the licence are fetched.
+"""
+
+
+@app.command("import", epilog=IMPORT_EPILOG)
+def import_(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A path, or an address: https://, s3://, hf://, ftp:// ...")
+    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it here: data/corpora/NAME.")],
+    *,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="How to read the source: data.format, data.words or data.tags. Repeatable.",
+        ),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT_OR_FILE", help="Its licence, to be recorded; a LICENSE in the source is found."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the corpus of that name.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring a corpus into the project: fetch it, check it, put it into the standard form and give it to DVC.
+
+    What `tuneline check` calls an error is refused, and then nothing has changed. The same source always becomes the
+    same bytes.
+
+    Examples:
+
+        tuneline import ../annotations/letters.jsonl letters --licence "CC BY 4.0"
+
+        tuneline import https://example.org/corpora/press/ press
+
+        tuneline import hf://datasets/OWNER/NAME/data wiki --set data.tags=ner_tags
+
+        tuneline import s3://bucket/news/train.conll.gz news --set data.tags=4
+    """
+    from pipeline.corpus_report import rendered
+    from pipeline.importing import import_corpus
+
+    here = Path.cwd()
+    text = _text_or_file(licence)
+    workspace.enter_root()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a stop, too, leaves nothing behind
+    try:
+        done = import_corpus(
+            source, name, settings=settings or [], licence=text, force=force, here=here, on_progress=_draw
+        )
+    except KeyboardInterrupt:
+        err.print("stopped; nothing was imported")
+        raise typer.Exit(128 + signal.SIGINT) from None
+    if as_json:
+        _print_json(
+            {
+                "path": str(done.path),
+                "dvc_file": str(done.dvc_file),
+                "source": done.source,
+                "digest": done.digest,
+                "scheme": done.found["scheme"],
+                "splits": done.found["splits"],
+                "findings": done.found["findings"],
+            }
+        )
+        return
+    out.print(rendered(done.found))
+    out.print(f"\n{done.path} holds it in the standard form, and DVC keeps it; digest {done.digest[:12]}")
+    _report_import(done.path, done.dvc_file, is_split=len(done.found["splits"]) > 1)
 
 
 @app.command()
@@ -331,6 +413,40 @@ def _report_next(name: str) -> None:
         ),
         ("try other values", f"{tuneline} run --set train.learning_rate=1e-4"),
         ("your own text", f"{tuneline} run --set data.dir=FOLDER --set register.name=NAME"),
+    ):
+        out.print(f"  {what:<20} {command}")
+
+
+def _text_or_file(licence: str | None) -> str | None:
+    """The text of a licence, be it given as it is or by the name of a file that holds it."""
+    if licence is None:
+        return None
+    try:
+        return Path(licence).read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return licence
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return licence
+        raise
+
+
+def _report_import(path: Path, dvc_file: Path, *, is_split: bool) -> None:
+    """What a person can do with a new corpus, as commands to copy."""
+    tuneline = _command("tuneline")
+    # What params.yaml says of the corpus that it names now does not hold for a corpus in the standard form.
+    data = read_document(workspace.PARAMS).get("data", {})
+    stale = [f"--set data.{key}=auto" for key in ("format", "words", "tags") if data.get(key, "auto") != "auto"]
+    split = data.get("split")
+    if is_split and split is not None:
+        stale.append("--set data.split=null")
+    reading = "".join(f" {setting}" for setting in stale)
+    shares = "" if is_split else " --set 'data.split={dev: 0.1, test: 0.1}'"
+    out.print("\nNext:", style="bold")
+    for what, command in (
+        ("look at it", f"{tuneline} check {path}{reading}"),
+        ("keep it in git", f"git add {dvc_file} {dvc_file.with_name('.gitignore')}"),
+        ("train on it", f"{tuneline} run --set data.dir={path} --set register.name={path.name}-ner{reading}{shares}"),
     ):
         out.print(f"  {what:<20} {command}")
 

@@ -2,10 +2,11 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -15,8 +16,8 @@ from stages.command import run_recipe
 from stages.corpus.documents import in_whole_documents
 from stages.corpus.findings import Findings
 from stages.corpus.reading import Corpus, DataParams, open_corpus
-from stages.corpus.schemes import label_ids
-from stages.corpus.survey import Survey, survey
+from stages.corpus.schemes import TagReader, label_ids
+from stages.corpus.survey import survey
 from stages.encoding.files import FORMAT_VERSION, Manifest, split_writer, write_manifest
 from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer, tokenizer_digest
@@ -29,6 +30,8 @@ from stages.progress import bar
 ENCODED = Path("data/encoded")
 
 log = logging.getLogger("tokenize")
+
+T = TypeVar("T")
 
 
 class TokenizeParams(Section):
@@ -63,17 +66,16 @@ def main(params_file: Path) -> None:
     encoder = Encoder(vocabulary, params.tokenize.window_length, params.tokenize.window_overlap)
 
     # Twice over the files: labels and scheme are known at the end, and no corpus is held in memory.
-    found = checked(corpus, vocabulary)
-    words = sum(split.words for split in found.splits.values())
+    tags, words = checked(corpus, vocabulary)
 
     with whole(ENCODED) as folder:
         folder.mkdir()
         with bar(total=words, unit="word", description="encode") as progress:
-            counts = encode(corpus, found, encoder, folder, context=params.tokenize.context, on_block=progress.update)
+            counts = encode(corpus, tags, encoder, folder, context=params.tokenize.context, on_block=progress.update)
         manifest = Manifest(
             format_version=FORMAT_VERSION,
-            labels=found.labels,
-            scheme=found.reader.scheme,
+            labels=tags.labels,
+            scheme=tags.scheme,
             tokenizer_digest=tokenizer_digest(vocabulary.tokenizer),
             parameters=params.tokenize.model_dump(),
             counts={split: dict(counts[split]) for split in corpus.splits},
@@ -85,8 +87,11 @@ def main(params_file: Path) -> None:
         log.info("%-5s %s", split, ", ".join(f"{number:,} {name}" for name, number in numbers.items()))
 
 
-def checked(corpus: Corpus, vocabulary: Vocabulary) -> Survey:
-    """What the corpus holds; CorpusError with all that is wrong with it. Warnings are logged."""
+def checked(corpus: Corpus, vocabulary: Vocabulary) -> tuple[TagReader, int]:
+    """A reader that knows the corpus's tags, and its number of words; CorpusError with all that is wrong with it.
+
+    Warnings are logged.
+    """
     findings = Findings()
     with bar(total=None, unit="word", description="check") as progress:
         found = survey(corpus, findings, measure=vocabulary.look_up, on_block=progress.update)
@@ -96,12 +101,12 @@ def checked(corpus: Corpus, vocabulary: Vocabulary) -> Survey:
         first = next(finding for finding in findings.of("warning") if finding.code == code)
         others = f" (and {findings.counts[code] - 1:,} more; see `tuneline check`)" if findings.counts[code] > 1 else ""
         log.warning("warning: %s: %s%s", first.where, first.message, others)
-    return found
+    return found.reader, sum(split.words for split in found.splits.values())
 
 
 def encode(
     corpus: Corpus,
-    found: Survey,
+    tags: TagReader,
     encoder: Encoder,
     folder: Path,
     *,
@@ -117,9 +122,9 @@ def encode(
     blocks = corpus.blocks(findings)
     with ExitStack() as stack:
         writers = [stack.enter_context(split_writer(folder / f"{split}.arrow")) for split in corpus.splits]
-        for block, split_S in in_whole_documents(blocks) if context == "document" else blocks:
-            entities = found.reader.read(block)
-            labels = label_ids(entities, found.reader, found.labels)
+        for block, split_S in made_ahead(in_whole_documents(blocks) if context == "document" else blocks):
+            entities = tags.read(block)
+            labels = label_ids(entities, tags)
             encoded = encoder.encode(block.words, labels, documents=block.documents if context == "document" else None)
             lengths = np.diff(block.offsets)
             for number in np.unique(split_S):
@@ -134,6 +139,15 @@ def encode(
             on_block(len(labels))
     findings.raise_errors(f"{corpus.place} has changed while it was read:")
     return counts
+
+
+def made_ahead(items: Iterator[T]) -> Iterator[T]:
+    """The same items; while one is in use, a thread makes the next: Arrow reads and NumPy lays out at the same time."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        following = pool.submit(next, items, None)
+        while (item := following.result()) is not None:
+            following = pool.submit(next, items, None)
+            yield item
 
 
 def check_length(window_length: int, pretrained: Path) -> None:

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,21 +41,23 @@ class Layout:
 def read_conll(path: Path, stream: BinaryIO, columns: Columns, findings: Findings) -> Iterator[Block]:
     """Blocks of whole sentences. A line with another number of columns than the rest is a finding of grade error.
 
-    Tabs part columns if most lines have any, else blanks. The tag is the last column in which each value is one. A line
-    of white space alone ends a sentence, as in WNUT-17; a line that starts with # at the start of one is a comment.
+    Tabs part columns if most lines have any, else blanks. The tag is the last column in which most values are one. A
+    line of white space alone ends a sentence, as in WNUT-17. A line that starts with # at the start of one is a comment
+    if it has another number of columns, or a blank behind the # and no tag.
     """
     layout: Layout | None = None
     documents, skipped = NO_DOCUMENT, 0
     for number, text in _whole_sentences(path, texts(path, stream)):
         layout = layout or _layout(path, text, columns, findings)
-        if layout is None:  # nothing but blank lines so far
+        if layout is None:  # no word so far
+            documents += sum(line.startswith((DOCUMENT_START, NEW_DOCUMENT)) for line in text.split("\n"))
             continue
         # Not splitlines(): U+2028 and its like are characters of a word, not ends of a line.
         lines = pc.split_pattern(pa.array([text]), "\n").flatten()
         cells = _cells(lines, layout.separator)
         widths = pc.list_value_length(cells).to_numpy()
         breaks = _numpy(pc.or_(pc.equal(pc.utf8_trim_whitespace(lines), ""), pc.starts_with(lines, DOCUMENT_START)))
-        comments = _comments(_numpy(pc.starts_with(lines, "#")) & (widths != layout.width), breaks)
+        comments = _comments(_numpy(pc.starts_with(lines, "#")) & _tagless(lines, widths, layout), breaks)
         content = ~breaks & ~comments
         bad = np.flatnonzero(content & (widths != layout.width))
         findings.add_all(
@@ -66,8 +69,10 @@ def read_conll(path: Path, stream: BinaryIO, columns: Columns, findings: Finding
                 for line in map(int, bad)
             ),
         )
-        marks = pc.or_(pc.starts_with(lines, DOCUMENT_START), pc.starts_with(lines, NEW_DOCUMENT))
-        begun = documents + np.cumsum(_numpy(marks))
+        marks = _numpy(pc.or_(pc.starts_with(lines, DOCUMENT_START), pc.starts_with(lines, NEW_DOCUMENT)))
+        if documents == NO_DOCUMENT and marks.any() and content[: marks.argmax()].any():
+            documents = 0  # Wikigold's marks stand behind documents, so the first has none before it
+        begun = documents + np.cumsum(marks)
         documents, skipped = int(begun[-1]), skipped + int(comments.sum())
         good = content & (widths == layout.width)
         if good.any():
@@ -79,14 +84,18 @@ def read_conll(path: Path, stream: BinaryIO, columns: Columns, findings: Finding
 def _whole_sentences(path: Path, pieces: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
     """The same text in pieces that end after a blank line."""
     number, rest = 1, ""
-    for _, piece in pieces:
-        rest += piece
-        end = _after_last_blank_line(rest)
+    for first, piece in pieces:
+        if "\r" in piece:
+            line = first + piece.count("\n", 0, piece.index("\r"))
+            message = "holds a carriage return that ends no line. Convert its line ends: tr '\\r' '\\n' ..."
+            raise UnreadableError("line-ends", f"{path}:{line}", message)
+        end = _after_last_blank_line(piece)  # a piece starts with a line
         if end:
-            yield number, rest[:end]
-            number += rest.count("\n", 0, end)
-            rest = rest[end:]
-        elif len(rest) > MAX_LINE:
+            yield number, rest + piece[:end]
+            number, rest = first + piece.count("\n", 0, end), piece[end:]
+        else:
+            rest += piece
+        if len(rest) > MAX_LINE:
             raise UnreadableError("no-breaks", f"{path}:{number}", "no blank line for 16 MB: where do sentences end?")
     if rest:
         yield number, rest
@@ -104,9 +113,8 @@ def _after_last_blank_line(text: str) -> int:
 
 def _layout(path: Path, text: str, columns: Columns, findings: Findings) -> Layout | None:
     """What most of the first lines have in common; None if there are none."""
-    sample = [
-        line for line in text.split("\n", SAMPLE)[:SAMPLE] if line.strip() and not line.startswith(DOCUMENT_START)
-    ]
+    lines = (line for line in text.split("\n") if line.strip() and not line.startswith(DOCUMENT_START))
+    sample = list(islice((line for line in lines if not line.startswith("#") or is_tag(line.split()[-1])), SAMPLE))
     if not sample:
         return None
     separator = "\t" if sum("\t" in line for line in sample) * 2 > len(sample) else " "
@@ -121,8 +129,9 @@ def _layout(path: Path, text: str, columns: Columns, findings: Findings) -> Layo
         word = 1 if counted else 0
     tag = numbered("tags", columns.tags, width, path)
     if tag is None:
-        of_tags = [n for n in range(width) if n != word and rows and all(is_tag(row[n]) for row in rows)]
-        telling = [n for n in of_tags if any(row[n] != OUTSIDE for row in rows)]
+        tags_in = [sum(is_tag(row[n]) for row in rows) for n in range(width)]
+        of_tags = [n for n in range(width) if n != word and tags_in[n] * 2 > len(rows)]
+        telling = [n for n in of_tags if any(row[n] != OUTSIDE and is_tag(row[n]) for row in rows)]
         tag = (telling or of_tags or [width - 1])[-1]
         if len(telling) > 1:
             others = " and ".join(str(n + 1) for n in telling[:-1])
@@ -139,6 +148,14 @@ def _cells(lines: pa.StringArray, separator: str) -> pa.ListArray:
     if pc.any(pc.match_substring(lines, "  ")).as_py():
         return pc.split_pattern_regex(lines, " +")
     return pc.split_pattern(lines, " ")  # five times as fast
+
+
+def _tagless(lines: pa.StringArray, widths: npt.NDArray[np.int32], layout: Layout) -> Bools:
+    """Lines of another width, and those that start with # and a blank whose words by chance are as many as columns."""
+    tagless: Bools = widths != layout.width
+    for n in np.flatnonzero(~tagless & _numpy(pc.starts_with(lines, "# "))):
+        tagless[n] = not is_tag(_cells(lines[n : n + 1], layout.separator)[0].as_py()[layout.tag])
+    return tagless
 
 
 def _comments(candidates: Bools, breaks: Bools) -> Bools:

@@ -28,6 +28,10 @@ class UnreadableError(CorpusError):
         self.code, self.where, self.message = code, str(where), message
 
 
+class AnnotationError(Exception):
+    """A record that is no annotated text; the message says why, and the reader knows where."""
+
+
 @dataclass
 class Findings:
     """Collects findings. `counts` says by code how many there were, the ones that are not kept included."""

@@ -20,6 +20,7 @@ FORMATS: dict[str, Format] = {
 }  # fmt: skip
 ALIASES = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "val": "dev", "test": "test"}
 SPLIT_FILE = re.compile(rf"({'|'.join(ALIASES)})(?:[-_.]?(\d+)(?:-of-(\d+))?)?", re.IGNORECASE)
+SNIFFED = 4096  # bytes
 NO_DATA = re.compile(r"(readme|licen[cs]e|copying|notice|provenance|dataset_info|state|dataset_dict)\b", re.IGNORECASE)
 
 
@@ -46,12 +47,10 @@ def data_files(place: Path) -> list[DataFile]:
         )
         raise CorpusError(f"{place}: no such file or folder.{hint}")
     found: list[DataFile] = []
-    for entry in sorted(place.iterdir()):
+    for entry in _entries(place):
         if entry.is_dir() and entry.name.lower() in ALIASES:
             split = ALIASES[entry.name.lower()]
-            found += [
-                DataFile(path, split, number) for number, path in enumerate(sorted(entry.iterdir())) if _is_data(path)
-            ]
+            found += [DataFile(path, split, number) for number, path in enumerate(_entries(entry)) if _is_data(path)]
         elif _is_data(entry) and not entry.is_dir():
             match = SPLIT_FILE.fullmatch(_stem(entry))
             if match is None:
@@ -82,11 +81,14 @@ def by_split(place: Path, files: Sequence[DataFile]) -> dict[str, list[Path]]:
         elif (shards := of_split[0].shards) and len(of_split) != shards:
             faults.append(f"{place}: {len(of_split)} of {shards} shards of the {split} split are there: {names}")
         splits[split] = [file.path for file in sorted(of_split, key=lambda file: file.shard or 0)]
-    if faults:
+    if not all(splits.values()):
         here = ", ".join(str(file.path.relative_to(place)) for file in files)
+        others = ", once its files have names that say no split" if sum(map(bool, splits.values())) > 1 else ""
         faults.append(
-            f"{place} holds {here[:200]}. A corpus without splits: --set 'data.split={{dev: 0.1, test: 0.1}}'"
+            f"{place} holds {here[:200]}. To split all of it by a hash of each sentence instead: "
+            f"--set 'data.split={{dev: 0.1, test: 0.1}}'{others}"
         )
+    if faults:
         raise CorpusError(listed(f"{place} does not hold one each of train, dev and test:", faults))
     return splits
 
@@ -94,9 +96,9 @@ def by_split(place: Path, files: Sequence[DataFile]) -> dict[str, list[Path]]:
 def format_of(path: Path) -> Format:
     """The format of a file by its first bytes, or else by its name. UnreadableError if it is empty or unknown."""
     with opened(path) as stream:
-        start = stream.read(4096)
-    if not start.strip():
-        raise UnreadableError("empty", path, "is empty")
+        start = stream.read(SNIFFED)
+    if len(start) < SNIFFED and not start.strip():
+        raise UnreadableError("empty", path, "is empty. Fetch it anew, or take it away.")
     if start.startswith(b"PAR1"):
         return "parquet"
     extension = _extension(path)
@@ -106,6 +108,13 @@ def format_of(path: Path) -> Format:
     if FORMATS[extension] == "conll" and start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b'{"'):
         return "jsonl"
     return FORMATS[extension]
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        raise CorpusError(f"{folder}: cannot be read: {error.strerror}") from None
 
 
 def _is_data(path: Path) -> bool:

@@ -7,21 +7,24 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from stages.corpus.columns import Columns, named
-from stages.corpus.findings import Findings, UnreadableError
-from stages.corpus.sentences import BLOCK_WORDS, NO_DOCUMENT, Block, BlockBuilder
-from stages.corpus.spans import AnnotationError, parsed, tagged
+from stages.corpus.findings import AnnotationError, Findings, UnreadableError
+from stages.corpus.sentences import BLOCK_WORDS, NO_DOCUMENT, Block, BlockBuilder, check_characters
+from stages.corpus.spans import TaggedText, parsed, tagged
+from stages.corpus.tag_names import features_beside, tag_name, tag_names
 from stages.corpus.text_files import texts
 
 DOCUMENT_NAMES = ("document_id", "doc_id", "document", "doc")
 ARRAY_LIMIT = 1 << 28  # characters; an array has to be held as a whole
+Features = dict[str, Any]
 
 
 def read_json(path: Path, stream: BinaryIO, columns: Columns, findings: Findings) -> Iterator[Block]:
     """Blocks of the records of a file; those that are no annotated text become findings of grade error."""
     building, document, last_name, notes = BlockBuilder(), NO_DOCUMENT, None, Counter[str]()
+    features = features_beside(path)
     for line, record in _records(path, stream, findings):
         try:
-            tagged_text = _read(record, columns, f"{path}:{line}", notes)
+            tagged_text = _read(record, columns, features, where=f"{path}:{line}", notes=notes)
         except AnnotationError as error:
             findings.add("error", "record", f"{path}:{line}", str(error))
             continue
@@ -55,9 +58,11 @@ def _records(path: Path, stream: BinaryIO, findings: Findings) -> Iterator[tuple
         try:
             values = json.loads(text)
         except json.JSONDecodeError as error:
-            raise UnreadableError("json", f"{path}:{error.lineno}", f"no JSON: {error.msg}; is it cut off?") from None
-        except RecursionError:
-            raise UnreadableError("json", path, "JSON nested too deep to be a corpus") from None
+            raise UnreadableError(
+                "json", f"{path}:{error.lineno}", f"no JSON ({_why(error)}); is it cut off?"
+            ) from None
+        except (ValueError, RecursionError) as error:
+            raise UnreadableError("json", path, f"no JSON of a corpus: {_why(error)}") from None
         yield from _objects(path, enumerate(values, start=1), findings)
         return
     yield from _objects(path, _lines(path, first, pieces, findings), findings)
@@ -73,10 +78,15 @@ def _lines(
                 continue
             try:
                 yield number, json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
-                why = f"{error.msg} at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else error
-                findings.add("error", "json", f"{path}:{number}", f"no JSON ({why}): {line.strip()[:80]!r}")
+            except (ValueError, RecursionError) as error:
+                findings.add("error", "json", f"{path}:{number}", f"no JSON ({_why(error)}): {line.strip()[:80]!r}")
         piece = next(pieces, None)
+
+
+def _why(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg.removesuffix(' at')} at character {error.colno}"
+    return "nested too deep" if isinstance(error, RecursionError) else "a number of thousands of digits"
 
 
 def _objects(
@@ -86,11 +96,11 @@ def _objects(
         if isinstance(value, dict):
             yield line, value
         else:
-            findings.add("error", "json", f"{path}:{line}", f"needs an object with words and tags: {repr(value)[:80]}")
+            findings.add("error", "json", f"{path}:{line}", f"needs an object with words and tags: {_shown(value)}")
 
 
 def _read(
-    record: dict[str, Any], columns: Columns, where: str, notes: Counter[str]
+    record: dict[str, Any], columns: Columns, features: Features, *, where: str, notes: Counter[str]
 ) -> tuple[list[list[str]], list[list[str]]] | None:
     """Sentences and tags of one record; None if it is to be left out, which `notes` counts by reason."""
     if isinstance(record.get("data"), dict) and isinstance(record.get("annotations"), list):
@@ -101,35 +111,47 @@ def _read(
     if record.get("answer", "accept") != "accept":
         notes["examples that were not accepted in Prodigy are left out"] += 1
         return None
+    if "answer" in record:
+        record = {"spans": [], **record}  # Prodigy leaves the field out where nothing was marked
     try:
         words_name, tags_name = named(columns, record, where)
     except UnreadableError as error:
         raise AnnotationError(error.message) from None
-    words, tags = record[words_name], record[tags_name]
-    places = None
-    if isinstance(words, list) and words and all(isinstance(word, dict) for word in words):  # Prodigy's tokens
-        spans = record.get("spans")
-        if not isinstance(record.get("text"), str) or not isinstance(spans, list):
-            raise AnnotationError(f"{words_name} are objects, so it needs text and spans too")
-        places, words, tags = _token_places(words), record["text"], spans
-    if isinstance(words, str):
-        if not isinstance(tags, list):
-            raise AnnotationError(
-                f"{words_name} is a text, so {tags_name} must be a list of spans, not {repr(tags)[:80]}"
-            )
-        text = tagged(words, [parsed(span) for span in tags], words=places)
+    text = _with_spans(record, words_name, tags_name)
+    if text is not None:
+        sentences, sentence_tags = text.sentences, text.tags
         if text.cuts:
             notes["ends of spans lie inside a word, which was cut there"] += text.cuts
-        sentences, sentence_tags = text.sentences, text.tags
     else:
-        sentences, sentence_tags = [_strings(words_name, words)], [_strings(tags_name, tags)]
+        sentences = [_strings(words_name, record[words_name])]
+        names = tag_names(features, tags_name)
+        sentence_tags = [_strings(tags_name, record[tags_name], names=names, numbered=True)]
         if len(sentences[0]) != len(sentence_tags[0]):
             counts = f"{len(sentences[0])} {words_name} but {len(sentence_tags[0])} {tags_name}"
             raise AnnotationError(f"{counts}: {' '.join(sentences[0])[:80]!r}")
+    for strings in (*sentences, *sentence_tags):
+        check_characters(strings)
     if not any(sentences):
         notes["records without a word are left out"] += 1
         return None
     return sentences, sentence_tags
+
+
+def _with_spans(record: dict[str, Any], words_name: str, tags_name: str) -> TaggedText | None:
+    """A record of text and spans, Prodigy's with tokens too; None if its words are a list of strings."""
+    words: Any = record[words_name]
+    tags, places = record[tags_name], None
+    if isinstance(words, list) and words and all(isinstance(word, dict) for word in words):  # Prodigy's tokens
+        text, spans = record.get("text"), record.get("spans")
+        if not isinstance(text, str) or not isinstance(spans, list):
+            raise AnnotationError(f"{words_name} are objects, so it needs text and spans too")
+        places = _token_places(words, text)
+        words, tags = text, spans
+    if not isinstance(words, str):
+        return None
+    if not isinstance(tags, list):
+        raise AnnotationError(f"{words_name} is a text, so {tags_name} must be a list of spans, not {_shown(tags)}")
+    return tagged(words, [parsed(span) for span in tags], words=places)
 
 
 def _from_label_studio(record: dict[str, Any], columns: Columns, notes: Counter[str]) -> dict[str, Any] | None:
@@ -151,18 +173,33 @@ def _from_label_studio(record: dict[str, Any], columns: Columns, notes: Counter[
     return {"text": texts_of.get(str(name)), "spans": spans}
 
 
-def _token_places(tokens: list[dict[str, Any]]) -> list[tuple[int, int]]:
+def _token_places(tokens: list[dict[str, Any]], text: str) -> list[tuple[int, int]]:
+    """Start and end of each token but those of white space alone, which spaCy makes of double blanks and line ends."""
     try:
-        return [(int(token["start"]), int(token["end"])) for token in tokens]
+        places = [(int(token["start"]), int(token["end"])) for token in tokens]
     except (KeyError, TypeError, ValueError):
         raise AnnotationError("tokens are objects without start and end") from None
+    edges = [0, *(edge for place in places for edge in place), len(text)]
+    if edges != sorted(edges):
+        raise AnnotationError(f"tokens overlap, are not in order, or leave the text of {len(text)} characters")
+    return [place for place in places if text[slice(*place)].strip()]
 
 
-def _strings(name: str, values: Any) -> list[str]:
+def _strings(name: str, values: Any, *, names: list[str] | None = None, numbered: bool = False) -> list[str]:
+    """The list as one of strings; with `numbered`, numbers in it are those of tags."""
     if not isinstance(values, list):
-        raise AnnotationError(f"{name} must be a list, not {repr(values)[:80]}")
+        raise AnnotationError(f"{name} must be a list, not {_shown(values)}")
+    if numbered and values and all(type(value) is int for value in values):
+        return [tag_name(value, names) for value in values]
     for value in values:
         if not isinstance(value, str):
-            hint = "; numbers need names: write the tags themselves" if isinstance(value, int) else ""
-            raise AnnotationError(f"{name} must be strings, but one is {repr(value)[:80]}{hint}")
+            raise AnnotationError(f"{name} must be strings, but one is {_shown(value)}")
     return values
+
+
+def _shown(value: Any) -> str:
+    """The beginning of a value; of one that is nested deep, what Python can still write."""
+    try:
+        return repr(value)[:80]
+    except RecursionError:
+        return "a value nested too deep"

@@ -113,7 +113,10 @@ def open_corpus(params: DataParams, *, allow_unsplit: bool = False) -> Corpus:
     named = {file.split for file in files if file.split}
     if len(named) > 1 or (named and params.split is None and not allow_unsplit):
         if params.split is not None:
-            raise CorpusError(f"{place} holds files of {' and '.join(sorted(named))}, so data.split must be null.")
+            raise CorpusError(
+                f"{place} holds files of {' and '.join(sorted(named))}, so data.split must be null: "
+                "--set data.split=null. To split all of it anew, give the files other names."
+            )
         splits = by_split(place, [file for file in files if file.split])
         numbered = [(path, SPLITS.index(split)) for split, paths in splits.items() for path in paths]
         return Corpus(place, numbered, SPLITS, params)
@@ -137,24 +140,26 @@ def split_numbers(digests: UInt64s, shares: SplitParams) -> Int8s:
 
 def _is_sound(block: Block, findings: Findings) -> bool:
     """Whether the words and tags of a block can be taken as they are; findings say what not."""
-    words, tags = block.words.values, block.tags.dictionary.to_pylist()
-    is_valid = np.array([is_tag(tag) for tag in tags], bool)
-    faults: list[tuple[str, npt.NDArray[np.bool_], str]] = [
-        (code, faulty.to_numpy(zero_copy_only=False), message)
+    words = block.distinct.dictionary
+    of_word = block.distinct.indices.to_numpy()
+    faults = [
+        (code, faulty.to_numpy(zero_copy_only=False)[of_word], message)
         for code, faulty, message in (
             ("blank-word", pc.equal(pc.utf8_trim_whitespace(words), ""), "a word of white space alone"),
             ("word-break", pc.match_substring_regex(words, "[\\t\\n\\r\\x1f]"), "a word with a tab or line end in it"),
             ("long-word", pc.greater(pc.utf8_length(words), MAX_WORD), f"a word of over {MAX_WORD:,} characters"),
         )
     ]
-    too_long = np.zeros(len(words), bool)
+    too_long = np.zeros(len(of_word), bool)
     too_long[block.offsets[:-1][np.diff(block.offsets) > MAX_SENTENCE]] = True
     faults.append(("long-sentence", too_long, f"a sentence of over {MAX_SENTENCE:,} words, breaks lost? It starts"))
     for code, faulty, message in faults:
         at = np.flatnonzero(faulty)
-        shown = ((block.where(word), f"{message}: {words[int(word)].as_py()[:80]!r}") for word in at)
+        shown = ((block.where(n), f"{message}: {words[int(of_word[n])].as_py()[:80]!r}") for n in at)
         findings.add_all("error", code, len(at), shown)
-    at = np.flatnonzero(~is_valid[block.tags.indices.to_numpy()])
-    shown = ((block.where(word), f"{block.tags[int(word)].as_py()[:80]!r} {NO_TAG}") for word in at)
+    tags = block.tags.dictionary.to_pylist()
+    at = np.flatnonzero(~np.array([is_tag(tag) for tag in tags], bool)[block.tags.indices.to_numpy()])
+    hint = ". Is data.tags the right column?" if len(at) * 2 > len(of_word) else ""
+    shown = ((block.where(n), f"{block.tags[int(n)].as_py()[:80]!r} {NO_TAG}{hint}") for n in at)
     findings.add_all("error", "tag", len(at), shown)
     return not len(at) and not any(faulty.any() for _, faulty, _ in faults)

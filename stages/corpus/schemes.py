@@ -60,6 +60,10 @@ class TagReader:
 
     def read(self, block: Block) -> Entities:
         """The entities of a block whose tags are all valid."""
+        return bounds(*self._parsed(block.tags), block.offsets)
+
+    def learn(self, block: Block) -> Entities:
+        """As `read`; also counts which schemes the tags fit."""
         prefix, types = self._parsed(block.tags)
         entities = bounds(prefix, types, block.offsets)
         for scheme in SCHEMES:
@@ -68,6 +72,11 @@ class TagReader:
             for word in wrong[: max(0, SHOWN - len(self.examples[scheme]))]:
                 self.examples[scheme].append((block.where(word), block.tags[int(word)].as_py()))
         return entities
+
+    @property
+    def labels(self) -> list[str]:
+        """The IOB2 labels of all types met so far: O, then B- and I- of each in alphabetical order."""
+        return [OUTSIDE, *(f"{prefix}-{name}" for name in sorted(self.types) for prefix in "BI")]
 
     @property
     def scheme(self) -> str:
@@ -139,8 +148,9 @@ def prefixes(scheme: str, entities: Entities, offsets: Int32s) -> Bytes:
     return np.where(inside, code, O).astype(np.int8)
 
 
-def label_ids(entities: Entities, reader: TagReader, labels: list[str]) -> Int32s:
-    """[W] the index of each word's IOB2 tag in `labels` (as sentences.label_set orders them)."""
+def label_ids(entities: Entities, reader: TagReader) -> Int32s:
+    """[W] the index of each word's IOB2 tag in the labels of `reader`, which knows all types."""
+    labels = reader.labels
     begin = np.array([labels.index(f"B-{name}") for name in reader.types], np.int32)
     ids: Int32s = np.where(entities.types < 0, 0, begin[entities.types] + ~entities.starts).astype(np.int32)
     return ids

@@ -11,6 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stages.corpus.findings import AnnotationError
+
 SPLITS = ("train", "dev", "test")
 OUTSIDE = "O"
 NO_DOCUMENT = -1
@@ -50,6 +52,11 @@ class Block:
         return offsets
 
     @cached_property
+    def distinct(self) -> pa.DictionaryArray:
+        """[W] the words, each distinct one held once."""
+        return self.words.values.dictionary_encode()
+
+    @cached_property
     def digests(self) -> UInt64s:
         """[S] a hash of each sentence's words, the same in each process and version."""
         joined = pc.binary_join(self.words, WORD_SEPARATOR).to_pylist()
@@ -75,6 +82,15 @@ class Block:
         tags = self.tags.to_pylist()
         for words, start, end in zip(self.words.to_pylist(), self.offsets[:-1], self.offsets[1:], strict=True):
             yield Sentence(tuple(words), tuple(tags[start:end]), int(self.lines[start]))
+
+
+def check_characters(texts: Iterable[str]) -> None:
+    """AnnotationError if a string holds half of a surrogate pair, as the escape \\ud83d alone makes: UTF-8 has none."""
+    try:
+        "".join(texts).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start]
+        raise AnnotationError(f"holds {half!a}, half of a surrogate pair, which is no character") from None
 
 
 @dataclass
@@ -121,8 +137,3 @@ def joined(first: Block, second: Block) -> Block:
         np.concatenate([first.lines, second.lines]),
         np.concatenate([first.documents, second.documents]),
     )
-
-
-def label_set(types: Iterable[str]) -> list[str]:
-    """`O`, then B- and I- of every entity type in alphabetical order; both, though only one may occur."""
-    return [OUTSIDE, *(f"{prefix}-{name}" for name in sorted(types) for prefix in "BI")]

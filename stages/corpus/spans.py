@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from stages.corpus.findings import AnnotationError
 from stages.corpus.raw_text import word_spans
 from stages.corpus.sentences import OUTSIDE
 
@@ -24,10 +25,6 @@ class TaggedText(NamedTuple):
     sentences: list[list[str]]
     tags: list[list[str]]
     cuts: int
-
-
-class AnnotationError(Exception):
-    """A record that is no annotated text, or a span that has no place in its text; the message says why."""
 
 
 def parsed(value: Any) -> Span:
@@ -55,13 +52,15 @@ def tagged(text: str, spans: Sequence[Span], *, words: Sequence[tuple[int, int]]
     ordered = sorted(spans)
     end_before = 0
     for span in ordered:
-        if not 0 <= span.start < span.end <= len(text):
+        if span.start >= span.end:
+            raise AnnotationError(f"the span {span.start}-{span.end} {span.label} does not end after its start")
+        if span.start < 0 or span.end > len(text):
             raise AnnotationError(
                 f"the span {span.start}-{span.end} {span.label} leaves the text of {len(text)} characters"
             )
         if span.start < end_before:
             raise AnnotationError(
-                f"the span {span.start}-{span.end} {span.label} overlaps the one before it; entities may not overlap"
+                f"the span {span.start}-{span.end} {span.label} overlaps the one before it; keep one of them"
             )
         end_before = span.end
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from stages.corpus.findings import Findings
 from stages.corpus.reading import UNSPLIT, Corpus
 from stages.corpus.schemes import Entities, TagReader, spans
-from stages.corpus.sentences import NO_DOCUMENT, Block, Int32s, UInt64s, label_set
+from stages.corpus.sentences import NO_DOCUMENT, Block, Int32s, UInt64s
 
 FEW = 20  # examples of a type in train, below which a model can hardly learn it
 LONGEST = 1 << 16  # sub-words; longer sentences count as that long
@@ -35,7 +35,7 @@ class Measured(Protocol):
         """[W] whether it has no sub-word for a word, or for a part of it."""
 
 
-Measure = Callable[[pa.StringArray], Measured]
+Measure = Callable[[pa.DictionaryArray], Measured]
 
 
 class DigestSet:
@@ -126,11 +126,6 @@ class Survey:
     reader: TagReader
     measured: bool
 
-    @property
-    def labels(self) -> list[str]:
-        """The IOB2 labels of all splits."""
-        return label_set(self.reader.types)
-
     def described(self, *, window: int) -> dict[str, Any]:
         """The figures as JSON takes them; `window` is the number of sub-words that one window holds."""
         train = self.splits.get("train")
@@ -165,8 +160,8 @@ def survey(corpus: Corpus, findings: Findings, *, measure: Measure | None, on_bl
     found = Survey({name: SplitSurvey() for name in corpus.splits}, TagReader(), measure is not None)
     unknown: set[str] = set()
     for block, split_S in corpus.blocks(findings):
-        entities = found.reader.read(block)
-        measured = measure(block.words.values) if measure else None
+        entities = found.reader.learn(block)
+        measured = measure(block.distinct) if measure else None
         for number in np.unique(split_S):
             name = corpus.splits[number]
             chosen_S = split_S == number

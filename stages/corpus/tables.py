@@ -3,10 +3,11 @@
 import ast
 import csv
 import io
-import json
 import re
 import tempfile
+import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,15 +17,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.corpus.columns import Columns, named
-from stages.corpus.findings import Findings, UnreadableError
-from stages.corpus.sentences import BLOCK_WORDS, NO_DOCUMENT, Block, BlockBuilder
+from stages.corpus.findings import AnnotationError, Findings, UnreadableError
+from stages.corpus.sentences import BLOCK_WORDS, NO_DOCUMENT, Block, BlockBuilder, check_characters
+from stages.corpus.tag_names import features_beside, features_of, tag_name, tag_names
 from stages.corpus.text_files import guarded, texts
+from stages.errors import first_line
 
-ROWS = 4096  # in a block
-DATASET_INFO = "dataset_info.json"  # what `Dataset.save_to_disk` writes beside the data; names the tags of a CSV
+ROWS = 16384  # in a block
 MAX_CELL = 1 << 24  # characters
 # The lists in a CSV are Python's own (a comma between items) or NumPy's (a blank); items are strings or numbers.
-ITEM = re.compile(r"""\s*(?:('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(-?\d+)|(,))""", re.DOTALL)
+ITEM = re.compile(r"""\s*(?:('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(-?\d{1,18}(?!\d))|(,))""", re.DOTALL)
 
 
 def read_parquet(path: Path, stream: BinaryIO, columns: Columns, findings: Findings) -> Iterator[Block]:
@@ -33,15 +35,15 @@ def read_parquet(path: Path, stream: BinaryIO, columns: Columns, findings: Findi
         try:
             parquet = pq.ParquetFile(seekable)
             words_name, tags_name = named(columns, parquet.schema_arrow.names, path)
-            names = _tag_names(_features(parquet.schema_arrow), tags_name)
+            names = tag_names(features_of(parquet.schema_arrow) or features_beside(path), tags_name)
             row = 1
             for batch in parquet.iter_batches(ROWS, columns=[words_name, tags_name]):
-                words, tags = _lists(batch, words_name, path), _lists(batch, tags_name, path)
+                words, tags = _lists(batch, words_name, path), _lists(batch, tags_name, path, numbered=True)
                 yield from _table_block(path, words, tags, names=names, row=row, findings=findings)
                 row += len(batch)
-        except (pa.ArrowException, OSError) as error:
-            first = str(error).splitlines()[0]
-            raise UnreadableError("parquet", path, f"is no whole Parquet file: {first}") from None
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+            message = f"is no whole Parquet file. Write it anew, or set data.format. ({first_line(error)})"
+            raise UnreadableError("parquet", path, message) from None
 
 
 def read_csv(path: Path, stream: BinaryIO, columns: Columns, findings: Findings) -> Iterator[Block]:
@@ -55,12 +57,12 @@ def read_csv(path: Path, stream: BinaryIO, columns: Columns, findings: Findings)
         if not header:
             return
         words_name, tags_name = named(columns, header, path)
-        names = _tag_names(_info_beside(path), tags_name)
+        names = tag_names(features_beside(path), tags_name)
         line = lines.count + 1
         for cells in rows:
             try:
                 words, tags = _row(cells, header, words_name, tags_name, names)
-            except ValueError as error:
+            except AnnotationError as error:
                 findings.add("error", "record", f"{path}:{line}", str(error))
             else:
                 if words:
@@ -94,47 +96,50 @@ class _CountedLines:
 def _row(
     cells: list[str], header: list[str], words_name: str, tags_name: str, names: list[str] | None
 ) -> tuple[list[str], list[str]]:
-    """Words and tags of a row; ValueError says what is wrong with it."""
+    """Words and tags of a row; AnnotationError says what is wrong with it."""
     if not cells:
         return [], []
     if len(cells) != len(header):
-        raise ValueError(f"has {len(cells)} cells, but the header has {len(header)}")
+        raise AnnotationError(f"has {len(cells)} cells, but the header has {len(header)}")
     words, tags = (_list(cells[header.index(name)], name) for name in (words_name, tags_name))
     if len(words) != len(tags):
-        raise ValueError(f"{len(words)} words but {len(tags)} tags")
+        raise AnnotationError(f"{len(words)} words but {len(tags)} tags")
     for word in words:
         if not isinstance(word, str):
-            raise ValueError(f"the word {word} has no quotes; is {words_name} the column of words?")
-    return words, [tag if isinstance(tag, str) else _name(tag, names) for tag in tags]
+            raise AnnotationError(f"the word {word} has no quotes; is {words_name} the column of words?")
+    tags = [tag if isinstance(tag, str) else tag_name(tag, names) for tag in tags]
+    check_characters([*words, *tags])
+    return words, tags
 
 
 def _list(cell: str, name: str) -> list[Any]:
     """The strings or numbers of the list in a cell."""
     text = cell.strip()
     if not (text.startswith("[") and text.endswith("]")):
-        raise ValueError(f"{name} must be a list in brackets, not {text[:80]!r}")
+        raise AnnotationError(f"{name} must be a list in brackets, a sentence a row, not {text[:80]!r}")
     items: list[Any] = []
     at, body = 0, text[1:-1].rstrip()
     while at < len(body):
         match = ITEM.match(body, at)
         if match is None:
             lost = "; NumPy shortened it, so words are lost: write JSON Lines or Parquet" if "..." in body[at:] else ""
-            raise ValueError(f"{name} is no list of strings or numbers{lost}: {body[at : at + 80]!r}")
+            raise AnnotationError(f"{name} is no list of strings or numbers{lost}: {body[at : at + 80]!r}")
         string, number, _ = match.groups()
         if string or number:
-            items.append(ast.literal_eval(string) if string else int(number))
+            items.append(_string(name, string) if string else int(number))
         at = match.end()
     return items
 
 
-def _name(number: int, names: list[str] | None) -> str:
-    if names is None:
-        raise ValueError(
-            f"the tag {number} is a number that nothing names; write the tags themselves, or see the README"
-        )
-    if not 0 <= number < len(names):
-        raise ValueError(f"the tag {number} has no name; there are {len(names)}, from 0: {', '.join(names)[:80]}")
-    return names[number]
+def _string(name: str, quoted: str) -> str:
+    if "\\" not in quoted:
+        return quoted[1:-1]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of escapes like \\d, which mean themselves
+            return str(ast.literal_eval(quoted))
+    except (SyntaxError, ValueError):
+        raise AnnotationError(f"{name} has a string with an escape that is none: {quoted[:80]}") from None
 
 
 def _table_block(
@@ -152,14 +157,25 @@ def _table_block(
     kept = np.flatnonzero((word_counts == tag_counts) & (word_counts > 0))
     if not len(kept):
         return
-    words, tags, counts = words.take(pa.array(kept)), tags.take(pa.array(kept)), word_counts[kept]
+    if len(kept) < len(words):
+        words, tags = words.take(pa.array(kept)), tags.take(pa.array(kept))
+    counts = word_counts[kept]
     lines = np.repeat(kept + row, counts).astype(np.int32)
-    flat_words, flat_tags = words.flatten(), tags.flatten()
+    flat_words, flat_tags = _plain(words.flatten()), _plain(tags.flatten())
     absent = np.flatnonzero(pc.or_(flat_words.is_null(), flat_tags.is_null()).to_numpy(zero_copy_only=False))
     findings.add_all(
         "error", "record", len(absent), ((f"{path}:{lines[n]}", "holds a word or tag that is null") for n in absent)
     )
     if len(absent):
+        return
+    garbled = [n for column in (flat_words, flat_tags) for n in _not_utf8(column)]
+    findings.add_all(
+        "error",
+        "encoding",
+        len(garbled),
+        ((f"{path}:{lines[n]}", "holds a word or tag that is not UTF-8") for n in garbled),
+    )
+    if garbled:
         return
     if pa.types.is_integer(flat_tags.type):
         numbers = flat_tags.to_numpy()
@@ -174,11 +190,11 @@ def _table_block(
             return
         flat_tags = pa.DictionaryArray.from_arrays(pa.array(numbers.astype(np.int32)), pa.array(names, pa.string()))
     else:
-        flat_tags = flat_tags.cast(pa.string()).dictionary_encode()
+        flat_tags = flat_tags.dictionary_encode()
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     yield Block(
         source=str(path),
-        words=pa.ListArray.from_arrays(offsets, flat_words.cast(pa.string())),
+        words=pa.ListArray.from_arrays(offsets, flat_words),
         tags=flat_tags,
         lines=lines,
         documents=np.full(len(kept), NO_DOCUMENT, np.int32),
@@ -187,22 +203,44 @@ def _table_block(
 
 def _nameless(number: int, names: list[str] | None) -> str:
     try:
-        return _name(number, names)
-    except ValueError as error:
+        return tag_name(number, names)
+    except AnnotationError as error:
         return str(error)
 
 
-def _lists(batch: pa.RecordBatch, name: str, path: Path) -> pa.ListArray:
+def _plain(column: pa.Array) -> pa.Array:
+    """Numbers as they are, strings of any Arrow type as one."""
+    return column if pa.types.is_integer(column.type) else column.cast(pa.string())
+
+
+def _not_utf8(column: pa.Array) -> list[int]:
+    """Which strings are not; Arrow looks when it is asked to, not as it reads."""
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        values = column.cast(pa.binary()).to_pylist()
+        return [n for n, value in enumerate(values) if not _is_utf8(value)]
+    return []
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _lists(batch: pa.RecordBatch, name: str, path: Path, *, numbered: bool = False) -> pa.ListArray:
     column = batch.column(name)
     kind = column.type
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
         raise UnreadableError("column", path, f"its column {name} holds {kind}, but must hold lists, a sentence a row")
     inner = kind.value_type
-    wanted = [pa.types.is_string, pa.types.is_large_string, pa.types.is_integer, pa.types.is_dictionary]
-    if not any(test(inner) for test in wanted):
-        raise UnreadableError(
-            "column", path, f"its column {name} holds lists of {inner}, not of strings or tag numbers"
-        )
+    texts_of = [pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary]
+    if not any(test(inner) for test in texts_of) and not (numbered and pa.types.is_integer(inner)):
+        wanted = "strings or tag numbers" if numbered else "strings"
+        raise UnreadableError("column", path, f"its column {name} holds lists of {inner}, not of {wanted}")
     return column
 
 
@@ -210,39 +248,14 @@ def _lengths(column: pa.ListArray) -> Any:
     return pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
 
 
-def _features(schema: pa.Schema) -> dict[str, Any]:
-    """What Hugging Face datasets note of the columns in a file's metadata; empty if another program wrote it."""
-    try:
-        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (KeyError, ValueError, TypeError):
-        return {}
-    return features if isinstance(features, dict) else {}
-
-
-def _info_beside(path: Path) -> dict[str, Any]:
-    for folder in (path.parent, path.parent.parent):
-        try:
-            features = json.loads((folder / DATASET_INFO).read_text(encoding="utf-8"))["features"]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        return features if isinstance(features, dict) else {}
-    return {}
-
-
-def _tag_names(features: dict[str, Any], column: str) -> list[str] | None:
-    """The names of a column's tag numbers: a list (feature `List` or `Sequence`) of `ClassLabel`."""
-    feature = features.get(column)
-    inner = feature.get("feature") if isinstance(feature, dict) else None
-    names = inner.get("names") if isinstance(inner, dict) else None
-    return [str(name) for name in names] if isinstance(names, list) else None
-
-
-def _seekable(path: Path, stream: BinaryIO) -> Any:
+@contextmanager
+def _seekable(path: Path, stream: BinaryIO) -> Iterator[Any]:
     """A file that Parquet can jump about in: the stream itself, or what a gzip holds, unpacked to a temporary file."""
     if isinstance(stream, io.BufferedReader):
-        return pa.PythonFile(stream, mode="r")
-    unpacked = tempfile.TemporaryFile()  # noqa: SIM115 - closed by the caller
-    for data in guarded(path, stream):
-        unpacked.write(data)
-    unpacked.seek(0)
-    return unpacked
+        yield pa.PythonFile(stream, mode="r")
+        return
+    with tempfile.TemporaryFile() as unpacked:
+        for data in guarded(path, stream):
+            unpacked.write(data)
+        unpacked.seek(0)
+        yield unpacked

@@ -1,6 +1,7 @@
 """Opens files of any size: gzip or not, UTF-8 or refused, read by the chunk."""
 
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,8 @@ CHUNK = 1 << 20  # bytes; some 100,000 lines of CoNLL, and what a reader holds a
 GZIP = b"\x1f\x8b"
 MAX_EXPANSION = 200  # times; annotated text compresses by 3 to 20, a decompression bomb by up to 1,032
 MAX_LINE = 1 << 24  # bytes
-ALWAYS_ALLOWED = 1 << 26  # bytes, before the expansion is looked at
-FOREIGN = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"PK": "a zip archive", GZIP: "a gzip within a gzip"}
+ALWAYS_ALLOWED = 1 << 22  # bytes, before the expansion is looked at
+FOREIGN = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"PK\x03\x04": "a zip archive", GZIP: "a gzip within a gzip"}
 
 
 @contextmanager
@@ -38,12 +39,15 @@ def opened(path: Path) -> Iterator[BinaryIO]:
 
 def guarded(path: Path, stream: BinaryIO) -> Iterator[bytes]:
     """The bytes of an opened file by the chunk. UnreadableError if a gzip expands without measure."""
-    packed_bytes, seen = path.stat().st_size, 0
+    seen = 0
     while data := stream.read(CHUNK):
         seen += len(data)
-        if seen > max(ALWAYS_ALLOWED, MAX_EXPANSION * packed_bytes):
+        # Against what was read so far, not the file's size: a larger bomb would be let run for longer.
+        if seen > max(ALWAYS_ALLOWED, MAX_EXPANSION * os.lseek(stream.fileno(), 0, os.SEEK_CUR)):
             raise UnreadableError(
-                "bomb", path, f"unpacks to more than {MAX_EXPANSION} times its {packed_bytes:,} bytes: no corpus does"
+                "bomb",
+                path,
+                f"unpacks to over {MAX_EXPANSION} times its size, as no corpus does. Unpack it first if it is one.",
             )
         yield data
 
@@ -70,12 +74,13 @@ def texts(path: Path, stream: BinaryIO) -> Iterator[tuple[int, str]]:
             _refuse_foreign(path, data)
         if b"\0" in data:
             line = number + data.count(b"\n", 0, data.index(b"\0"))
-            raise UnreadableError("encoding", f"{path}:{line}", "holds a NUL byte, so this is no text file")
+            message = "holds a NUL byte, so it is no UTF-8 text but UTF-16 or no text. Convert it, or set data.format."
+            raise UnreadableError("encoding", f"{path}:{line}", message)
         try:
             text = data.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
-            line = number + data.count(b"\n", 0, error.start)
-            bad = data[error.start : error.start + 4].hex(" ")
+            line = number + error.object.count(b"\n", 0, error.start)  # its object is the data without a BOM
+            bad = error.object[error.start : error.start + 4].hex(" ")
             raise UnreadableError(
                 "encoding", f"{path}:{line}", f"not UTF-8 ({error.reason}: {bad}). Convert it: iconv -t UTF-8 ..."
             ) from None

@@ -21,7 +21,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from stages.artifacts import as_record, file_digest, json_digest, read_versioned, write_json
-from stages.corpus.sentences import SPLITS
 from stages.errors import ArtifactError
 
 FORMAT_VERSION = 1
@@ -125,8 +124,8 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     fields = read_versioned(path, format_version=FORMAT_VERSION, stage="tokenize")
     manifest = as_record(fields, Manifest, path)
-    for split in SPLITS:
+    for split, digest in manifest.digests.items():
         arrow = folder / f"{split}.arrow"
-        if not arrow.exists() or file_digest(arrow) != manifest.digests[split]:
+        if not arrow.exists() or file_digest(arrow) != digest:
             raise ArtifactError(f"{arrow} is not the file that {path} describes. Run `dvc repro tokenize`.")
     return manifest

@@ -49,7 +49,7 @@ class Encoder:
         A word of more sub-words than a whole window holds is cut to what fits; it keeps its label.
         """
         offsets = words.offsets.to_numpy()
-        pieces = self.vocabulary.look_up(words.values)
+        pieces = self.vocabulary.look_up(words.values.dictionary_encode())
         counts = np.minimum(pieces.counts, self.capacity)
         windows = sentence_windows(offsets, counts, capacity=self.capacity, overlap=self.overlap)
         if documents is not None:
@@ -71,6 +71,8 @@ class EncodedBlock:
 
     def rows(self, chosen_S: Bools | None = None, *, first: int = 0) -> pa.RecordBatch:
         """The rows of all windows of the chosen sentences, which are numbered from `first`."""
+        if chosen_S is not None and chosen_S.all():
+            chosen_S = None  # as where files say what split they are; it saves copies
         windows = self.windows if chosen_S is None else self.windows.of(chosen_S)
         sentences = np.arange(len(self.words)) if chosen_S is None else np.cumsum(chosen_S) - 1
         before, after = self.frame
@@ -98,14 +100,14 @@ class EncodedBlock:
         sentence_starts = self.words.offsets.to_numpy()[windows.sentences]
         word_index[first_V[owned_V]] = (shown_V - sentence_starts[window_V])[owned_V]
 
-        first_windows = pa.array(windows.sentences, mask=windows.numbers > 0)
+        words = self.words
+        if chosen_S is not None or len(windows.sentences) > len(words):
+            words = words.take(pa.array(windows.sentences, mask=windows.numbers > 0))
         columns = [
             pa.ListArray.from_arrays(offsets.astype(np.int32), values) for values in (input_ids, labels, word_index)
         ]
         numbers = [(sentences[windows.sentences] + first).astype(np.int32), windows.numbers.astype(np.int32)]
-        return pa.RecordBatch.from_arrays(
-            [*columns, *map(pa.array, numbers), self.words.take(first_windows)], schema=SCHEMA
-        )
+        return pa.RecordBatch.from_arrays([*columns, *map(pa.array, numbers), words], schema=SCHEMA)
 
 
 def _ranges(starts: npt.NDArray[np.signedinteger], lengths: npt.NDArray[np.signedinteger]) -> tuple[Int64s, Int64s]:

@@ -1,5 +1,6 @@
 """The sub-words of words. A pre-split word always becomes the same ones, so each distinct word is encoded once."""
 
+from itertools import repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +11,9 @@ from transformers import PreTrainedTokenizerFast
 Int32s = npt.NDArray[np.int32]
 Bools = npt.NDArray[np.bool_]
 
-MAX_WORDS = 500_000  # some 100 MB; then it forgets all and begins anew
-BATCH = 512  # words that the tokenizer gets as one sentence
+MAX_WORDS = 200_000  # some 50 MB; then it forgets all and begins anew, so that memory does not grow with the corpus
+BATCH = 64  # words that the tokenizer gets as one sentence; it works on many sentences at once
+NEW = -1
 
 
 class Pieces(NamedTuple):
@@ -31,15 +33,16 @@ class Vocabulary:
         self._unknown_id = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else tokenizer.pad_token_id
         self._forget()
 
-    def look_up(self, words: pa.StringArray) -> Pieces:
+    def look_up(self, words: pa.DictionaryArray) -> Pieces:
         """The sub-words of each word; a word that maps to nothing becomes the unknown token."""
-        distinct = words.dictionary_encode()
-        texts = distinct.dictionary.to_pylist()
-        if len(self._numbers) + len(texts) > MAX_WORDS:
+        distinct = words.dictionary.to_numpy(zero_copy_only=False).tolist()
+        if len(self._numbers) + len(distinct) > MAX_WORDS:
             self._forget()
-        self._learn([text for text in texts if text not in self._numbers])
-        numbers = np.fromiter((self._numbers[text] for text in texts), np.int64, len(texts))
-        entries = numbers[distinct.indices.to_numpy()]
+        numbers = np.fromiter(map(self._numbers.get, distinct, repeat(NEW)), np.int64, len(distinct))
+        new = np.flatnonzero(numbers == NEW)
+        numbers[new] = np.arange(len(new)) + len(self._numbers)
+        self._learn([distinct[number] for number in new])
+        entries = numbers[words.indices.to_numpy()]
         starts = self._starts[entries]
         return Pieces(self._ids, starts, self._starts[entries + 1] - starts, self._unknown[entries])
 
@@ -56,15 +59,18 @@ class Vocabulary:
         encodings = self.tokenizer.backend_tokenizer.encode_batch(
             batches, is_pretokenized=True, add_special_tokens=False
         )
-        pieces: list[list[int]] = [[] for _ in words]
-        for number, encoding in enumerate(encodings):
-            for word, token in zip(encoding.word_ids, encoding.ids, strict=True):
-                assert word is not None  # only special tokens belong to no word
-                pieces[number * BATCH + word].append(token)
-        unknown = [not piece or self._unknown_id in piece for piece in pieces]
-        pieces = [piece or [self._unknown_id] for piece in pieces]
-        ends = self._starts[-1] + np.cumsum([len(piece) for piece in pieces])
+        ids = np.concatenate([np.array(encoding.ids, np.int32) for encoding in encodings])
+        of_word = np.concatenate(
+            [np.array(encoding.word_ids, np.int64) + number * BATCH for number, encoding in enumerate(encodings)]
+        )
+        counts = np.bincount(of_word, minlength=len(words))
+        nothing = np.flatnonzero(counts == 0)
+        ids = np.insert(ids, np.searchsorted(of_word, nothing), self._unknown_id).astype(np.int32)
+        counts[nothing] = 1
+        ends = np.cumsum(counts)
+        unknown = np.add.reduceat(ids == self._unknown_id, ends - counts) > 0
+
         self._numbers.update(zip(words, range(len(self._numbers), len(self._numbers) + len(words)), strict=True))
-        self._ids = np.concatenate([self._ids, np.array([token for piece in pieces for token in piece], np.int32)])
-        self._starts = np.concatenate([self._starts, ends.astype(np.int32)])
-        self._unknown = np.concatenate([self._unknown, np.array(unknown, bool)])
+        self._starts = np.concatenate([self._starts, (self._starts[-1] + ends).astype(np.int32)])
+        self._ids = np.concatenate([self._ids, ids])
+        self._unknown = np.concatenate([self._unknown, unknown])

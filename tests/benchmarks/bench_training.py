@@ -10,6 +10,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,18 @@ import torch
 from torch.utils.data import Dataset
 from transformers import DataCollatorForTokenClassification, Trainer, TrainingArguments
 
-from stages.corpus.reading import read_corpus
-from stages.encoding.files import EncodedSplit, read_split, write_split
+from stages.corpus.reading import open_corpus
+from stages.encoding.files import EncodedSplit, read_split
+from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer
-from stages.encoding.windows import encoded_rows
+from stages.encoding.vocabulary import Vocabulary
 from stages.modeling.classifier import load_classifier
 from stages.modeling.device import choose_compute, make_repeatable
 from stages.modeling.pretrained import find_pretrained
 from stages.modeling.training import MasterWeights, Settings, train
 from stages.params import load_params
 from stages.tokenize import Params as TokenizeParams
+from stages.tokenize import checked, encode
 from stages.train import Params as TrainParams
 from tests.conftest import ROOT
 
@@ -37,13 +40,14 @@ SUBWORDS = 20_000  # in each round
 class Rows(Dataset[dict[str, list[int]]]):
     """The windows as the Trainer wants them, as many as make up `SUBWORDS`."""
 
-    def __init__(self, rows: list[dict[str, Any]]) -> None:
+    def __init__(self, split: EncodedSplit) -> None:
         self.subwords = 0
         self.rows: list[dict[str, list[int]]] = []
-        for row in rows:
+        for start, end in pairwise(split.offsets):
             if self.subwords < SUBWORDS:
-                self.subwords += len(row["input_ids"])
-                self.rows.append({"input_ids": row["input_ids"], "labels": row["labels"]})
+                self.subwords += int(end - start)
+                columns = {"input_ids": split.input_ids, "labels": split.labels}
+                self.rows.append({name: values[start:end].tolist() for name, values in columns.items()})
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -52,30 +56,27 @@ class Rows(Dataset[dict[str, list[int]]]):
         return self.rows[index]
 
 
-def main() -> None:
-    """Print sub-words a second of each contender, and how many times faster than it Tuneline is."""
+def main(encoded: Path) -> None:
+    """Print sub-words a second of each contender, and how many times faster than it Tuneline is.
+
+    `encoded` is an empty folder for the encoded corpus.
+    """
     make_repeatable(seed=13, threads=0)
     tokenize = load_params(ROOT / "params.yaml", TokenizeParams)
     params = load_params(ROOT / "params.yaml", TrainParams)
     pretrained = find_pretrained(params.model)
     tokenizer = load_tokenizer(pretrained)
-    corpus = read_corpus(ROOT / tokenize.data.dir)
-    sentences = corpus.splits["train"]
-    rows = encoded_rows(
-        tokenizer,
-        [sentence.words for sentence in sentences],
-        [[corpus.labels.index(tag) for tag in sentence.tags] for sentence in sentences],
-        length=tokenize.tokenize.window_length,
-        overlap=tokenize.tokenize.window_overlap,
-    )
-    dataset = Rows(rows)
+    corpus = open_corpus(tokenize.data.model_copy(update={"dir": str(ROOT / tokenize.data.dir)}))
+    encoder = Encoder(Vocabulary(tokenizer), tokenize.tokenize.window_length, tokenize.tokenize.window_overlap)
+    tags, _ = checked(corpus, encoder.vocabulary)
+    encode(corpus, tags, encoder, encoded, context=tokenize.tokenize.context, on_block=lambda _: None)
+    split = read_split(encoded, "train")
+    dataset = Rows(split)
     compute = choose_compute(params.runtime.device, params.train.precision)
     settings = Settings(**params.train.model_dump(include=set(Settings.__dataclass_fields__)))
 
-    def ours(folder: Path) -> float:
-        write_split(folder / "train.arrow", rows)
-        split: EncodedSplit = read_split(folder, "train")
-        model = load_classifier(pretrained, labels=corpus.labels, dropout=params.train.dropout)
+    def ours(_: Path) -> float:
+        model = load_classifier(pretrained, labels=tags.labels, dropout=params.train.dropout)
         weights = MasterWeights(model, settings, compute)
         seen, started = 0, time.perf_counter()
         for step in train(model, weights, split, settings, compute, seed=13):
@@ -90,7 +91,7 @@ def main() -> None:
                 output_dir=str(folder), num_train_epochs=1, save_strategy="no", report_to="none", disable_tqdm=True,
                 logging_strategy="no", use_cpu=compute.device.type == "cpu", **options,
             )  # fmt: skip
-            model = load_classifier(pretrained, labels=corpus.labels, dropout=params.train.dropout)
+            model = load_classifier(pretrained, labels=tags.labels, dropout=params.train.dropout)
             model.set_attn_implementation("sdpa")  # the library's own default
             hf = Trainer(
                 model, arguments, train_dataset=dataset, data_collator=DataCollatorForTokenClassification(tokenizer)
@@ -123,4 +124,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with tempfile.TemporaryDirectory() as folder:
+        main(Path(folder))

@@ -2,21 +2,19 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
-from stages.corpus.conll import read_conll
-from stages.errors import CorpusError
+from stages.corpus import text_files
+from stages.corpus.findings import Findings
+from stages.corpus.reading import open_corpus
+from stages.corpus.sentences import Sentence
 from tests.conftest import CORPORA, needs_corpora
+from tests.corpus.conftest import SENTENCES, Pairs, data_params, pairs, read_file
 
-WORDS = st.text(st.characters(exclude_categories=["Z", "C"], codec="utf-8"), min_size=1, max_size=8).filter(
-    lambda word: not word.isspace() and not word.startswith("-DOCSTART-")
-)
-TAGS = st.sampled_from(["O", "B-PER", "I-PER", "B-creative-work"])
-SENTENCES = st.lists(st.lists(st.tuples(WORDS, TAGS), min_size=1, max_size=6), min_size=1, max_size=6)
+SIEMENS = [[("Siemens", "B-ORG"), ("rose", "O")], [("Bonn", "B-LOC")]]
 
 
-def written(folder: Path, text: str | bytes) -> Path:
-    path = folder / "x.conll"
+def written(folder: Path, text: str | bytes, name: str = "x.conll") -> Path:
+    path = folder / name
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return path
 
@@ -25,62 +23,172 @@ def written(folder: Path, text: str | bytes) -> Path:
     "text",
     [
         "Siemens B-ORG\nrose O\n\nBonn B-LOC\n",
+        "Siemens   B-ORG\n  rose O \n\nBonn  B-LOC\n",
         "Siemens\tB-ORG\nrose\tO\n\t\nBonn\tB-LOC",
-        "Siemens NNP I-NP B-ORG\nrose VBD I-VP O\n\n\n \nBonn NNP I-NP B-LOC\n\n",
+        "Siemens\tB-ORG\nrose\tO\n\u00a0 \t\nBonn\tB-LOC",
+        "Siemens NNP I-NP B-ORG\nrose VBD B-VP O\n\n\n \nBonn NNP I-NP B-LOC\n\n",
         "-DOCSTART- -X- O O\n\nSiemens B-ORG\r\nrose O\r\n\r\nBonn B-LOC\r\n",
+        "-DOCSTART- O\nSiemens B-ORG\nrose O\n-DOCSTART- O\nBonn B-LOC\n",
         "\ufeffSiemens B-ORG\nrose O\n\nBonn B-LOC\n",
+        "# sent_id = 1\n# text = Siemens rose\nSiemens\tB-ORG\nrose\tO\n\n# text = Bonn\tin May\nBonn\tB-LOC\n",
+        "# newdoc\nSiemens B-ORG\nrose O\n\n# newdoc\nBonn B-LOC\n",
+        "# id 4f13 domain=en\nSiemens _ _ B-ORG\nrose _ _ O\n\n# id 4f14 domain=en\nBonn _ _ B-LOC\n",
+        "1\tSiemens\tB-ORG\n2\trose\tO\n\n1\tBonn\tB-LOC\n",
+        "1 Siemens NNP B-ORG\n2 rose VBD O\n\n1 Bonn NNP B-LOC\n",
+        "#\tn-tv.de\t2010\n1\tSiemens\tB-ORG\tO\n2\trose\tO\tO\n\n#\tn-tv.de\t2010\n1\tBonn\tB-LOC\tO\n",
+        "\n" * 10_000 + "Siemens B-ORG\nrose O\n\nBonn B-LOC\n",
     ],
-    ids=["spaces", "tabs, lone tab as break", "four columns, many blank lines", "docstart, CRLF", "BOM"],
+    ids=[
+        "blanks",
+        "several blanks",
+        "tabs, lone tab as break",
+        "tabs, a break of no-break space",
+        "four columns, many blank lines",
+        "docstart, CRLF",
+        "docstart without blank lines",
+        "BOM",
+        "comments of CoNLL-U",
+        "comments as wide as the rest",
+        "comments of MultiCoNER",
+        "counters, tabs",
+        "counters, blanks",
+        "GermEval with nothing nested",
+        "blank lines before it all",
+    ],
 )
-def test_read_conll_reads_each_variant_alike(tmp_path: Path, text: str) -> None:
-    sentences = read_conll(written(tmp_path, text))
-    assert [(s.words, s.tags) for s in sentences] == [
-        (("Siemens", "rose"), ("B-ORG", "O")),
-        (("Bonn",), ("B-LOC",)),
+def test_conll_reads_each_variant_alike(tmp_path: Path, text: str) -> None:
+    assert pairs(read_file(written(tmp_path, text))) == SIEMENS
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x.TSV", "x.bio", "x.conllu", "x.iob2"])
+def test_conll_goes_by_many_names(tmp_path: Path, name: str) -> None:
+    assert pairs(read_file(written(tmp_path, "Siemens B-ORG\nrose O\n\nBonn B-LOC\n", name))) == SIEMENS
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "#",
+        "#tag",
+        "# tag",
+        "New\u00a0York",
+        "a\u2028b",
+        "a\u0085b",
+        "-DOCSTART",
+        "\u200b",
+        "👩\u200d🔬",
+        "0-1",
+        "O",
+        "B-LOC",
+    ],
+)
+def test_conll_keeps_odd_words(tmp_path: Path, word: str) -> None:
+    """Wherever they stand: at the start of the file, of a sentence, within one."""
+    sentence = [(word, "B-LOC"), ("is", "O"), (word, "I-LOC")]
+    text = "\n\n".join("\n".join(f"{word}\t{tag}" for word, tag in sentence) for _ in range(2))
+    assert pairs(read_file(written(tmp_path, text))) == [sentence, sentence]
+
+
+def test_conll_reads_chinese_by_the_character(tmp_path: Path) -> None:
+    text = "我 O\n在 O\n北 B-LOC\n京 M-LOC\n市 E-LOC\n。 O\n\n浙 S-LOC\n"
+    assert pairs(read_file(written(tmp_path, text, "x.char.bmes.txt"))) == [
+        [("我", "O"), ("在", "O"), ("北", "B-LOC"), ("京", "M-LOC"), ("市", "E-LOC"), ("。", "O")],
+        [("浙", "S-LOC")],
     ]
 
 
-def test_read_conll_counts_lines_from_one(tmp_path: Path) -> None:
-    assert [s.line for s in read_conll(written(tmp_path, "\na O\nb O\n\nc O\n"))] == [2, 5]
+def test_conll_counts_lines_from_one(tmp_path: Path) -> None:
+    text = "\n# text = a b\na\tO\nb\tO\n\nc\tO\n"
+    assert [sentence.line for sentence in read_file(written(tmp_path, text))] == [3, 6]
 
 
-def test_read_conll_reports_all_faulty_lines_with_their_places(tmp_path: Path) -> None:
-    path = written(tmp_path, "a O\nlonely\n\nb Q-PER\nc B-\n")
-    with pytest.raises(CorpusError) as caught:
-        read_conll(path)
-    message = str(caught.value)
-    assert f"{path}:2: needs a word and a tag, has only 'lonely'" in message
-    assert f"{path}:4: 'Q-PER' is no tag" in message
-    assert f"{path}:5: 'B-' is no tag" in message
+def test_conll_warns_of_a_second_column_of_tags(tmp_path: Path) -> None:
+    """As in GermEval 2014, whose last column has the nested entities, and CoNLL-2003 with its chunks."""
+    path, findings = written(tmp_path, "1\tBonner\tB-LOCderiv\tO\n2\tUniversität\tO\tB-ORG\n"), Findings()
+    assert pairs(read_file(path, findings)) == [[("Bonner", "O"), ("Universität", "B-ORG")]]
+    assert [(found.grade, found.code, found.where) for found in findings.kept] == [
+        ("warning", "ambiguous-tags", str(path))
+    ]
+    assert findings.kept[0].message == "took the tags of column 4; column 3 holds tags too. Choose with data.tags."
+    chosen = Findings()
+    assert pairs(read_file(path, chosen, tags=3)) == [[("Bonner", "B-LOCderiv"), ("Universität", "O")]]
+    assert not chosen.kept
 
 
-def test_read_conll_shows_twenty_faults_and_counts_the_rest(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="and 5 more") as caught:
-        read_conll(written(tmp_path, "x\n" * 25))
-    assert str(caught.value).count("needs a word") == 20
+def test_conll_takes_the_columns_that_are_named(tmp_path: Path) -> None:
+    path = written(tmp_path, "B-LOC x Bonn\nO x rains\n")
+    assert pairs(read_file(path, words=3, tags=1)) == [[("Bonn", "B-LOC"), ("rains", "O")]]
 
 
-def test_read_conll_names_the_line_that_is_not_utf8(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match=r"x\.conll:2: not UTF-8"):
-        read_conll(written(tmp_path, b"a O\nM\xfcnchen B-LOC\n"))
+def test_conll_notes_how_many_comments_it_skipped(tmp_path: Path) -> None:
+    findings = Findings()
+    read_file(written(tmp_path, "# a b c\n# d\nBonn B-LOC\n\n# e\nrains O\n"), findings)
+    assert [(found.grade, found.message) for found in findings.kept] == [("note", "3 comment lines skipped")]
 
 
-@given(SENTENCES)
-def test_read_conll_returns_what_was_written(
-    tmp_path_factory: pytest.TempPathFactory, sentences: list[list[tuple[str, str]]]
+@pytest.mark.parametrize("mark", ["-DOCSTART- -X- O\n\n", "-DOCSTART-\tO\n", "# newdoc id = 7\n"])
+def test_conll_tells_documents_apart(tmp_path: Path, mark: str) -> None:
+    text = f"{mark}a\tO\n\nb\tO\n\n{mark}c\tO\n"
+    corpus = open_corpus(data_params(written(tmp_path, text)), allow_unsplit=True)
+    assert [int(number) for block, _ in corpus.blocks(Findings()) for number in block.documents] == [0, 0, 1]
+
+
+def test_conll_takes_what_stands_before_the_first_mark_as_a_document(tmp_path: Path) -> None:
+    text = "a\tO\n\nb\tO\n\n-DOCSTART-\tO\n\nc\tO\n\n-DOCSTART-\tO\n"
+    corpus = open_corpus(data_params(written(tmp_path, text)), allow_unsplit=True)
+    assert [int(number) for block, _ in corpus.blocks(Findings()) for number in block.documents] == [0, 0, 1]
+
+
+@pytest.mark.parametrize("separator", ["\t", " ", "   "])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@given(sentences=SENTENCES)
+def test_conll_returns_what_was_written(
+    tmp_path_factory: pytest.TempPathFactory, separator: str, line_end: str, sentences: Pairs
 ) -> None:
-    text = "\n\n".join("\n".join(f"{word}\t{tag}" for word, tag in sentence) for sentence in sentences)
-    path = written(tmp_path_factory.mktemp("conll"), text)
-    assert [list(zip(s.words, s.tags, strict=True)) for s in read_conll(path)] == sentences
+    if separator != "\t":
+        sentences = [[(word.replace(" ", "_"), tag) for word, tag in sentence] for sentence in sentences]
+    text = "".join(f"{word}{separator}{tag}\n" if word else "\n" for s in sentences for word, tag in [*s, ("", "")])
+    path = written(tmp_path_factory.mktemp("conll"), text.replace("\n", line_end))
+    assert pairs(read_file(path)) == sentences
+
+
+CHUNKED = "-DOCSTART- -X- O\r\n\r\n" + "".join(
+    f"# text = {n}\r\n{'ü€' * (n % 5 + 1)}\tNN\tB-LOC\r\n" + "ist\tV\tO\r\n" * (n % 4) + ("\r\n", "\t\n", "\n\n")[n % 3]
+    for n in range(40)
+).replace("# text = 20", "# newdoc")
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 7, 64, 1000])
+@pytest.mark.parametrize("tail", ["", "Bonn\tNN\tB-LOC", "Bonn\tNN\tB-LOC\n", "\n \n"])
+def test_conll_reads_alike_in_chunks_of_any_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, tail: str
+) -> None:
+    path = written(tmp_path, "\ufeff" + CHUNKED + tail)
+
+    def all_of_it() -> tuple[list[Sentence], list[int], Findings]:
+        findings = Findings()
+        corpus = open_corpus(data_params(path), allow_unsplit=True)
+        blocks = [block for block, _ in corpus.blocks(findings)]
+        sentences = [sentence for block in blocks for sentence in block.sentences()]
+        return sentences, [int(number) for block in blocks for number in block.documents], findings
+
+    whole = all_of_it()
+    monkeypatch.setattr(text_files, "CHUNK", chunk)
+    assert all_of_it() == whole
+    assert len(whole[0]) == 40 + tail.startswith("Bonn")
+    assert set(whole[1]) == {0, 1}
 
 
 @needs_corpora
 @pytest.mark.parametrize(("split", "count"), [("train", 3394), ("dev", 1009), ("test", 1287)])
-def test_read_conll_counts_wnut17_as_its_authors_do(split: str, count: int) -> None:
-    assert len(read_conll(CORPORA / f"wnut17/{split}.conll")) == count
+def test_conll_counts_wnut17_as_its_authors_do(split: str, count: int) -> None:
+    assert len(read_file(CORPORA / f"wnut17/{split}.conll")) == count
 
 
 @needs_corpora
-def test_read_conll_counts_wikigold_without_its_document_marks() -> None:
-    """The 1,841 blocks that its authors count are 1,696 sentences and 145 lines -DOCSTART-."""
-    assert len(read_conll(CORPORA / "wikigold/wikigold.conll.txt")) == 1841 - 145
+def test_conll_counts_wikigold_without_its_document_marks() -> None:
+    """The 1,841 blocks that its authors count are 1,696 sentences and 145 lines -DOCSTART-, one behind a document."""
+    corpus = open_corpus(data_params(CORPORA / "wikigold/wikigold.conll.txt"), allow_unsplit=True)
+    blocks = [block for block, _ in corpus.blocks(Findings())]
+    assert sum(map(len, blocks)) == 1841 - 145
+    assert {int(number) for block in blocks for number in block.documents} == set(range(145))

@@ -2,48 +2,58 @@ import re
 
 import pytest
 
-from stages.corpus.reading import Corpus, read_corpus
-from stages.corpus.schemes import recognise
+from stages.corpus.findings import Findings
+from stages.corpus.reading import open_corpus
+from stages.corpus.schemes import TagReader
 from stages.corpus.sentences import Sentence
 from stages.scoring.entities import entities
 from tests.conftest import DEMO
+from tests.corpus.conftest import data_params, read
 
 AT_LEAST = {"train": 1200, "dev": 250, "test": 250}
 
 
+Splits = dict[str, list[Sentence]]
+
+
 @pytest.fixture(scope="module")
-def corpus() -> Corpus:
-    return read_corpus(DEMO)
+def splits() -> Splits:
+    return read(open_corpus(data_params(DEMO)))
 
 
 def forms(sentences: list[Sentence]) -> set[str]:
     return {" ".join(s.words[start:end]).lower() for s in sentences for _, start, end in entities(s.tags, strict=True)}
 
 
-def test_demo_corpus_is_large_enough_and_iob2(corpus: Corpus) -> None:
-    assert all(len(corpus.splits[split]) >= count for split, count in AT_LEAST.items())
-    assert recognise(s for sentences in corpus.splits.values() for s in sentences) == "IOB2"
-    assert {label[2:] for label in corpus.labels[1:]} == {"PER", "ORG", "LOC", "MISC"}
+def test_demo_corpus_is_large_enough_and_iob2(splits: Splits) -> None:
+    assert all(len(splits[split]) >= count for split, count in AT_LEAST.items())
+    reader, findings = TagReader(), Findings()
+    for block, _ in open_corpus(data_params(DEMO)).blocks(findings):
+        reader.learn(block)
+    reader.report(findings)
+    assert reader.scheme == "IOB2"
+    assert set(reader.types) == {"PER", "ORG", "LOC", "MISC"}
+    assert not findings.kept
 
 
-def test_demo_corpus_has_no_sentence_twice(corpus: Corpus) -> None:
-    sentences = [" ".join(s.words).lower() for split in corpus.splits.values() for s in split]
+def test_demo_corpus_has_no_sentence_twice(splits: Splits) -> None:
+    sentences = [" ".join(s.words).lower() for split in splits.values() for s in split]
     assert len(set(sentences)) == len(sentences)
 
 
-def test_demo_corpus_has_no_skeleton_thrice(corpus: Corpus) -> None:
+def test_demo_corpus_has_no_skeleton_thrice(splits: Splits) -> None:
     """Sentences with their entities masked: a template would show as one skeleton with many fillings."""
     skeletons = [
         tuple(word if tag == "O" else tag[2:] for word, tag in zip(s.words, s.tags, strict=True))
-        for split in corpus.splits.values()
+        for split in splits.values()
         for s in split
         if len(s.words) > 6
     ]
     assert len(set(skeletons)) >= len(skeletons) - 2
 
 
-def test_demo_corpus_varies_in_length_of_sentences_and_entities(corpus: Corpus) -> None:
-    sentences = [s for split in corpus.splits.values() for s in split]
+def test_demo_corpus_varies_in_length_of_sentences_and_entities(splits: Splits) -> None:
+    sentences = [s for split in splits.values() for s in split]
     lengths = [len(s.words) for s in sentences]
     assert min(lengths) == 3
     assert 50 <= max(lengths) <= 60
@@ -52,14 +62,14 @@ def test_demo_corpus_varies_in_length_of_sentences_and_entities(corpus: Corpus) 
     assert sum(set(s.tags) == {"O"} for s in sentences) > 0.1 * len(sentences)
 
 
-def test_demo_corpus_test_entities_are_mostly_unseen_in_train(corpus: Corpus) -> None:
-    test = forms(corpus.splits["test"])
-    assert len(test - forms(corpus.splits["train"])) >= 0.5 * len(test)
+def test_demo_corpus_test_entities_are_mostly_unseen_in_train(splits: Splits) -> None:
+    test = forms(splits["test"])
+    assert len(test - forms(splits["train"])) >= 0.5 * len(test)
 
 
-def test_demo_corpus_readme_states_the_counts(corpus: Corpus) -> None:
+def test_demo_corpus_readme_states_the_counts(splits: Splits) -> None:
     readme = (DEMO / "README.md").read_text(encoding="utf-8")
-    for split, sentences in corpus.splits.items():
+    for split, sentences in splits.items():
         row = re.search(rf"\| {split}\.conll \|(.*)\|", readme)
         assert row
         found = [entity for s in sentences for entity in entities(s.tags, strict=True)]

@@ -1,33 +1,169 @@
+"""Which files are a corpus, and which sentence is of which split."""
+
+import gzip
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from stages.corpus.reading import read_corpus
+from stages.corpus.documents import in_whole_documents
+from stages.corpus.findings import Findings
+from stages.corpus.reading import SplitParams, open_corpus, split_numbers
+from stages.corpus.sentences import Block, BlockBuilder
 from stages.errors import CorpusError
+from tests.corpus.conftest import GOOD, Files, data_params, fill, jsonl, pairs, parquet, read
+
+SHARES = SplitParams(dev=0.1, test=0.2)
+WORDS = {"train": "a", "dev": "b", "test": "c"}
+DIGESTS = ["3ff492bdc62b9afd", "8269cf41315b0149", "707438faa779d508"]
 
 
-def fill(folder: Path, **texts: str) -> Path:
-    for split, text in texts.items():
-        (folder / f"{split}.conll").write_text(text, encoding="utf-8")
-    return folder
+def one(word: str) -> str:
+    return f"{word} B-X\n"
 
 
-def test_read_corpus_converts_all_splits_when_one_shows_iob1(tmp_path: Path) -> None:
-    corpus = read_corpus(fill(tmp_path, train="a I-PER\nb I-PER\n", dev="c O\n", test="d B-LOC\n"))
-    assert corpus.scheme == "IOB1"
-    assert corpus.splits["train"][0].tags == ("B-PER", "I-PER")
-    assert corpus.labels == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+def block_of(sentences: list[str], documents: list[int] | None = None) -> Block:
+    building = BlockBuilder()
+    for n, words in enumerate(sentences):
+        building.add(words.split(), ["O"] * len(words.split()), n + 1, documents[n] if documents else -1)
+    return building.block("x")
 
 
-def test_read_corpus_reports_the_faults_of_all_files_at_once(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError) as caught:
-        read_corpus(fill(tmp_path, train="lonely\n", dev=" \n"))
-    message = str(caught.value)
-    assert "train.conll:1: needs a word and a tag" in message
-    assert "dev.conll: no sentence in it" in message
-    assert "test.conll: no such file" in message
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"train.conll": one("a"), "dev.conll": one("b"), "test.conll": one("c")},
+        {"train.txt": one("a"), "valid.txt": one("b"), "test.txt": one("c")},
+        {"Train.tsv": one("a"), "validation.bio": one("b"), "TEST.iob2": one("c")},
+        {"train.conll": one("a"), "val.jsonl": jsonl({"tokens": ["b"], "tags": ["B-X"]}), "test.conll": one("c")},
+        {"train.conll.gz": gzip.compress(one("a").encode()), "dev.conll": one("b"), "test.conll": one("c")},
+        {"train.conll": gzip.compress(one("a").encode()), "dev.conll": one("b"), "test.conll": one("c")},
+        {"train/x.conll": one("a"), "validation/y.conll": one("b"), "test/z.conll": one("c")},
+        {
+            "train.csv": "tokens,tags\n['a'],['B-X']\n",
+            "dev.csv": "tokens,tags\n['b'],['B-X']\n",
+            "test.conll": one("c"),
+        },
+        {
+            "train-00000-of-00001.parquet": parquet({"tokens": [["a"]], "ner_tags": [["B-X"]]}),
+            "validation-00000-of-00001.parquet": parquet({"tokens": [["b"]], "ner_tags": [["B-X"]]}),
+            "test-00000-of-00001.parquet": parquet({"tokens": [["c"]], "ner_tags": [["B-X"]]}),
+        },
+        {
+            "train.conll": one("a"),
+            "dev.conll": one("b"),
+            "test.conll": one("c"),
+            "README.md": "x",
+            "README.txt": "x",
+            "LICENSE.txt": "x",
+            ".train.conll.swp": "x",
+            ".test.conll": "x",
+            "all.conll": one("d"),
+            "dataset_info.json": "{}",
+        },
+    ],
+    ids=["dev", "valid", "case", "formats mixed", "gzip", "gzip under a plain name", "folders", "CSV", "hub", "others"],
+)
+def test_open_corpus_finds_the_splits(tmp_path: Path, files: Files) -> None:
+    splits = read(open_corpus(data_params(fill(tmp_path, files))))
+    assert {name: pairs(sentences) for name, sentences in splits.items()} == {
+        name: [[(word, "B-X")]] for name, word in WORDS.items()
+    }
 
 
-def test_read_corpus_refuses_a_corpus_without_entities(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="every word is tagged O"):
-        read_corpus(fill(tmp_path, train="a O\n", dev="b O\n", test="c O\n"))
+@pytest.mark.parametrize(
+    "form", ["train-{}.conll", "train_{}.conll", "train.{}.conll", "train{}.conll", "train/{}.conll"]
+)
+def test_open_corpus_reads_shards_in_order(tmp_path: Path, form: str) -> None:
+    shards: Files = {form.format(f"{n:03}"): one(f"w{n}") for n in range(12)}
+    corpus = open_corpus(data_params(fill(tmp_path, shards | {"dev.conll": one("b"), "test.conll": one("c")})))
+    assert [sentence.words for sentence in read(corpus)["train"]] == [(f"w{n}",) for n in range(12)]
+
+
+@pytest.mark.parametrize("files", [{"all.conll": GOOD}, {"train.conll": GOOD}, {"a.conll": GOOD, "b.conll": GOOD}])
+def test_open_corpus_leaves_a_corpus_whole_where_that_is_allowed(tmp_path: Path, files: Files) -> None:
+    place = fill(tmp_path, files)
+    with pytest.raises(CorpusError, match=r"data\.split="):
+        open_corpus(data_params(place))
+    assert len(read(open_corpus(data_params(place), allow_unsplit=True))["all"]) == 2 * len(files)
+
+
+@pytest.mark.parametrize("name", ["all.conll", "train.conll"])
+def test_open_corpus_splits_by_the_shares(tmp_path: Path, name: str) -> None:
+    text = "\n".join(f"w{n} B-X\n" for n in range(2000))
+    splits = read(open_corpus(data_params(fill(tmp_path, {name: text}), split=SHARES)))
+    assert sum(map(len, splits.values())) == 2000
+    assert 0.07 < len(splits["dev"]) / 2000 < 0.13
+    assert 0.16 < len(splits["test"]) / 2000 < 0.24
+
+
+def test_open_corpus_splits_alike_however_the_text_is_written(tmp_path: Path) -> None:
+    """A sentence's words decide, not its file, its place in it, or its tags."""
+    words = [f"w{n}" for n in range(200)]
+    text = fill(tmp_path / "text", {"all.conll": "\n".join(f"{word} B-X\n" for word in words)})
+    lines = jsonl(*({"tokens": [word], "tags": ["O"]} for word in reversed(words)))
+    other = fill(tmp_path / "json", {"x.jsonl": lines, "y.conll": one("more")})
+    first, second = (read(open_corpus(data_params(place, split=SHARES))) for place in (text, other))
+    for name, sentences in first.items():
+        assert {s.words for s in sentences} == {s.words for s in second[name]} - {("more",)}
+
+
+@given(
+    st.lists(st.text(st.characters(codec="ascii", categories=["L"]), min_size=1), min_size=2, max_size=30), st.data()
+)
+def test_split_numbers_stay_as_sentences_are_added(sentences: list[str], data: st.DataObject) -> None:
+    kept = data.draw(st.lists(st.sampled_from(sentences), min_size=1))
+    numbers = dict(zip(sentences, split_numbers(block_of(sentences).digests, SHARES), strict=True))
+    assert [numbers[sentence] for sentence in kept] == list(split_numbers(block_of(kept).digests, SHARES))
+
+
+def test_split_numbers_come_close_to_the_shares() -> None:
+    numbers = split_numbers(block_of([f"sentence {n}" for n in range(20_000)]).digests, SHARES)
+    counts = Counter(numbers.tolist())
+    assert counts[0] / 20_000 == pytest.approx(0.7, abs=0.015)
+    assert counts[1] / 20_000 == pytest.approx(0.1, abs=0.01)
+    assert counts[2] / 20_000 == pytest.approx(0.2, abs=0.015)
+
+
+def test_split_numbers_take_test_sentences_from_train_as_its_share_grows() -> None:
+    digests = block_of([f"sentence {n}" for n in range(2000)]).digests
+    small, large = (split_numbers(digests, SplitParams(dev=0.1, test=test)) for test in (0.1, 0.2))
+    assert ((small != 2) | (large == 2)).all()
+
+
+def test_digests_do_not_change_between_versions() -> None:
+    """They decide which sentence is of which split, so a corpus split once must be split alike forever."""
+    assert [f"{digest:016x}" for digest in block_of(["Bonn", "New York", "Zürich"]).digests] == DIGESTS
+
+
+def test_digests_tell_words_from_parts_of_words() -> None:
+    assert len(set(block_of(["a b c", "ab c", "a bc", "abc"]).digests.tolist())) == 4
+
+
+@given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=5), min_size=1, max_size=6))
+def test_in_whole_documents_keeps_all_sentences_and_cuts_no_document(steps: list[list[int]]) -> None:
+    number, blocks, count = 0, [], 0
+    for steps_of_block in steps:
+        documents = []
+        for step in steps_of_block:
+            number += step > 0
+            documents.append(number)
+        sentences = [f"w{count + n}" for n in range(len(documents))]
+        blocks.append((block_of(sentences, documents), np.arange(count, count + len(documents))))
+        count += len(documents)
+    whole = list(in_whole_documents(blocks))
+    assert [s.words for block, _ in whole for s in block.sentences()] == [(f"w{n}",) for n in range(count)]
+    assert np.concatenate([beside for _, beside in whole]).tolist() == list(range(count))
+    held = [set(block.documents.tolist()) for block, _ in whole]
+    assert sum(map(len, held)) == len(set().union(*held))
+
+
+def test_corpus_yields_only_sound_blocks_and_names_all_faults(tmp_path: Path) -> None:
+    findings = Findings()
+    files: Files = {"train.conll": "lonely\n", "dev.conll": GOOD, "test.conll": "Bonn B-LOC\n\nRome B-\n"}
+    splits = read(open_corpus(data_params(fill(tmp_path, files))), findings)
+    assert [len(sentences) for sentences in splits.values()] == [0, 2, 1]
+    assert [finding.where for finding in findings.kept] == [f"{tmp_path}/train.conll:1", f"{tmp_path}/test.conll:3"]

@@ -2,11 +2,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from stages.artifacts import file_digest
 from stages.corpus.sentences import SPLITS
-from stages.encoding.files import FORMAT_VERSION, Manifest, read_manifest, read_split, write_manifest, write_split
+from stages.encoding.files import (
+    FORMAT_VERSION,
+    SCHEMA,
+    Manifest,
+    read_manifest,
+    read_split,
+    split_writer,
+    write_manifest,
+)
 from stages.errors import ArtifactError
 
 ROWS = [
@@ -20,7 +29,8 @@ ROWS = [
 @pytest.fixture
 def encoded(tmp_path: Path) -> Path:
     for split in SPLITS:
-        write_split(tmp_path / f"{split}.arrow", ROWS)
+        with split_writer(tmp_path / f"{split}.arrow") as writer:
+            writer.write_batch(pa.RecordBatch.from_pylist(ROWS, schema=SCHEMA))
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         labels=["O", "B-X", "I-X"],
@@ -44,6 +54,16 @@ def test_read_split_maps_what_was_written(encoded: Path) -> None:
     assert split.word_counts.tolist() == [2, 1]
     assert not split.input_ids.flags.owndata  # mapped, not copied
     assert split.input_ids.dtype == np.int32
+
+
+def test_read_split_joins_what_was_written_in_pieces(encoded: Path) -> None:
+    with split_writer(encoded / "dev.arrow") as writer:
+        for row in ROWS:
+            writer.write_batch(pa.RecordBatch.from_pylist([row], schema=SCHEMA))
+    whole, pieces = read_split(encoded, "train"), read_split(encoded, "dev")
+    for name in ("offsets", "input_ids", "labels", "word_index", "sentence"):
+        assert getattr(pieces, name).tolist() == getattr(whole, name).tolist()
+    assert pieces.words == whole.words
 
 
 def test_manifest_digest_changes_with_any_field(encoded: Path) -> None:

@@ -1,12 +1,12 @@
 from itertools import pairwise
-from pathlib import Path
 
-import pytest
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.encoding.tokenizer import load_tokenizer
-from stages.encoding.windows import IGNORED, encoded_rows, frame, spans, subwords
+from stages.encoding.windows import document_windows, sentence_windows, spans
+
+COUNTS = st.lists(st.lists(st.integers(1, 10), min_size=1, max_size=40), min_size=1, max_size=8)
 
 
 @given(
@@ -32,44 +32,38 @@ def test_spans_give_a_word_to_the_window_with_more_context() -> None:
     assert (first.owned_end, second.owned_start) == (7, 7)
 
 
-@pytest.mark.parametrize("length", [8, 12, 64])
-@pytest.mark.parametrize("overlap", [0, 4])
-def test_encoded_rows_label_each_word_once(tiny_pretrained: Path, length: int, overlap: int) -> None:
-    tokenizer = load_tokenizer(tiny_pretrained)
-    sentences = [["Antidisestablishmentarianism", "in", "Munich", "\u200d", "Siemens", "."] * 3, ["Bonn"]]
-    label_ids = [[index for index, _ in enumerate(words)] for words in sentences]
-    rows = encoded_rows(tokenizer, sentences, label_ids, length=length, overlap=overlap)
-    for number, words in enumerate(sentences):
-        of_sentence = [row for row in rows if row["sentence"] == number]
-        labels = [label for row in of_sentence for label in row["labels"] if label != IGNORED]
-        assert sorted(labels) == list(range(len(words)))
-        assert [row["words"] for row in of_sentence] == [words] + [None] * (len(of_sentence) - 1)
-    for row in rows:
-        assert len(row["input_ids"]) == len(row["labels"]) == len(row["word_index"]) <= length
-        assert row["input_ids"][0] == tokenizer.cls_token_id
-        assert row["input_ids"][-1] == tokenizer.sep_token_id
-
-
-def test_encoded_rows_equal_the_tokenizers_own_path(tiny_pretrained: Path) -> None:
-    tokenizer = load_tokenizer(tiny_pretrained)
-    words = ["Angela", "Merkel", "visited", "Siemens", "in", "Munich", ",", "re-engineered", "."]
-    own = tokenizer(words, is_split_into_words=True)
-    (row,) = encoded_rows(tokenizer, [words], [[7] * len(words)], length=128, overlap=0)
-    assert row["input_ids"] == own["input_ids"]
-    first = [
-        index for index, word in enumerate(own.word_ids()) if word is not None and own.word_ids()[index - 1] != word
+@given(COUNTS, st.integers(10, 30), st.integers(0, 15), st.booleans(), st.data())
+def test_windows_own_each_word_once_and_never_overflow(
+    sentences: list[list[int]], capacity: int, overlap: int, in_documents: bool, data: st.DataObject
+) -> None:
+    counts = np.array([count for sentence in sentences for count in sentence], np.int32)
+    offsets = np.concatenate([[0], np.cumsum([len(sentence) for sentence in sentences])]).astype(np.int32)
+    found = sentence_windows(offsets, counts, capacity=capacity, overlap=overlap)
+    documents = np.array(data.draw(st.lists(st.integers(-1, 2), min_size=len(sentences), max_size=len(sentences))))
+    documents.sort()
+    if in_documents:
+        found = document_windows(found, documents.astype(np.int32), offsets, counts, capacity=capacity)
+    owned = [
+        word for start, end in zip(found.owned_starts, found.owned_ends, strict=True) for word in range(start, end)
     ]
-    assert [index for index, label in enumerate(row["labels"]) if label == 7] == first
+    assert owned == list(range(len(counts)))
+    for start, end, sentence in zip(found.starts, found.ends, found.sentences, strict=True):
+        assert counts[start:end].sum() <= capacity
+        of_words = np.searchsorted(offsets, [start, end - 1], side="right") - 1
+        if in_documents and documents[sentence] >= 0:
+            assert (documents[of_words] == documents[sentence]).all()
+        else:
+            assert (of_words == sentence).all()
 
 
-def test_subwords_give_the_unknown_token_to_a_word_that_maps_to_nothing(tiny_pretrained: Path) -> None:
-    tokenizer = load_tokenizer(tiny_pretrained)
-    ((_, nothing),) = subwords(tokenizer, [["Bonn", "\u200d\u200e"]])
-    assert nothing == [tokenizer.unk_token_id]
-
-
-def test_load_tokenizer_switches_padding_and_truncation_off(tiny_pretrained: Path) -> None:
-    tokenizer = load_tokenizer(tiny_pretrained)
-    special_tokens = frame(tokenizer)
-    assert special_tokens == ([tokenizer.cls_token_id], [tokenizer.sep_token_id])
-    assert len(tokenizer("Bonn " * 100)["input_ids"]) >= 100
+def test_document_windows_share_their_room_evenly_and_give_away_what_a_side_cannot_use() -> None:
+    counts, offsets = np.ones(30, np.int32), np.array([0, 2, 12, 20, 30], np.int32)
+    found = document_windows(
+        sentence_windows(offsets, counts, capacity=16, overlap=0),
+        np.array([0, 0, 0, 1], np.int32),
+        offsets,
+        counts,
+        capacity=16,
+    )
+    assert list(zip(found.starts, found.ends, strict=True)) == [(0, 16), (0, 16), (4, 20), (20, 30)]
+    assert list(zip(found.owned_starts, found.owned_ends, strict=True)) == [(0, 2), (2, 12), (12, 20), (20, 30)]

@@ -1,11 +1,12 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.encoding.files import IGNORED, read_split, write_split
+from stages.encoding.files import IGNORED, SCHEMA, read_split, split_writer
 from stages.modeling.batches import assemble, shuffled_rows, sorted_rows
 
 LENGTHS = st.lists(st.integers(3, 120), min_size=1, max_size=200).map(lambda values: np.array(values, dtype=np.int32))
@@ -43,7 +44,9 @@ def test_assemble_pads_rows_to_a_multiple_of_eight(tmp_path: Path) -> None:
         {"input_ids": [2, 7, 8, 3], "labels": [IGNORED, 1, 0, IGNORED], "word_index": [-1, 0, 1, -1]},
         {"input_ids": [2, 9, 3], "labels": [IGNORED, 2, IGNORED], "word_index": [-1, 0, -1]},
     ]
-    write_split(tmp_path / "train.arrow", [{**row, "sentence": 0, "window": 0, "words": None} for row in rows])
+    whole_rows = [{**row, "sentence": 0, "window": 0, "words": None} for row in rows]
+    with split_writer(tmp_path / "train.arrow") as writer:
+        writer.write_batch(pa.RecordBatch.from_pylist(whole_rows, schema=SCHEMA))
     batch = assemble(read_split(tmp_path, "train"), np.array([1, 0]), pad_id=99)
     assert batch.input_ids_BT.tolist() == [[2, 9, 3] + [99] * 5, [2, 7, 8, 3] + [99] * 4]
     assert batch.attention_mask_BT.sum(1).tolist() == [3, 4]

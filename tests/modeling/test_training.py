@@ -7,10 +7,15 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
+from stages.corpus.columns import Columns
 from stages.corpus.conll import read_conll
-from stages.encoding.files import EncodedSplit, read_split, write_split
+from stages.corpus.findings import Findings
+from stages.corpus.schemes import TagReader, label_ids
+from stages.corpus.sentences import Block
+from stages.encoding.files import EncodedSplit, read_split, split_writer
+from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer
-from stages.encoding.windows import encoded_rows
+from stages.encoding.vocabulary import Vocabulary
 from stages.modeling.classifier import labels_of, load_classifier
 from stages.modeling.device import Compute, make_repeatable
 from stages.modeling.prediction import predict
@@ -29,17 +34,21 @@ COMPUTE = {
 
 @pytest.fixture(scope="module")
 def split(tiny_pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> EncodedSplit:
-    sentences = read_conll(DEMO / "train.conll")[:120]
-    rows = encoded_rows(
-        load_tokenizer(tiny_pretrained),
-        [s.words for s in sentences],
-        [[LABELS.index(tag) for tag in s.tags] for s in sentences],
-        length=32,
-        overlap=8,
-    )
+    block = demo_block()
+    reader = TagReader()
+    labels = label_ids(reader.read(block), reader)
+    assert reader.labels == LABELS
+    encoder = Encoder(Vocabulary(load_tokenizer(tiny_pretrained)), length=32, overlap=8)
     folder = tmp_path_factory.mktemp("encoded")
-    write_split(folder / "train.arrow", rows)
+    with split_writer(folder / "train.arrow") as writer:
+        writer.write_batch(encoder.encode(block.words, labels).rows())
     return read_split(folder, "train")
+
+
+def demo_block() -> Block:
+    """The first 120 sentences of the demo's train split."""
+    with (DEMO / "train.conll").open("rb") as stream:
+        return next(read_conll(DEMO / "train.conll", stream, Columns(), Findings())).slice(0, 120)
 
 
 @pytest.fixture
@@ -97,7 +106,7 @@ def test_predict_gives_each_word_its_own_label_whatever_the_batches(
     assert labels_of(model) == LABELS
     large = predict(model, split, COMPUTE["fp32"], batch_subwords=4096)
     small = predict(model, split, COMPUTE["fp32"], batch_subwords=64)
-    gold = [[LABELS.index(tag) for tag in s.tags] for s in read_conll(DEMO / "train.conll")[:120]]
+    gold = [[LABELS.index(tag) for tag in s.tags] for s in demo_block().sentences()]
     assert [ids.tolist() for ids in large.gold] == gold
     assert [ids.tolist() for ids in large.predicted] == [ids.tolist() for ids in small.predicted]
     assert len(split.lengths) > len(gold)  # some sentences are longer than a window here

@@ -1,0 +1,192 @@
+"""Fetches the files of a corpus from a path or an address, by fsspec."""
+
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+from stages.errors import UserError, first_line
+
+# What stages/corpus/folder.py takes for data; a test compares the two.
+DATA_EXTENSIONS = (
+    "conll", "conllu", "conll03", "iob", "iob2", "bio", "bioes", "tsv", "txt",
+    "jsonl", "ndjson", "json", "parquet", "csv",
+)  # fmt: skip
+SPLIT_FOLDERS = ("train", "dev", "valid", "validation", "val", "test")
+LICENCE = re.compile(r"(licen[cs]e|copying)\b", re.IGNORECASE)
+
+CONNECT_SECONDS = 30
+SILENCE_SECONDS = 60  # without a byte, after which a transfer counts as dead; one as a whole may take its time
+SECRET = re.compile(r"token|key|sig|secret|auth|pass|cred|x-(amz|goog)-", re.IGNORECASE)
+AT_IS_NO_LOGIN = ("github", "git", "abfs", "abfss")  # there it parts a repository or a container from the rest
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """What was fetched: `files` by their paths in `folder`; `place` is the folder, or the one file in it."""
+
+    folder: Path
+    place: Path
+    files: list[str]
+    licence: str | None
+
+
+def fetch(source: str, folder: Path, *, here: Path) -> Fetched:
+    """Fetch the data files and the licence of `source` into `folder`; a relative path counts from `here`.
+
+    UserError if they cannot be had.
+    """
+    shown = without_credentials(source)
+    if not source.strip():
+        raise UserError("the source is empty; it should be a path or an address")
+    target = folder.absolute()
+    # Each protocol's package has errors of its own, and fsspec no common one: whatever it is, there is no corpus.
+    try:
+        with chdir(here):
+            files, is_folder = _listing(source)
+            for path, (system, address) in files.items():
+                _copy(system, address, target / path)
+    except KeyboardInterrupt:
+        logging.getLogger("asyncio").disabled = True  # fsspec's loop ends in the middle of a transfer, and would say so
+        raise
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(_refusal(shown, source, error)) from error
+    licences = [path for path in files if LICENCE.match(path) and is_folder]
+    text = (folder / licences[0]).read_text(encoding="utf-8", errors="replace") if licences else None
+    return Fetched(folder, folder if is_folder else folder / next(iter(files)), list(files), text)
+
+
+def _listing(source: str) -> tuple[dict[str, tuple[Any, str]], bool]:
+    """The files to fetch by their paths here, each with its file system and address there; whether it is a folder.
+
+    UserError if it is a folder that lists none.
+    """
+    import aiohttp
+    import fsspec
+
+    for protocol in ("http", "https"):
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
+        defaults = {"timeout": timeout, "trust_env": True}  # a proxy is named in the environment
+        fsspec.config.conf.setdefault(protocol, {}).setdefault("client_kwargs", defaults)
+    system, address = fsspec.core.url_to_fs(source)
+    information = system.info(address)
+    is_http = "http" in (system.protocol if isinstance(system.protocol, tuple) else (system.protocol,))
+    # HTTP has no folders, but servers that show one as a page of links.
+    if information["type"] == "file" and not (is_http and information.get("mimetype", "").startswith("text/html")):
+        return {_name(address, is_http=is_http) or "source": (system, address)}, False
+    if information["type"] not in ("file", "directory"):
+        raise UserError(f"{without_credentials(source)} is neither a file nor a folder")
+    found: dict[str, tuple[Any, str]] = {}
+    folders: list[str] = []
+    for entry, name, is_directory in _entries(system, address, is_http=is_http):
+        if is_directory and name.lower() in SPLIT_FOLDERS:
+            for inner, inner_name, is_too_deep in _entries(system, entry, is_http=is_http):
+                if not is_too_deep and _is_data(inner_name):
+                    found[f"{name}/{inner_name}"] = system, inner
+        elif is_directory:
+            folders.append(name)
+        elif _is_data(name) or LICENCE.match(name):
+            found[name] = system, entry
+    if not any(map(_is_data, found)):
+        inside = f" It holds folders, of which one may be meant: {', '.join(sorted(folders))[:200]}." if folders else ""
+        raise UserError(
+            f"{without_credentials(source)} lists no annotated text: no file in it, or in a folder train, dev or test "
+            f"of it, ends in {', '.join(DATA_EXTENSIONS)} or one of these and .gz.{inside} "
+            "Of a file on a site such as GitHub, give the address of the raw file."
+        )
+    return dict(sorted(found.items())), True
+
+
+def _entries(system: Any, address: str, *, is_http: bool) -> Iterator[tuple[str, str, bool]]:
+    """Address, name and whether it is a folder, of what a folder holds."""
+    if is_http and not address.endswith("/"):
+        address += "/"
+    for entry in system.ls(address, detail=True):
+        name = _name(entry["name"], is_http=is_http)
+        if name and not name.startswith("."):
+            is_directory = entry["type"] == "directory" or (entry.get("islink") and system.isdir(entry["name"]))
+            yield entry["name"], name, is_directory
+
+
+def _name(address: str, *, is_http: bool) -> str:
+    """What a file or folder is to be called here; empty if it has no name that leads nowhere else."""
+    path = unquote(urlsplit(address).path) if is_http else address
+    name = path.rstrip("/").rpartition("/")[2]
+    return "" if name in (".", "..") else name
+
+
+def _is_data(path: str) -> bool:
+    return path.lower().removesuffix(".gz").rpartition(".")[2] in DATA_EXTENSIONS
+
+
+def _copy(system: Any, address: str, path: Path) -> None:
+    from fsspec.callbacks import TqdmCallback
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    look = {"desc": path.name, "unit": "B", "unit_scale": True, "leave": False, "disable": not sys.stderr.isatty()}
+    with TqdmCallback(tqdm_kwargs=look) as callback:
+        system.get_file(address, str(path), callback=callback)
+
+
+def _refusal(shown: str, source: str, error: Exception) -> str:
+    """Why a source cannot be had, in words for the user."""
+    cause = error.__cause__ or error  # fsspec says FileNotFoundError of all that HTTP can say, and keeps this
+    if isinstance(error, ImportError):
+        python = os.path.relpath(sys.executable)
+        return f"{shown}: {first_line(error)}. Packages are added with: {python} -m pip install NAME"
+    if isinstance(error, ValueError) and "Protocol not known" in str(error):
+        return f"{shown}: {first_line(error)}. A source is a path, or begins with https://, s3://, hf:// or the like."
+    status = getattr(cause, "status", None)
+    if status is not None:
+        reason = f"the server answers {status} {getattr(cause, 'message', '')}".rstrip()
+    elif isinstance(cause, FileNotFoundError):
+        reason = "no such file or folder"
+    elif isinstance(cause, TimeoutError):
+        reason = f"no answer within {SILENCE_SECONDS} s"
+    else:
+        reason = first_line(cause) if isinstance(cause, Exception) else str(cause)
+    return f"{shown} cannot be fetched: {reason.replace(source, shown)}"
+
+
+def without_credentials(source: str) -> str:
+    """The source without login, and without the keys and signatures of a query."""
+    return "::".join(map(_without_credentials, source.split("::")))
+
+
+def recorded(source: str) -> str:
+    """The source as provenance.json tells it: without credentials, and of an absolute path its last name alone.
+
+    Where a folder lies on one machine says nothing on another; a relative path may lead through a shared checkout.
+    """
+    parts = without_credentials(source).split("::")
+    return "::".join(_last_name(part) if _is_absolute(part) else part for part in parts)
+
+
+def _without_credentials(part: str) -> str:
+    if "://" not in part:
+        return part
+    scheme, _, rest = part.partition("://")
+    if scheme not in AT_IS_NO_LOGIN:
+        host, slash, path = rest.partition("/")
+        rest = host.rpartition("@")[2] + slash + path
+    address, mark, query = rest.partition("?")
+    if mark:
+        pairs = [pair for pair in parse_qsl(query, keep_blank_values=True) if not SECRET.search(pair[0])]
+        address += f"?{urlencode(pairs)}" if pairs else ""
+    return f"{scheme}://{address}"
+
+
+def _is_absolute(part: str) -> bool:
+    return part.startswith(("/", "~", "file://", "local://"))
+
+
+def _last_name(part: str) -> str:
+    return PurePosixPath(part).name

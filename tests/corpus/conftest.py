@@ -1,0 +1,129 @@
+"""Corpora in a temporary folder, and `tokenize` run over them in process."""
+
+import io
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import strategies as st
+
+from pipeline.overrides import with_values
+from stages import command, tokenize
+from stages.corpus.findings import Findings
+from stages.corpus.reading import Corpus, DataParams, SplitParams, open_corpus
+from stages.corpus.sentences import Sentence
+from tests.conftest import write_params
+
+Content = str | bytes | Callable[[Path], object]
+Files = dict[str, Content]
+Refuse = Callable[..., str]
+
+GOOD = "Angela B-PER\nMerkel I-PER\nvisited O\nBonn B-LOC\n\nrain O\n"
+REST: Files = {"dev.conll": GOOD, "test.conll": GOOD}
+NAMES = ["O", "B-LOC", "I-LOC"]
+
+Pairs = list[list[tuple[str, str]]]  # of each sentence its words with their tags
+WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0\t\n\r\x1f\ufeff"), min_size=1, max_size=8).filter(
+    # The last two at its start would make a file another format.
+    lambda word: word.strip() and not word.startswith(("-DOCSTART-", '{"', "PAR1"))
+)
+TAGS = st.sampled_from(["O", "B-PER", "I-PER", "B-creative-work", "I-creative-work"])
+SENTENCES = st.lists(st.lists(st.tuples(WORDS, TAGS), min_size=1, max_size=6), min_size=1, max_size=6)
+
+
+def pairs(sentences: list[Sentence]) -> Pairs:
+    return [list(zip(sentence.words, sentence.tags, strict=True)) for sentence in sentences]
+
+
+def jsonl(*records: Any) -> str:
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
+def parquet(columns: dict[str, Any], *, names: list[str] | None = None) -> bytes:
+    """A Parquet file, with the names of its tag numbers as Hugging Face datasets note them."""
+    table = pa.table(columns)
+    if names:
+        feature = {"feature": {"names": names, "_type": "ClassLabel"}, "_type": "List"}
+        described = json.dumps({"info": {"features": {"ner_tags": feature}}})
+        table = table.replace_schema_metadata({"huggingface": described})
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+def fill(folder: Path, files: Files) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        if callable(content):
+            content(folder / name)
+        else:
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
+def data_params(place: Path, *, split: SplitParams | None = None, **knobs: Any) -> DataParams:
+    return DataParams(**{"dir": str(place), "format": "auto", "words": "auto", "tags": "auto", "split": split, **knobs})
+
+
+def read(corpus: Corpus, findings: Findings | None = None) -> dict[str, list[Sentence]]:
+    """All sentences by split; where the caller does not look at the findings, none may be an error."""
+    noted = Findings() if findings is None else findings
+    splits: dict[str, list[Sentence]] = {split: [] for split in corpus.splits}
+    for block, split_S in corpus.blocks(noted):
+        for sentence, number in zip(block.sentences(), split_S, strict=True):
+            splits[corpus.splits[number]].append(sentence)
+    assert findings is not None or not noted.of("error"), noted.kept
+    return splits
+
+
+def read_file(path: Path, findings: Findings | None = None, **knobs: Any) -> list[Sentence]:
+    """The sentences of one file."""
+    return read(open_corpus(data_params(path, **knobs), allow_unsplit=True), findings)["all"]
+
+
+def case_list(*tables: dict[str, Any]) -> list[Any]:
+    """Cases by name as pytest takes them."""
+    return [pytest.param(*case, id=name) for table in tables for name, case in table.items()]
+
+
+@pytest.fixture(scope="session")
+def params_file(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> Path:
+    folder = tmp_path_factory.mktemp("params")
+    write_params(folder, tiny_pretrained, **{"data.dir": "corpus"})
+    return folder / "params.yaml"
+
+
+@pytest.fixture
+def refuse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], params_file: Path
+) -> Refuse:
+    """What tokenize says on stderr as it refuses these files under these params, having written nothing."""
+
+    def refuse(files: Files, changes: dict[str, Any] | None = None) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["stage"])
+        text = with_values(params_file, [f"{key}={value}" for key, value in (changes or {}).items()])
+        fill(Path("corpus"), files)
+        Path("params.yaml").write_text(text, encoding="utf-8")
+        before = sorted(Path().rglob("*"))
+        started = time.monotonic()
+        with pytest.raises(SystemExit) as exit_:
+            command.run_recipe(tokenize.main)
+        shown = capsys.readouterr()
+        assert exit_.value.code == 2, shown
+        assert shown.out == ""
+        assert "Traceback" not in shown.err
+        assert shown.err.count("error: ") == 1
+        assert max(map(len, shown.err.splitlines())) < 500
+        assert sorted(Path().rglob("*")) == before
+        assert time.monotonic() - started < 30  # a hang, or a bomb unpacked to the end
+        return shown.err
+
+    return refuse

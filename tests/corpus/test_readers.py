@@ -1,0 +1,269 @@
+"""JSON, Parquet and CSV, as programs write them: what goes in comes out."""
+
+import csv
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from stages.corpus import tables, text_files
+from stages.corpus.findings import Findings
+from stages.corpus.reading import open_corpus
+from stages.corpus.survey import survey
+from tests.corpus.conftest import GOOD, SENTENCES, Pairs, data_params, fill, jsonl, pairs, parquet, read, read_file
+
+NASTY: Pairs = [
+    [("O'Neil", "B-PER"), ('"', "O"), ("'", "O"), ("\\", "O"), ('it\'s "so"', "I-PER")],
+    [("[", "O"), ("]", "O"), (",", "O"), ("...", "O"), ("'],['", "O"), ("\\n", "O"), ("\\", "O"), ("x\\'", "O")],
+    [("None", "O"), ("nan", "O"), ("1", "O"), ("N/A", "O"), ("true", "O")],
+    [("a\u2028b", "B-creative-work"), ("New\u00a0York", "I-creative-work"), ("👩\u200d🔬", "O"), ("\u200b", "O")],
+    [("wort" * 20, "O")] * 40,
+]
+LABELS = sorted({tag for sentence in NASTY for _, tag in sentence} | {"I-PER", "B-PER"})
+Write = Callable[[Path, Pairs], Path]
+
+
+def lists(sentences: Pairs) -> dict[str, list[list[str]]]:
+    return {
+        "tokens": [[word for word, _ in sentence] for sentence in sentences],
+        "ner_tags": [[tag for _, tag in sentence] for sentence in sentences],
+    }
+
+
+def json_lines(folder: Path, sentences: Pairs) -> Path:
+    columns = lists(sentences)
+    records = [{"tokens": w, "ner_tags": t} for w, t in zip(columns["tokens"], columns["ner_tags"], strict=True)]
+    return fill(folder, {"all.jsonl": jsonl(*records)}) / "all.jsonl"
+
+
+def json_array(folder: Path, sentences: Pairs) -> Path:
+    records = [json.loads(line) for line in json_lines(folder, sentences).read_text().splitlines()]
+    return fill(folder, {"all.json": json.dumps(records, indent=1, ensure_ascii=False)}) / "all.json"
+
+
+def python_csv(folder: Path, sentences: Pairs) -> Path:
+    columns = lists(sentences)
+    with (folder / "all.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+    return folder / "all.csv"
+
+
+def arrow_parquet(folder: Path, sentences: Pairs) -> Path:
+    return fill(folder, {"all.parquet": parquet(lists(sentences))}) / "all.parquet"
+
+
+@pytest.mark.parametrize("write", [json_lines, json_array, python_csv, arrow_parquet])
+@given(sentences=SENTENCES)
+@example(sentences=NASTY)
+@settings(max_examples=50)
+def test_readers_return_what_was_written(
+    tmp_path_factory: pytest.TempPathFactory, write: Write, sentences: Pairs
+) -> None:
+    assert pairs(read_file(write(tmp_path_factory.mktemp("corpus"), sentences))) == sentences
+
+
+@pytest.mark.parametrize("write", [json_lines, json_array, python_csv, arrow_parquet])
+def test_readers_unpack_gzip(tmp_path: Path, write: Write) -> None:
+    path = write(tmp_path, NASTY)
+    packed = path.with_name(f"{path.name}.gz")
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    assert pairs(read_file(packed)) == NASTY
+
+
+@pytest.mark.parametrize("write", [json_lines, python_csv])
+@pytest.mark.parametrize("chunk", [1, 5, 100])
+def test_readers_read_alike_in_chunks_of_any_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write, chunk: int
+) -> None:
+    path = write(tmp_path, NASTY)
+    whole = read_file(path)
+    monkeypatch.setattr(text_files, "CHUNK", chunk)
+    assert read_file(path) == whole
+
+
+def test_parquet_counts_rows_over_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "ROWS", 2)
+    sentences = read_file(arrow_parquet(tmp_path, NASTY))
+    assert [sentence.line for sentence in sentences] == [1, 2, 3, 4, 5]
+    assert pairs(sentences) == NASTY
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.list_(pa.string()),
+        pa.large_list(pa.large_string()),
+        pa.list_(pa.dictionary(pa.int8(), pa.string())),
+        pa.list_(pa.string(), 2),
+    ],
+    ids=str,
+)
+def test_parquet_reads_each_type_of_list(tmp_path: Path, kind: pa.DataType) -> None:
+    columns = {"words": pa.array([["Bonn", "rains"]]), "tags": pa.array([["B-LOC", "O"]])}
+    table = pa.table({name: column.cast(kind) for name, column in columns.items()})
+    pq.write_table(table, tmp_path / "x.parquet")
+    assert pairs(read_file(tmp_path / "x.parquet")) == [[("Bonn", "B-LOC"), ("rains", "O")]]
+
+
+def test_parquet_leaves_out_empty_and_null_rows(tmp_path: Path) -> None:
+    columns = {"tokens": [[], ["a"], None, ["b"]], "ner_tags": [[], ["O"], None, ["B-X"]]}
+    sentences = read_file(fill(tmp_path, {"x.parquet": parquet(columns)}) / "x.parquet")
+    assert [(sentence.words, sentence.line) for sentence in sentences] == [(("a",), 2), (("b",), 4)]
+
+
+@pytest.fixture
+def datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The library, silent and with its caches in a temporary folder."""
+    for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "HF_DATASETS_OFFLINE"):
+        monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    found = pytest.importorskip("datasets", reason="the datasets library is not installed")
+    found.disable_progress_bars()
+    return found
+
+
+@pytest.mark.parametrize("numbered", [True, False])
+@pytest.mark.parametrize("kind", ["parquet", "csv", "json"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_readers_read_what_hugging_face_datasets_write(
+    tmp_path: Path, datasets: Any, kind: str, numbered: bool, packed: bool
+) -> None:
+    text, tag = datasets.Value("string"), datasets.ClassLabel(names=LABELS) if numbered else datasets.Value("string")
+    features = datasets.Features({"tokens": datasets.Sequence(text), "ner_tags": datasets.Sequence(tag)})
+    columns: dict[str, list[Any]] = lists(NASTY)
+    if numbered:
+        columns["ner_tags"] = [[LABELS.index(tag) for tag in tags] for tags in columns["ner_tags"]]
+    dataset = datasets.Dataset.from_dict(columns, features=features)
+    dataset.save_to_disk(tmp_path / "saved")  # for the dataset_info.json in it; its .arrow files are not read
+    path = tmp_path / "saved" / f"all.{kind}"
+    getattr(dataset, f"to_{kind}")(path)
+    if packed:
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    corpus = open_corpus(data_params(tmp_path / "saved"), allow_unsplit=True)
+    assert pairs(read(corpus)["all"]) == NASTY
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.csv", "x.jsonl"])
+@pytest.mark.parametrize("info", ["dataset_info.json", "../dataset_info.json"])
+def test_readers_take_the_names_of_tag_numbers_from_beside_the_file(tmp_path: Path, name: str, info: str) -> None:
+    feature = {"feature": {"names": ["O", "B-LOC"], "_type": "ClassLabel"}, "_type": "Sequence"}
+    content = {
+        "x.parquet": parquet({"tokens": [["Bonn", "rains"]], "ner_tags": [[1, 0]]}),
+        "x.csv": "tokens,ner_tags\n\"['Bonn', 'rains']\",[1 0]\n",
+        "x.jsonl": jsonl({"tokens": ["Bonn", "rains"], "ner_tags": [1, 0]}),
+    }[name]
+    place = fill(tmp_path / "data", {name: content, info: json.dumps({"features": {"ner_tags": feature}})})
+    assert pairs(read_file(place / name)) == [[("Bonn", "B-LOC"), ("rains", "O")]]
+
+
+def test_readers_read_the_shards_of_a_hub_dataset_in_order(tmp_path: Path) -> None:
+    shards = [NASTY[:2], NASTY[2:4], NASTY[4:]]
+    rest = {f"{split}-00000-of-00001.parquet": parquet(lists(NASTY[:1])) for split in ("validation", "test")}
+    files = {f"train-{n:05}-of-00003.parquet": parquet(lists(shard)) for n, shard in enumerate(shards)}
+    splits = read(open_corpus(data_params(fill(tmp_path / "hub", files | rest))))
+    assert pairs(splits["train"]) == NASTY
+    assert pairs(splits["dev"]) == NASTY[:1]
+
+
+def test_readers_take_the_fields_that_are_named(tmp_path: Path) -> None:
+    columns = {"tokens": [["x"]], "form": [["Bonn"]], "tags": [["O"]], "gold": [["B-LOC"]]}
+    record = {name: column[0] for name, column in columns.items()}
+    fill(tmp_path, {"x.jsonl": jsonl(record), "x.parquet": parquet(columns)})
+    for name in ("x.jsonl", "x.parquet"):
+        assert pairs(read_file(tmp_path / name, words="form", tags="gold")) == [[("Bonn", "B-LOC")]]
+
+
+def check(place: Path) -> None:
+    """Reads it all; whatever is wrong must be a finding that says where."""
+    findings = Findings()
+    survey(open_corpus(data_params(place), allow_unsplit=True), findings, measure=None, on_block=lambda _: None)
+    assert all(finding.message and str(place) in finding.where for finding in findings.of("error"))
+
+
+SOUND = {
+    "x.conll": GOOD.encode() * 3,
+    "x.jsonl": jsonl(
+        {"tokens": ["a", "b"], "tags": ["O", "B-X"], "doc": 1}, {"text": "a", "label": [[0, 1, "X"]]}
+    ).encode(),
+    "x.json": json.dumps([{"text": "a b", "entities": [{"start": 0, "end": 1, "labels": ["X"]}]}] * 2).encode(),
+    "x.csv": b'tokens,ner_tags\n"[\'a\', \'b\\\\n\']","[\'O\' \'B-X\']"\n"[""a""]","[\'O\']"\n',
+    "x.parquet": parquet(lists(NASTY)),
+    "x.conll.gz": gzip.compress(GOOD.encode() * 3, mtime=0),
+    "x.parquet.gz": gzip.compress(parquet(lists(NASTY)), mtime=0),
+}
+
+
+@pytest.mark.parametrize("name", SOUND)
+@given(data=st.data())
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+def test_readers_find_fault_with_damaged_files_and_raise_nothing(
+    tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
+) -> None:
+    """Bytes overwritten, put in, or cut off at the end: what can be read is read, the rest is a finding."""
+    content = SOUND[name]
+    at = data.draw(st.integers(0, len(content)))
+    put = data.draw(
+        st.binary(max_size=4) | st.sampled_from([b'"', b"'", b"[", b"{", b"\\u", b"\n", b"\t", b"\r", b"null"])
+    )
+    end = data.draw(st.sampled_from([at, at + len(put), len(content)]))
+    path = tmp_path_factory.mktemp("damaged") / name
+    path.write_bytes(content[:at] + put + content[end:])
+    check(path)
+
+
+FIELDS = (
+    "tokens",
+    "text",
+    "tags",
+    "label",
+    "spans",
+    "entities",
+    "data",
+    "annotations",
+    "result",
+    "value",
+    "type",
+    "answer",
+)
+LEAVES = (
+    st.none() | st.booleans() | st.integers(-2, 9) | st.floats() | st.sampled_from(["O", "B-X", "a b", "accept", " "])
+)
+VALUES = st.recursive(
+    LEAVES | st.text(max_size=3),
+    lambda values: (
+        st.lists(values, max_size=3)
+        | st.dictionaries(st.sampled_from((*FIELDS, "start", "end", "labels", "doc")), values, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=6) | VALUES, max_size=4))
+@settings(max_examples=300)
+def test_json_finds_fault_with_any_other_records_and_raises_nothing(
+    tmp_path_factory: pytest.TempPathFactory, records: list[Any]
+) -> None:
+    check(fill(tmp_path_factory.mktemp("json"), {"x.jsonl": jsonl({"tokens": ["a"], "tags": ["O"]}, *records)}))
+
+
+@given(st.lists(st.lists(st.text(st.sampled_from("[]'\"\\,ab1 \n-Oux{}é")), max_size=3), max_size=4))
+@settings(max_examples=200)
+def test_csv_finds_fault_with_any_other_cells_and_raises_nothing(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]
+) -> None:
+    cells = [[f"[{cell}]" if number % 2 else cell for cell in row] for number, row in enumerate(rows)]
+    place = tmp_path_factory.mktemp("csv")
+    with (place / "x.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["tokens", "tags"], *cells])
+    check(place)
