@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: run test check bench clean
+.PHONY: run test check bench bench-encoding clean
 .DEFAULT_GOAL := run
 
 run: $(STAMP)  ## the whole pipeline on the demo corpus; only what is stale runs
@@ -20,6 +20,9 @@ check: $(STAMP)  ## format, lint, types, architecture
 
 bench: $(STAMP)  ## training speed beside the Hugging Face Trainer, ratios from one run
 	$(VENV)/bin/python -m tests.benchmarks.bench_training
+
+bench-encoding: $(STAMP)  ## encoding speed beside datasets.map, and memory on 10 and 50 million words
+	$(VENV)/bin/python -m tests.benchmarks.bench_encoding
 
 clean:  ## environment and caches of tools; data, registry and DVC's cache stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

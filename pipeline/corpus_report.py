@@ -7,6 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+DOUBTS = 5  # warnings and notes of a kind that are shown; of errors, all that were kept
 STYLES = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
@@ -62,6 +63,7 @@ def _findings(found: dict[str, Any], grade: str) -> Iterator[tuple[str, str]]:
     of_grade = [finding for finding in found["findings"] if finding["grade"] == grade]
     for code in dict.fromkeys(finding["code"] for finding in of_grade):
         shown = [finding for finding in of_grade if finding["code"] == code]
+        shown = shown if grade == "error" else shown[:DOUBTS]
         yield from ((grade, f"{finding['where']}: {finding['message']}") for finding in shown)
         more = found["counts"][code] - len(shown)
         if more:

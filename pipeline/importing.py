@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import workspace
+from pipeline.children import told
 from pipeline.fetching import fetch, recorded, without_credentials
 from pipeline.overrides import with_values
 from stages.artifacts import file_digest, folder_digest, write_json
@@ -140,39 +140,16 @@ def _converted(params: Path, *, shown: tuple[Path, str], on_progress: Callable[[
         text = re.sub(rf"{re.escape(str(params))}:\d+", "--set", text)
         return text.replace(str(shown[0]), shown[1].rstrip("/")).replace(str(params), "--set")
 
-    found = params.with_suffix(".json")
-    said: list[str] = []
-    with (
-        found.open("wb") as output,
-        subprocess.Popen(
-            [sys.executable, "-m", "stages.convert_corpus", "--params", str(params)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.PIPE,
-            env=workspace._stage_environment(),
-        ) as process,
-    ):
-        assert process.stderr is not None
-        try:
-            for line, is_progress in workspace._lines(process.stderr.fileno()):
-                if is_progress:
-                    on_progress(line)
-                else:
-                    said.append(renamed(line))
-        except BaseException:
-            process.kill()
-            raise
-    if process.returncode == workspace.USER_FAULT:
-        raise UserError("\n".join(said).removeprefix("error: "))
-    if process.returncode:
-        raise RuntimeError("\n".join(["convert_corpus failed, a fault of the program:", *said]))
-    told: dict[str, Any] = json.loads(found.read_text(encoding="utf-8"))
+    try:
+        found = told("stages.convert_corpus", params, on_progress=on_progress)
+    except UserError as error:
+        raise UserError(renamed(str(error))) from None
     # How to train on a corpus without splits is said of the copy, not of the source.
-    kept = [finding for finding in told["findings"] if finding["code"] != "unsplit"]
-    told["findings"] = [
+    kept = [finding for finding in found["findings"] if finding["code"] != "unsplit"]
+    found["findings"] = [
         finding | {"where": renamed(finding["where"]), "message": renamed(finding["message"])} for finding in kept
     ]
-    return told | {"dir": shown[1]}
+    return found | {"dir": shown[1]}
 
 
 def _described(path: Path) -> dict[str, Any]:

@@ -1,25 +1,22 @@
 """The project folder as DVC sees it: which stages are stale and why, and how one is run."""
 
-import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
+from pipeline.children import USER_FAULT, environment, lines, told
 from stages.artifacts import read_json
 from stages.errors import ArtifactError, UserError, first_line
-from stages.progress import VARIABLE as PROGRESS
 from stages.tracking import read_marker
 
-USER_FAULT = 2
 PARAMS = Path("params.yaml")
 REGISTRATION = Path("data/registration.json")
 METRICS = Path("data/report/metrics.json")
@@ -151,28 +148,12 @@ def check_params(text: str | None = None) -> None:
 def check_corpus(text: str, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
     """What `stages.check_corpus` finds with `text` as params.yaml; UserError if the params cannot be used."""
     with tempfile.TemporaryDirectory() as folder:
-        candidate, found = Path(folder) / PARAMS, Path(folder) / "found.json"
+        candidate = Path(folder) / PARAMS
         candidate.write_text(text, encoding="utf-8")
-        with found.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "stages.check_corpus", "--params", str(candidate)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.PIPE,
-                env=_stage_environment(),
-            )
-        assert process.stderr is not None
-        said: list[str] = []
-        for line, is_progress in _lines(process.stderr.fileno()):
-            if is_progress:
-                on_progress(line)
-            else:
-                said.append(line.replace(str(candidate), str(PARAMS)))
-        if process.wait() == USER_FAULT:
-            raise UserError("\n".join(said).removeprefix("error: "))
-        if process.returncode:
-            raise RuntimeError("\n".join(["check_corpus failed, a fault of the program:", *said]))
-        return cast(dict[str, Any], json.loads(found.read_text(encoding="utf-8")))
+        try:
+            return told("stages.check_corpus", candidate, on_progress=on_progress)
+        except UserError as error:
+            raise UserError(str(error).replace(str(candidate), str(PARAMS))) from None
 
 
 def reproduce(
@@ -188,7 +169,7 @@ def reproduce(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=_stage_environment(),
+        env=environment(),
         start_new_session=True,  # so that it can be stopped with all that it started
     )
     assert process.stdout is not None
@@ -196,7 +177,7 @@ def reproduce(
     exit_code: int | None = None
     refusal = ""
     try:
-        for line, is_progress in _lines(process.stdout.fileno()):
+        for line, is_progress in lines(process.stdout.fileno()):
             if is_progress:
                 on_progress(line)
                 continue
@@ -229,31 +210,6 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
         with suppress(subprocess.TimeoutExpired):
             process.wait(10)
             return
-
-
-def _lines(descriptor: int) -> Iterator[tuple[str, bool]]:
-    """Lines of a stream as they come, and apart from them what ends in a carriage return: a progress bar's states."""
-    pending = b""
-    while chunk := os.read(descriptor, 65536):
-        *complete, pending = re.split(rb"(?<=[\r\n])", pending + chunk)
-        for raw in complete:
-            text = raw.decode("utf-8", "replace").rstrip()
-            if text.strip():
-                yield text.lstrip("\r"), raw.endswith(b"\r")
-    if pending.strip():
-        yield pending.decode("utf-8", "replace").strip(), False
-
-
-def _stage_environment() -> dict[str, str]:
-    """Our environment, with `python` being ours, and word of whether a person looks on."""
-    environment = dict(os.environ)
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
-    environment["PYTHONUNBUFFERED"] = "1"
-    environment.pop(PROGRESS, None)
-    if sys.stderr.isatty():
-        environment[PROGRESS] = "1"
-        environment["COLUMNS"] = str(shutil.get_terminal_size().columns)
-    return environment
 
 
 def _reasons(stage: Any, changes: list[Any]) -> list[str]:

@@ -1,0 +1,37 @@
+"""What the commands share: the two consoles, JSON for programs, commands to copy, a child's progress bar."""
+
+import json
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+CLEAR_LINE = "\r\x1b[K"
+
+# No markup and no emoji: `file:100:` and `model[v2]` are to be shown as they are.
+out = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for programs.")]
+
+
+def draw(progress: str) -> None:
+    """Show a state of a child's progress bar in place of the one before."""
+    if sys.stderr.isatty():
+        sys.stderr.write(CLEAR_LINE + progress)
+        sys.stderr.flush()
+
+
+def program(name: str) -> str:
+    """How a program of our environment can be called from here."""
+    return name if shutil.which(name) else shlex.quote(os.path.relpath(Path(sys.executable).with_name(name)))
+
+
+def print_json(value: Any) -> None:
+    """One object on stdout, for programs."""
+    print(json.dumps(value, ensure_ascii=False))
