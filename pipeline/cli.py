@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +15,7 @@ from pipeline import workspace
 from pipeline.children import USER_FAULT
 from pipeline.corpus_commands import corpora
 from pipeline.overrides import with_values
-from pipeline.terminal import Json, err, out, print_json, program
+from pipeline.terminal import Json, err, interruptible, out, print_json, program
 from stages.artifacts import read_json, whole
 from stages.errors import UserError
 from stages.tracking import read_marker, shown_uri, tracking_uri
@@ -187,12 +186,9 @@ def _run_flow(stages: list[str]) -> dict[str, workspace.How]:
     _prepare_prefect()
     from pipeline.flows import USER_FAULT_STATE, run_pipeline
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop is a person's Ctrl-C
     try:
-        state = run_pipeline(stages, return_state=True)
-    except KeyboardInterrupt:
-        err.print(f"stopped; finished stages are kept, `{program('tuneline')} run` goes on from there")
-        raise typer.Exit(128 + signal.SIGINT) from None
+        with interruptible(f"stopped; finished stages are kept, `{program('tuneline')} run` goes on from there"):
+            state = run_pipeline(stages, return_state=True)
     except RuntimeError as error:
         raise UserError(f"Prefect: {error} Is PREFECT_API_URL right, and its server up?") from error
     if state.is_completed():

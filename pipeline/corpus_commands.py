@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +11,7 @@ import typer
 from pipeline import workspace
 from pipeline.children import USER_FAULT
 from pipeline.overrides import with_values
-from pipeline.terminal import Json, draw, err, out, print_json, program
+from pipeline.terminal import Json, draw, interruptible, out, print_json, program
 from stages.params import read_document
 
 corpora = typer.Typer()
@@ -84,7 +83,8 @@ def check(
     workspace.enter_root()
     if place is not None:
         settings = [*(settings or []), f"data.dir={json.dumps(os.path.relpath(place), ensure_ascii=False)}"]
-    found = workspace.check_corpus(with_values(workspace.PARAMS, settings or []), on_progress=draw)
+    with interruptible("stopped"):
+        found = workspace.check_corpus(with_values(workspace.PARAMS, settings or []), on_progress=draw)
     if as_json:
         print_json(found)
     else:
@@ -94,7 +94,7 @@ def check(
 
 
 IMPORT_EPILOG = """
-The standard form, in data/corpora/NAME: train.conll, dev.conll and test.conll, or NAME.conll of a corpus without
+The standard form, in data/corpora/NAME: train.conll, dev.conll and test.conll, or corpus.conll of a corpus without
 splits; in them a word, a tab and its IOB2 tag a line, a blank line after each sentence, and `-DOCSTART-` before each
 document where the source tells documents apart. provenance.json beside them says where the corpus came from, with the
 SHA-256 of each file, the tag scheme it had, and its licence.
@@ -147,14 +147,10 @@ def import_(
     here = Path.cwd()
     text = _text_or_file(licence)
     workspace.enter_root()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a stop, too, leaves nothing behind
-    try:
+    with interruptible("stopped; nothing was imported"):
         done = import_corpus(
             source, name, settings=settings or [], licence=text, force=force, here=here, on_progress=draw
         )
-    except KeyboardInterrupt:
-        err.print("stopped; nothing was imported")
-        raise typer.Exit(128 + signal.SIGINT) from None
     if as_json:
         print_json(
             {

@@ -43,7 +43,7 @@ def _rows(splits: dict[str, Any], types: list[str], window: int) -> Iterator[tup
         yield f"  {name}", [f"{split['entities'].get(name, 0):,}" for split in splits.values()]
     if any("unseen_entities" in split for split in splits.values()):
         unseen = [split.get("unseen_entities") for split in splits.values()]
-        yield "  forms that train has not", ["" if share is None else f"{share:.0%}" for share in unseen]
+        yield "  distinct ones not in train", ["" if share is None else f"{share:.0%}" for share in unseen]
     if all("subwords" in split for split in splits.values()):
         yield "sub-words of a sentence", [""] * len(splits)
         for label, key in (("  half have at most", "median"), ("  90 %", "p90"), ("  99 %", "p99"), ("  all", "max")):

@@ -14,11 +14,11 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 from stages.errors import UserError, first_line
 
 # What stages/corpus/folder.py takes for data; a test compares the two.
+SPLIT_FOLDERS = ("train", "test", "dev", "valid", "validation", "val", "testa", "testb")
 DATA_EXTENSIONS = (
-    "conll", "conllu", "conll03", "iob", "iob2", "bio", "bioes", "tsv", "txt",
     "jsonl", "ndjson", "json", "parquet", "csv",
+    "conll", "conllu", "conll03", "iob", "iob2", "bio", "bioes", "tsv", "txt", "annotated", *SPLIT_FOLDERS,
 )  # fmt: skip
-SPLIT_FOLDERS = ("train", "dev", "valid", "validation", "val", "test")
 LICENCE = re.compile(r"(licen[cs]e|copying)\b", re.IGNORECASE)
 
 CONNECT_SECONDS = 30

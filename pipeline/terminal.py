@@ -4,7 +4,10 @@ import json
 import os
 import shlex
 import shutil
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +21,17 @@ out = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for programs.")]
+
+
+@contextmanager
+def interruptible(said: str) -> Iterator[None]:
+    """Within, Ctrl-C or a supervisor's SIGTERM ends the command with code 130, and its children with it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print(said)
+        raise typer.Exit(128 + signal.SIGINT) from None
 
 
 def draw(progress: str) -> None:

@@ -32,6 +32,7 @@ def main(params_file: Path) -> None:
         figures = figures_of(corpus, params, findings)
     found = {
         "dir": params.data.dir,
+        "complete": not findings.of("error"),  # else the figures are of what could be read
         "findings": [asdict(finding) for finding in findings.kept],
         "counts": dict(findings.counts),
     }
@@ -48,7 +49,7 @@ def figures_of(corpus: Corpus, params: Params, findings: Findings) -> dict[str, 
     else:
         measure, window = Vocabulary(tokenizer).look_up, window - sum(map(len, frame(tokenizer)))
     with bar(total=None, unit="word", description="check") as progress:
-        found = survey(corpus, findings, measure=measure, on_block=progress.update)
+        found = survey(corpus, findings, measure=measure, context=params.tokenize.context, on_block=progress.update)
     return found.described(window=window)
 
 

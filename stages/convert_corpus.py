@@ -2,7 +2,7 @@
 
 The standard form is what `tuneline import` keeps: a word, a tab and its IOB2 tag a line, a blank line after each
 sentence, `-DOCSTART-` and a blank line before each document where the source tells documents apart. Its files are
-train.conll, dev.conll and test.conll, or NAME.conll of a corpus without splits.
+train.conll, dev.conll and test.conll, or corpus.conll of a corpus without splits.
 
 Like every stage it takes a params file alone. That is NAME.yaml, with the one section `data`, and the corpus is written
 into the folder NAME beside it: whole, and only if it has no error and reads back as it was.
@@ -25,7 +25,6 @@ from stages.artifacts import file_digest, whole
 from stages.command import run_recipe
 from stages.corpus.conll import DOCUMENT_START
 from stages.corpus.findings import Findings
-from stages.corpus.folder import NO_DATA
 from stages.corpus.reading import UNSPLIT, Corpus, DataParams, open_corpus
 from stages.corpus.schemes import Entities, TagReader
 from stages.corpus.sentences import NO_DOCUMENT, OUTSIDE, Block
@@ -35,9 +34,10 @@ from stages.params import Section, load_params
 from stages.progress import bar
 
 DOCUMENT_MARK = f"{DOCUMENT_START}\t{OUTSIDE}\n\n"
-# A first word that begins so makes a file look like JSON Lines, a zip archive or Parquet, or loses its first character.
-MISLEADING = ('{"', "PK", "PAR1", "\ufeff")
+# A first word that begins so makes a file look like JSON Lines or Parquet, or loses its first character.
+MISLEADING = ('{"', "PAR1", "\ufeff")
 FIRST_LINE = "# CoNLL columns: word, IOB2 tag\n"
+WHOLE = "corpus"  # the name of a file without splits; that of the corpus might say one
 
 
 class Params(Section):
@@ -60,21 +60,14 @@ class StandardText:
     is_late: bool = False
     counts: Counter[str] = field(default_factory=Counter)  # sentences, words, documents
     entities: Counter[str] = field(default_factory=Counter)  # by type
-    _source: str = ""
-    _starts: int = 0  # sentences of the source so far that are document marks
-    _last: tuple[str, int, int] = ("", 0, NO_DOCUMENT)  # the document of the last sentence: source, starts, its number
+    _last: tuple[str, int] = ("", NO_DOCUMENT)  # the document of the last sentence: its source and number
 
     def add(self, block: Block, entities: Entities, types: list[str]) -> None:
         """The sentences of a block; `types` are the names of entity types by number."""
         pieces: list[str] = []
-        if block.source != self._source:
-            self._source, self._starts = block.source, 0
         for text, document in zip(_sentences(block, entities, types), block.documents.tolist(), strict=True):
-            if text.startswith(DOCUMENT_START) and text.endswith(f"\t{OUTSIDE}") and "\n" not in text:
-                self._starts += 1  # in JSON or Parquet a sentence like any other, but meant as in CoNLL
-                continue
-            place = (block.source, self._starts, document)
-            if self.has_documents if document == NO_DOCUMENT and not self._starts else place != self._last:
+            place = (block.source, document)
+            if self.has_documents if document == NO_DOCUMENT else place != self._last:
                 pieces.append(DOCUMENT_MARK)
                 self.is_late |= not self.has_documents and self.counts["sentences"] > 0
                 self.has_documents = True
@@ -103,12 +96,12 @@ def main(params_file: Path) -> None:
     corpus = open_corpus(params.data, allow_unsplit=True)
     findings = Findings()
     with bar(total=None, unit="word", description="check") as progress:
-        found = survey(corpus, findings, measure=None, on_block=progress.update)
+        found = survey(corpus, findings, measure=None, context="sentence", on_block=progress.update)
     findings.raise_errors(f"{corpus.place} is not usable:")
     words = sum(split.words for split in found.splits.values())
 
     destination = params_file.with_suffix("")
-    names = {split: file_name(split, destination.name) for split in corpus.splits}
+    names = {split: f"{WHOLE if split == UNSPLIT else split}.conll" for split in corpus.splits}
     with whole(destination) as folder:
         folder.mkdir()
         files = [folder / name for name in names.values()]
@@ -131,14 +124,6 @@ def main(params_file: Path) -> None:
             ensure_ascii=False,
         )
     )
-
-
-def file_name(split: str, name: str) -> str:
-    """The file that holds a split of the corpus `name`."""
-    if split != UNSPLIT:
-        return f"{split}.conll"
-    # A file named, say, notice.conll would not be taken for data.
-    return f"corpus-{name}.conll" if NO_DATA.match(name) else f"{name}.conll"
 
 
 def write(corpus: Corpus, files: list[Path], has_documents: list[bool], *, words: int) -> list[StandardText]:

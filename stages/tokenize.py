@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -17,7 +17,7 @@ from stages.corpus.documents import in_whole_documents
 from stages.corpus.findings import Findings
 from stages.corpus.reading import Corpus, DataParams, open_corpus
 from stages.corpus.schemes import TagReader, label_ids
-from stages.corpus.survey import survey
+from stages.corpus.survey import Context, survey
 from stages.encoding.files import FORMAT_VERSION, Manifest, split_writer, write_manifest
 from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer, tokenizer_digest
@@ -39,7 +39,7 @@ class TokenizeParams(Section):
 
     window_length: int = Field(ge=8, le=8192)
     window_overlap: int = Field(ge=0)
-    context: Literal["sentence", "document"]
+    context: Context
 
     @model_validator(mode="after")
     def _overlap_leaves_room(self) -> "TokenizeParams":
@@ -63,10 +63,10 @@ def main(params_file: Path) -> None:
     pretrained = find_pretrained(params.model)
     check_length(params.tokenize.window_length, pretrained)
     vocabulary = Vocabulary(load_tokenizer(pretrained))
-    encoder = Encoder(vocabulary, params.tokenize.window_length, params.tokenize.window_overlap)
+    encoder = Encoder(vocabulary, length=params.tokenize.window_length, overlap=params.tokenize.window_overlap)
 
     # Twice over the files: labels and scheme are known at the end, and no corpus is held in memory.
-    tags, words = checked(corpus, vocabulary)
+    tags, words = checked(corpus, vocabulary, context=params.tokenize.context)
 
     with whole(ENCODED) as folder:
         folder.mkdir()
@@ -87,14 +87,14 @@ def main(params_file: Path) -> None:
         log.info("%-5s %s", split, ", ".join(f"{number:,} {name}" for name, number in numbers.items()))
 
 
-def checked(corpus: Corpus, vocabulary: Vocabulary) -> tuple[TagReader, int]:
+def checked(corpus: Corpus, vocabulary: Vocabulary, *, context: Context) -> tuple[TagReader, int]:
     """A reader that knows the corpus's tags, and its number of words; CorpusError with all that is wrong with it.
 
     Warnings are logged.
     """
     findings = Findings()
     with bar(total=None, unit="word", description="check") as progress:
-        found = survey(corpus, findings, measure=vocabulary.look_up, on_block=progress.update)
+        found = survey(corpus, findings, measure=vocabulary.look_up, context=context, on_block=progress.update)
     findings.raise_errors(f"{corpus.place} is not usable:")
     log.info("%s is %s with %s", corpus.place, found.reader.scheme, ", ".join(sorted(found.reader.types)))
     for code in dict.fromkeys(finding.code for finding in findings.of("warning")):
@@ -110,7 +110,7 @@ def encode(
     encoder: Encoder,
     folder: Path,
     *,
-    context: Literal["sentence", "document"],
+    context: Context,
     on_block: Callable[[int], object],
 ) -> dict[str, Counter[str]]:
     """Write the Arrow file of each split; returns its counts, where `subwords` has special tokens too: they cost alike.

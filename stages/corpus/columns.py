@@ -2,20 +2,23 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from stages.corpus.findings import UnreadableError
 
 AUTO = "auto"
 WORD_NAMES = ("tokens", "words", "text", "sentence")
-TAG_NAMES = ("tags", "ner_tags", "labels", "label", "ner", "entities", "spans")
+DOCUMENT_NAMES = ("document_id", "doc_id", "document", "doc")
+TAG_NAMES = ("ner_tags", "tags", "labels", "label", "ner", "entities", "spans")
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The user's choice: a column number from 1, a field's name, or `auto`."""
+    """The user's choice: a column number from 1, a field's name, or `auto`; and the folder that the corpus is."""
 
     words: int | str = AUTO
     tags: int | str = AUTO
+    place: Path | None = None
 
 
 def numbered(knob: str, value: int | str, width: int, where: object) -> int | None:
@@ -33,9 +36,16 @@ def numbered(knob: str, value: int | str, width: int, where: object) -> int | No
 
 def named(columns: Columns, present: Collection[str], where: object) -> tuple[str, str]:
     """The names of the columns or fields for words and tags, of those `present`."""
-    return _named("words", columns.words, WORD_NAMES, present, where), _named(
-        "tags", columns.tags, TAG_NAMES, present, where
-    )
+    words = _named("words", columns.words, WORD_NAMES, present, where)
+    tags = _named("tags", columns.tags, TAG_NAMES, present, where)
+    refuse_one_for_both(words, tags, where)
+    return words, tags
+
+
+def refuse_one_for_both(words: int | str, tags: int | str, where: object) -> None:
+    """UnreadableError if words and tags would be read from the same place."""
+    if words == tags:
+        raise UnreadableError("column", where, f"data.words and data.tags both name {words!r}; they are two columns")
 
 
 def _named(knob: str, value: int | str, known: tuple[str, ...], present: Collection[str], where: object) -> str:

@@ -3,25 +3,28 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.corpus.columns import Columns, numbered
+from stages.corpus.columns import Columns, numbered, refuse_one_for_both
 from stages.corpus.findings import Findings, UnreadableError
 from stages.corpus.schemes import is_tag
 from stages.corpus.sentences import NO_DOCUMENT, OUTSIDE, Block
-from stages.corpus.text_files import MAX_LINE, texts
+from stages.corpus.text_files import MAX_LINE, opened, texts
 
 DOCUMENT_START = "-DOCSTART-"
 NEW_DOCUMENT = "# newdoc"  # the comment that marks one in CoNLL-U
+COMMENT = r"^#(\s|begin|end)"  # the last two are of CoNLL-2012; #tag is a word
 SAMPLE = 2000  # lines from which the layout is told
+SAMPLE_CHARACTERS = 1 << 18  # enough for as many lines, and for blank ones before them
 COUNTER = re.compile(r"\d+([-.]\d+)?")  # CoNLL-U: 1, 1-2 for a contraction, 1.1 for an empty word
 SHOWN_CHARACTERS = 80
 
@@ -36,17 +39,26 @@ class Layout:
     width: int
     word: int
     tag: int
+    counted: bool  # whether the first column numbers the words
+
+
+class Sample(NamedTuple):
+    """The first lines of a file: how they are cut, and those cut so."""
+
+    separator: str
+    width: int
+    rows: list[list[str]]
 
 
 def read_conll(path: Path, stream: BinaryIO, columns: Columns, findings: Findings) -> Iterator[Block]:
     """Blocks of whole sentences. A line with another number of columns than the rest is a finding of grade error.
 
     Tabs part columns if most lines have any, else blanks. The tag is the last column in which most values are one. A
-    line of white space alone ends a sentence, as in WNUT-17. A line that starts with # at the start of one is a comment
-    if it has another number of columns, or a blank behind the # and no tag.
+    line of white space alone ends a sentence, as in WNUT-17. A line at the start of one that begins with # and a space,
+    with #begin or with #end, and has no tag, is a comment.
     """
     layout: Layout | None = None
-    documents, skipped = NO_DOCUMENT, 0
+    documents, has_marks, skipped = NO_DOCUMENT, _has_marks(path, stream), Counter[str]()
     for number, text in _whole_sentences(path, texts(path, stream)):
         layout = layout or _layout(path, text, columns, findings)
         if layout is None:  # no word so far
@@ -57,7 +69,7 @@ def read_conll(path: Path, stream: BinaryIO, columns: Columns, findings: Finding
         cells = _cells(lines, layout.separator)
         widths = pc.list_value_length(cells).to_numpy()
         breaks = _numpy(pc.or_(pc.equal(pc.utf8_trim_whitespace(lines), ""), pc.starts_with(lines, DOCUMENT_START)))
-        comments = _comments(_numpy(pc.starts_with(lines, "#")) & _tagless(lines, widths, layout), breaks)
+        comments = _comments(_numpy(pc.match_substring_regex(lines, COMMENT)) & _tagless(lines, widths, layout), breaks)
         content = ~breaks & ~comments
         bad = np.flatnonzero(content & (widths != layout.width))
         findings.add_all(
@@ -70,15 +82,31 @@ def read_conll(path: Path, stream: BinaryIO, columns: Columns, findings: Finding
             ),
         )
         marks = _numpy(pc.or_(pc.starts_with(lines, DOCUMENT_START), pc.starts_with(lines, NEW_DOCUMENT)))
-        if documents == NO_DOCUMENT and marks.any() and content[: marks.argmax()].any():
-            documents = 0  # Wikigold's marks stand behind documents, so the first has none before it
+        if documents == NO_DOCUMENT and has_marks and content[: marks.argmax() if marks.any() else None].any():
+            documents = 0  # the one before the first mark
         begun = documents + np.cumsum(marks)
-        documents, skipped = int(begun[-1]), skipped + int(comments.sum())
+        documents = int(begun[-1])
         good = content & (widths == layout.width)
+        if layout.counted:
+            # 1-2 repeats the words 1 and 2 as one, and 1.1 is in no text.
+            good[good] = ~_numpy(pc.match_substring_regex(pc.list_element(cells.filter(pa.array(good)), 0), "[-.]"))
+        skipped += {
+            "comment lines skipped": int(comments.sum()),
+            "lines of contracted or empty words skipped": int((content & (widths == layout.width) & ~good).sum()),
+        }
         if good.any():
             yield _block(str(path), cells, layout, good=good, breaks=breaks, begun=begun, number=number)
-    if skipped:
-        findings.add("note", "comments", path, f"{skipped:,} comment lines skipped")
+    for what, count in skipped.items():
+        if count:
+            findings.add("note", "skipped", path, f"{count:,} {what}")
+
+
+def _has_marks(path: Path, stream: BinaryIO) -> bool:
+    """Whether documents are marked anywhere: the first has no mark where they stand behind each, as in Wikigold."""
+    marks = tuple(f"\n{mark}" for mark in (DOCUMENT_START, NEW_DOCUMENT))
+    found = any(mark in f"\n{text}" for _, text in texts(path, stream) for mark in marks)
+    stream.seek(0)
+    return found
 
 
 def _whole_sentences(path: Path, pieces: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
@@ -111,33 +139,79 @@ def _after_last_blank_line(text: str) -> int:
     return 0
 
 
-def _layout(path: Path, text: str, columns: Columns, findings: Findings) -> Layout | None:
-    """What most of the first lines have in common; None if there are none."""
+def shared_columns(paths: Iterable[Path], columns: Columns, findings: Findings) -> dict[Path, Columns]:
+    """The columns of each file, chosen over all files alike: nested tags may be missing from the start of one.
+
+    Files without a word, or that cannot be read so, are left out; whoever reads them will say why.
+    """
+    samples: dict[Path, Sample] = {}
+    for path in paths:
+        with suppress(UnreadableError), opened(path) as stream:
+            sample = _sample(_beginning(path, stream))
+            if sample:
+                samples[path] = sample
+    chosen: dict[Path, Columns] = {}
+    for width in sorted({sample.width for sample in samples.values()}):
+        alike = [path for path, sample in samples.items() if sample.width == width]
+        rows = [row for path in alike for row in samples[path].rows]
+        with suppress(UnreadableError):
+            word, tag = _columns(alike[0], rows, width, columns, findings)
+            chosen |= dict.fromkeys(alike, replace(columns, words=word + 1, tags=tag + 1))
+    return chosen
+
+
+def _beginning(path: Path, stream: BinaryIO) -> str:
+    beginning = ""
+    for _, text in texts(path, stream):
+        beginning += text
+        if len(beginning) >= SAMPLE_CHARACTERS:
+            break
+    return beginning
+
+
+def _sample(text: str) -> Sample | None:
+    """The first lines that have what most of them have in common; None if there are none."""
     lines = (line for line in text.split("\n") if line.strip() and not line.startswith(DOCUMENT_START))
-    sample = list(islice((line for line in lines if not line.startswith("#") or is_tag(line.split()[-1])), SAMPLE))
-    if not sample:
+    content = list(islice((line for line in lines if not line.startswith("#") or is_tag(line.split()[-1])), SAMPLE))
+    if not content:
         return None
-    separator = "\t" if sum("\t" in line for line in sample) * 2 > len(sample) else " "
-    rows: list[list[str]] = _cells(pa.array(sample), separator).to_pylist()
+    separator = "\t" if sum("\t" in line for line in content) * 2 > len(content) else " "
+    rows = [[cell.strip(" ") for cell in row] for row in _cells(pa.array(content), separator).to_pylist()]
     usual = Counter(len(row) for row in rows if len(row) > 1)
     width = usual.most_common(1)[0][0] if usual else 2
-    rows = [row for row in rows if len(row) == width]
+    return Sample(separator, width, [row for row in rows if len(row) == width])
 
+
+def _layout(path: Path, text: str, columns: Columns, findings: Findings) -> Layout | None:
+    sample = _sample(text)
+    if sample is None:
+        return None
+    word, tag = _columns(path, sample.rows, sample.width, columns, findings)
+    return Layout(sample.separator, sample.width, word, tag, counted=word > 0 and _counts(sample.rows))
+
+
+def _columns(path: Path, rows: list[list[str]], width: int, columns: Columns, findings: Findings) -> tuple[int, int]:
+    """Numbers, from 0, of the columns of words and tags."""
     word = numbered("words", columns.words, width, path)
     if word is None:
-        counted = width > 2 and all(COUNTER.fullmatch(row[0]) for row in rows) and any(row[0] == "1" for row in rows)
-        word = 1 if counted else 0
+        word = 1 if width > 2 and _counts(rows) else 0
     tag = numbered("tags", columns.tags, width, path)
     if tag is None:
         tags_in = [sum(is_tag(row[n]) for row in rows) for n in range(width)]
         of_tags = [n for n in range(width) if n != word and tags_in[n] * 2 > len(rows)]
         telling = [n for n in of_tags if any(row[n] != OUTSIDE and is_tag(row[n]) for row in rows)]
-        tag = (telling or of_tags or [width - 1])[-1]
+        tag = (telling or of_tags or [width - 1])[-1]  # CoNLL-2003's chunks stand before its entities
         if len(telling) > 1:
             others = " and ".join(str(n + 1) for n in telling[:-1])
             message = f"took the tags of column {tag + 1}; column {others} holds tags too. Choose with data.tags."
             findings.add("warning", "ambiguous-tags", path, message)
-    return Layout(separator, width, word, tag)
+    refuse_one_for_both(word + 1, tag + 1, path)
+    return word, tag
+
+
+def _counts(rows: list[list[str]]) -> bool:
+    """Whether the first column numbers the words of each sentence, as in CoNLL-U."""
+    return bool(rows) and all(COUNTER.fullmatch(row[0]) for row in rows) and any(row[0] == "1" for row in rows)
 
 
 def _cells(lines: pa.StringArray, separator: str) -> pa.ListArray:
@@ -180,11 +254,11 @@ def _block(
     flat = cells.filter(pa.array(good)).flatten()
     first_cell = np.arange(len(at)) * layout.width
     starts = np.flatnonzero(np.diff(np.cumsum(breaks)[at], prepend=-1))
-    words = flat.take(pa.array(first_cell + layout.word))
+    words, tags = (flat.take(pa.array(first_cell + n)) for n in (layout.word, layout.tag))
     return Block(
         source=source,
         words=pa.ListArray.from_arrays(pa.array(np.append(starts, len(at)), pa.int32()), words),
-        tags=flat.take(pa.array(first_cell + layout.tag)).dictionary_encode(),
+        tags=pc.utf8_trim(tags, " ").dictionary_encode(),
         lines=(at + number).astype(np.int32),
         documents=begun[at[starts]].astype(np.int32),
     )

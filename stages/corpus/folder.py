@@ -13,15 +13,24 @@ from stages.errors import CorpusError, listed
 
 Format = Literal["conll", "jsonl", "parquet", "csv"]
 
-COLUMN_FILES = ("conll", "conllu", "conll03", "iob", "iob2", "bio", "bioes", "tsv", "txt")
+COLUMN_FILES = ("conll", "conllu", "conll03", "iob", "iob2", "bio", "bioes", "tsv", "txt", "annotated")
+ALIASES = {
+    "train": "train", "test": "test", "dev": "dev", "valid": "dev", "validation": "dev", "val": "dev",
+    "testa": "dev", "testb": "test",  # of CoNLL-2003
+}  # fmt: skip
 FORMATS: dict[str, Format] = {
     "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl", "parquet": "parquet", "csv": "csv",
-    **dict.fromkeys(COLUMN_FILES, "conll"),
+    **dict.fromkeys((*COLUMN_FILES, *ALIASES), "conll"),  # eng.train is how CoNLL-2003 names its own
 }  # fmt: skip
-ALIASES = {"train": "train", "dev": "dev", "valid": "dev", "validation": "dev", "val": "dev", "test": "test"}
-SPLIT_FILE = re.compile(rf"({'|'.join(ALIASES)})(?:[-_.]?(\d+)(?:-of-(\d+))?)?", re.IGNORECASE)
+NAMES = "|".join(ALIASES)
+SPLIT = re.compile(rf"(?:^|[-_.])({NAMES})(?=\d*(?:[-_.]|$))")
+SHARD = re.compile(rf"(?:[-_.]|{NAMES})(\d+)(?:-of-(\d+))?$")
 SNIFFED = 4096  # bytes
-NO_DATA = re.compile(r"(readme|licen[cs]e|copying|notice|provenance|dataset_info|state|dataset_dict)\b", re.IGNORECASE)
+# What lies beside data. Anything else of these names, such as license-plates.csv, is data.
+NO_DATA = re.compile(
+    r"(readme|licen[cs]e|copying|notice)([-_.].*)?\.txt|(provenance|dataset_infos?|state|dataset_dict)\.json",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -34,33 +43,30 @@ class DataFile:
     shards: int | None = None
 
 
-def data_files(place: Path) -> list[DataFile]:
+def data_files(place: Path, *, any_name: bool = False) -> list[DataFile]:
     """The annotated files of a folder, sorted; those of a folder `train` and the like are its shards.
 
-    `place` may also be one file. CorpusError if it is not there or holds none.
+    `place` may also be one file. `any_name` takes files of unknown extensions too. CorpusError if it holds none.
     """
     if place.is_file():
         return [DataFile(place, None)]
     if not place.is_dir():
         hint = (
-            " It is a link to nowhere." if place.is_symlink() else " Check data.dir; `dvc pull` fetches what DVC keeps."
+            "It is a link to nowhere." if place.is_symlink() else "Check data.dir; `dvc pull` fetches what DVC keeps."
         )
-        raise CorpusError(f"{place}: no such file or folder.{hint}")
+        raise CorpusError(f"{place}: no such file or folder. {hint}")
     found: list[DataFile] = []
     for entry in _entries(place):
-        if entry.is_dir() and entry.name.lower() in ALIASES:
-            split = ALIASES[entry.name.lower()]
-            found += [DataFile(path, split, number) for number, path in enumerate(_entries(entry)) if _is_data(path)]
-        elif _is_data(entry) and not entry.is_dir():
-            match = SPLIT_FILE.fullmatch(_stem(entry))
-            if match is None:
-                found.append(DataFile(entry, None))
-            else:
-                shard, shards = (None if part is None else int(part) for part in match.groups()[1:])
-                found.append(DataFile(entry, ALIASES[match[1].lower()], shard, shards))
+        if entry.is_dir():
+            split = ALIASES.get(entry.name.lower())
+            inside = [path for path in _entries(entry) if split and _is_data(path, any_name=any_name)]
+            found += [DataFile(path, split, number) for number, path in enumerate(inside)]
+        elif _is_data(entry, any_name=any_name):
+            found.append(_data_file(entry))
     if not found:
         raise CorpusError(
-            f"{place}: no annotated text in it. Files that are read end in {', '.join(FORMATS)}, each also with .gz."
+            f"{place}: no annotated text in it. Files that are read end in {', '.join(FORMATS)}, each also with .gz; "
+            "files of another name if data.format says what they are."
         )
     return found
 
@@ -72,14 +78,16 @@ def by_split(place: Path, files: Sequence[DataFile]) -> dict[str, list[Path]]:
     for split in SPLITS:
         of_split = [file for file in files if file.split == split]
         names = ", ".join(str(file.path.relative_to(place)) for file in of_split)
+        shards, totals = [file.shard for file in of_split], {file.shards for file in of_split}
         if not of_split:
             faults.append(f"{place / split}.*: no such file")
-        elif len(of_split) > 1 and any(file.shard is None for file in of_split):
+        elif len(of_split) > 1 and (None in shards or len({file.path.parent for file in of_split}) > 1):
             faults.append(f"{place}: {names} all name the {split} split; keep one of them")
-        elif len({(file.shard, file.path.suffixes[-1]) for file in of_split}) < len(of_split):
+        elif len(set(shards)) < len(shards):
             faults.append(f"{place}: {names}: a shard is there twice; keep one of them")
-        elif (shards := of_split[0].shards) and len(of_split) != shards:
-            faults.append(f"{place}: {len(of_split)} of {shards} shards of the {split} split are there: {names}")
+        elif totals != {None} and (len(totals) > 1 or set(shards) != set(range(of_split[0].shards or 0))):
+            total = of_split[0].shards
+            faults.append(f"{place}: {len(of_split)} of {total} shards of the {split} split are there: {names}")
         splits[split] = [file.path for file in sorted(of_split, key=lambda file: file.shard or 0)]
     if not all(splits.values()):
         here = ", ".join(str(file.path.relative_to(place)) for file in files)
@@ -117,13 +125,23 @@ def _entries(folder: Path) -> list[Path]:
         raise CorpusError(f"{folder}: cannot be read: {error.strerror}") from None
 
 
-def _is_data(path: Path) -> bool:
-    return _extension(path) in FORMATS and not path.name.startswith(".") and NO_DATA.match(path.name) is None
+def _data_file(path: Path) -> DataFile:
+    """What the name of a file says of it: `train-00000-of-00002.parquet`, `eng.testa`, `emerging.dev.conll`."""
+    name = path.name.lower().removesuffix(".gz")
+    stem = name if _extension(path) in ALIASES else name.rpartition(".")[0]
+    splits = {ALIASES[name] for name in SPLIT.findall(stem)}
+    if len(splits) != 1:
+        return DataFile(path, None)
+    match = SHARD.search(stem)
+    shard, shards = (None if part is None else int(part) for part in match.groups()) if match else (None, None)
+    return DataFile(path, splits.pop(), shard, shards)
+
+
+def _is_data(path: Path, *, any_name: bool) -> bool:
+    if path.is_dir() or path.name.startswith(".") or NO_DATA.fullmatch(path.name):
+        return False
+    return _extension(path) in FORMATS or (any_name and path.suffix not in (".md", ".dvc"))
 
 
 def _extension(path: Path) -> str:
     return path.name.lower().removesuffix(".gz").rpartition(".")[2]
-
-
-def _stem(path: Path) -> str:
-    return re.sub(r"\.gz$", "", path.name, flags=re.IGNORECASE).rpartition(".")[0]

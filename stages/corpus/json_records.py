@@ -6,36 +6,39 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from stages.corpus.columns import Columns, named
+from stages.corpus.columns import DOCUMENT_NAMES, Columns, named
+from stages.corpus.documents import Documents
 from stages.corpus.findings import AnnotationError, Findings, UnreadableError
 from stages.corpus.sentences import BLOCK_WORDS, NO_DOCUMENT, Block, BlockBuilder, check_characters
 from stages.corpus.spans import TaggedText, parsed, tagged
 from stages.corpus.tag_names import features_beside, tag_name, tag_names
 from stages.corpus.text_files import texts
 
-DOCUMENT_NAMES = ("document_id", "doc_id", "document", "doc")
 ARRAY_LIMIT = 1 << 28  # characters; an array has to be held as a whole
 Features = dict[str, Any]
 
 
 def read_json(path: Path, stream: BinaryIO, columns: Columns, findings: Findings) -> Iterator[Block]:
     """Blocks of the records of a file; those that are no annotated text become findings of grade error."""
-    building, document, last_name, notes = BlockBuilder(), NO_DOCUMENT, None, Counter[str]()
-    features = features_beside(path)
+    building, documents, notes = BlockBuilder(), Documents(), Counter[str]()
+    features = features_beside(path, columns.place)
     for line, record in _records(path, stream, findings):
         try:
-            tagged_text = _read(record, columns, features, where=f"{path}:{line}", notes=notes)
+            tagged_text = _read(record, columns, features, notes)
         except AnnotationError as error:
             findings.add("error", "record", f"{path}:{line}", str(error))
             continue
         if tagged_text is None:
             continue
+        for word in tagged_text.cut_words:
+            message = f"a span begins or ends inside {word!r}, which became two words. Are the offsets right?"
+            findings.add("warning", "cut-word", f"{path}:{line}", message)
         name = next((record[name] for name in DOCUMENT_NAMES if name in record), None)
-        is_document = name is not None or len(tagged_text[0]) > 1
-        document += is_document and (name is None or name != last_name)
-        last_name = name
-        for words, tags in zip(*tagged_text, strict=True):
-            building.add(words, tags, line, document if is_document else NO_DOCUMENT)
+        document = NO_DOCUMENT
+        if name is not None or len(tagged_text.sentences) > 1:
+            (document,) = documents.numbered([(line,) if name is None else name])
+        for words, tags in zip(tagged_text.sentences, tagged_text.tags, strict=True):
+            building.add(words, tags, line, document)
         if building.words >= BLOCK_WORDS:
             yield building.block(str(path))
             building = BlockBuilder()
@@ -65,6 +68,8 @@ def _records(path: Path, stream: BinaryIO, findings: Findings) -> Iterator[tuple
             raise UnreadableError("json", path, f"no JSON of a corpus: {_why(error)}") from None
         yield from _objects(path, enumerate(values, start=1), findings)
         return
+    if first[1].lstrip().startswith("{\n"):
+        raise UnreadableError("json", f"{path}:1", "an object over several lines; write one on each line, or an array")
     yield from _objects(path, _lines(path, first, pieces, findings), findings)
 
 
@@ -99,9 +104,7 @@ def _objects(
             findings.add("error", "json", f"{path}:{line}", f"needs an object with words and tags: {_shown(value)}")
 
 
-def _read(
-    record: dict[str, Any], columns: Columns, features: Features, *, where: str, notes: Counter[str]
-) -> tuple[list[list[str]], list[list[str]]] | None:
+def _read(record: dict[str, Any], columns: Columns, features: Features, notes: Counter[str]) -> TaggedText | None:
     """Sentences and tags of one record; None if it is to be left out, which `notes` counts by reason."""
     if isinstance(record.get("data"), dict) and isinstance(record.get("annotations"), list):
         task = _from_label_studio(record, columns, notes)
@@ -114,27 +117,22 @@ def _read(
     if "answer" in record:
         record = {"spans": [], **record}  # Prodigy leaves the field out where nothing was marked
     try:
-        words_name, tags_name = named(columns, record, where)
+        words_name, tags_name = named(columns, record, "")
     except UnreadableError as error:
         raise AnnotationError(error.message) from None
     text = _with_spans(record, words_name, tags_name)
-    if text is not None:
-        sentences, sentence_tags = text.sentences, text.tags
-        if text.cuts:
-            notes["ends of spans lie inside a word, which was cut there"] += text.cuts
-    else:
-        sentences = [_strings(words_name, record[words_name])]
-        names = tag_names(features, tags_name)
-        sentence_tags = [_strings(tags_name, record[tags_name], names=names, numbered=True)]
-        if len(sentences[0]) != len(sentence_tags[0]):
-            counts = f"{len(sentences[0])} {words_name} but {len(sentence_tags[0])} {tags_name}"
-            raise AnnotationError(f"{counts}: {' '.join(sentences[0])[:80]!r}")
-    for strings in (*sentences, *sentence_tags):
+    if text is None:
+        words = _strings(words_name, record[words_name])
+        tags = _strings(tags_name, record[tags_name], names=tag_names(features, tags_name), numbered=True)
+        if len(words) != len(tags):
+            raise AnnotationError(f"{len(words)} {words_name} but {len(tags)} {tags_name}: {' '.join(words)[:80]!r}")
+        text = TaggedText([words], [tags], [])
+    for strings in (*text.sentences, *text.tags):
         check_characters(strings)
-    if not any(sentences):
+    if not any(text.sentences):
         notes["records without a word are left out"] += 1
         return None
-    return sentences, sentence_tags
+    return text
 
 
 def _with_spans(record: dict[str, Any], words_name: str, tags_name: str) -> TaggedText | None:
@@ -165,12 +163,19 @@ def _from_label_studio(record: dict[str, Any], columns: Columns, notes: Counter[
     results = done[0].get("result")
     if not isinstance(results, list):
         raise AnnotationError("the annotation of this task has no list `result`")
-    spans = [r.get("value") for r in results if isinstance(r, dict) and r.get("type", "labels") == "labels"]
+    spans = []
+    for result in results:
+        kind = result.get("type", "labels") if isinstance(result, dict) else None
+        if kind == "labels":
+            spans.append(result.get("value"))
+        elif not isinstance(kind, str) or kind.endswith("labels"):
+            raise AnnotationError(f"an annotation of type {kind} in it; only labels of plain text are read")
     texts_of = {name: value for name, value in record["data"].items() if isinstance(value, str)}
-    name = (
-        columns.words if columns.words in texts_of else "text" if "text" in texts_of else next(iter(texts_of), "text")
-    )
-    return {"text": texts_of.get(str(name)), "spans": spans}
+    named_texts = [name for name in (columns.words, "text") if name in texts_of] or list(texts_of)
+    if len(named_texts) != 1 and not {columns.words, "text"} & set(named_texts):
+        here = ", ".join(texts_of) or "no text"
+        raise AnnotationError(f"its data holds {here}: name the field that was annotated with data.words")
+    return {"text": texts_of[str(named_texts[0])], "spans": spans}
 
 
 def _token_places(tokens: list[dict[str, Any]], text: str) -> list[tuple[int, int]]:

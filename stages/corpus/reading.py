@@ -1,7 +1,8 @@
 """A corpus as a whole: its files, read block by block, each sentence with its split."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -11,7 +12,8 @@ import pyarrow.compute as pc
 from pydantic import Field, field_validator, model_validator
 
 from stages.corpus.columns import Columns
-from stages.corpus.conll import read_conll
+from stages.corpus.conll import read_conll, shared_columns
+from stages.corpus.documents import documents_by_mark
 from stages.corpus.findings import Findings, UnreadableError
 from stages.corpus.folder import Format, by_split, data_files, format_of
 from stages.corpus.json_records import read_json
@@ -79,22 +81,34 @@ class Corpus:
     files: list[tuple[Path, int]]  # each with the number of its split, -1 where the sentences decide
     splits: tuple[str, ...]
     params: DataParams
+    ignored: list[Path] = field(default_factory=list)  # beside files of train, dev and test, those of no split
 
     def blocks(self, findings: Findings) -> Iterator[tuple[Block, Int8s]]:
         """Each block with the number of each sentence's split, [S].
 
         What is wrong with the files becomes findings of grade error, and only sound blocks are yielded.
         """
-        columns = Columns(self.params.words, self.params.tags)
+        columns = Columns(self.params.words, self.params.tags, self.place)
+        of_conll = shared_columns(self._of_conll(), columns, findings)
         for path, split in self.files:
             try:
-                kind = format_of(path) if self.params.format == "auto" else self.params.format
+                kind = self._format(path)
                 with opened(path) as stream:
-                    for block in READERS[kind](path, stream, columns, findings):
+                    blocks = READERS[kind](path, stream, of_conll.get(path, columns), findings)
+                    for block in documents_by_mark(blocks):
                         if _is_sound(block, findings):
                             yield block, self._split_numbers(block, split)
             except UnreadableError as error:
                 findings.add("error", error.code, error.where, error.message)
+
+    def _format(self, path: Path) -> Format:
+        return format_of(path) if self.params.format == "auto" else self.params.format
+
+    def _of_conll(self) -> Iterator[Path]:
+        for path, _ in self.files:
+            with suppress(UnreadableError):
+                if self._format(path) == "conll":
+                    yield path
 
     def _split_numbers(self, block: Block, split: int) -> Int8s:
         if split >= 0:
@@ -109,7 +123,7 @@ def open_corpus(params: DataParams, *, allow_unsplit: bool = False) -> Corpus:
     With `allow_unsplit`, a corpus that is not split, where `params` do not say how to, has one split named "all".
     """
     place = Path(params.dir)
-    files = data_files(place)
+    files = data_files(place, any_name=params.format != "auto")
     named = {file.split for file in files if file.split}
     if len(named) > 1 or (named and params.split is None and not allow_unsplit):
         if params.split is not None:
@@ -119,7 +133,7 @@ def open_corpus(params: DataParams, *, allow_unsplit: bool = False) -> Corpus:
             )
         splits = by_split(place, [file for file in files if file.split])
         numbered = [(path, SPLITS.index(split)) for split, paths in splits.items() for path in paths]
-        return Corpus(place, numbered, SPLITS, params)
+        return Corpus(place, numbered, SPLITS, params, [file.path for file in files if not file.split])
     if params.split is None:
         if not allow_unsplit:
             names = ", ".join(file.path.name for file in files)

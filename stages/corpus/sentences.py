@@ -59,9 +59,7 @@ class Block:
     @cached_property
     def digests(self) -> UInt64s:
         """[S] a hash of each sentence's words, the same in each process and version."""
-        joined = pc.binary_join(self.words, WORD_SEPARATOR).to_pylist()
-        packed = b"".join(blake2b(sentence.encode(), digest_size=8).digest() for sentence in joined)
-        return np.frombuffer(packed, ">u8").astype(np.uint64)
+        return digests_of(pc.binary_join(self.words, WORD_SEPARATOR).to_pylist())
 
     def where(self, word: SupportsIndex) -> str:
         """`file:line` of a word."""
@@ -77,11 +75,28 @@ class Block:
         words = pa.ListArray.from_arrays(self.offsets[start : end + 1] - first, self.words.values[first:last])
         return Block(self.source, words, self.tags[first:last], self.lines[first:last], self.documents[start:end])
 
+    def only(self, chosen_S: npt.NDArray[np.bool_]) -> "Block":
+        """The chosen sentences."""
+        chosen_W = np.repeat(chosen_S, np.diff(self.offsets))
+        return Block(
+            self.source,
+            self.words.filter(pa.array(chosen_S)),
+            self.tags.filter(pa.array(chosen_W)).cast(pa.string()).dictionary_encode(),
+            self.lines[chosen_W],
+            self.documents[chosen_S],
+        )
+
     def sentences(self) -> Iterator[Sentence]:
         """The same in Python's own types, for where there are few."""
         tags = self.tags.to_pylist()
         for words, start, end in zip(self.words.to_pylist(), self.offsets[:-1], self.offsets[1:], strict=True):
             yield Sentence(tuple(words), tuple(tags[start:end]), int(self.lines[start]))
+
+
+def digests_of(texts: Iterable[str]) -> UInt64s:
+    """A 64-bit hash of each text, the same in each process and version."""
+    packed = b"".join(blake2b(text.encode(), digest_size=8).digest() for text in texts)
+    return np.frombuffer(packed, ">u8").astype(np.uint64)
 
 
 def check_characters(texts: Iterable[str]) -> None:

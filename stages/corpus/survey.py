@@ -3,8 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +13,15 @@ import pyarrow.compute as pc
 from stages.corpus.findings import Findings
 from stages.corpus.reading import UNSPLIT, Corpus
 from stages.corpus.schemes import Entities, TagReader, spans
-from stages.corpus.sentences import NO_DOCUMENT, Block, Int32s, UInt64s
+from stages.corpus.sentences import NO_DOCUMENT, Block, Int32s, UInt64s, digests_of
 
 FEW = 20  # examples of a type in train, below which a model can hardly learn it
+LONG = 1000  # words, above which a sentence is rather a text whose breaks were lost
 LONGEST = 1 << 16  # sub-words; longer sentences count as that long
 DISTINCT_LIMIT = 100_000  # unknown words that are told apart; memory stays bounded on a corpus of rubbish
 
 Bools = npt.NDArray[np.bool_]
+Context = Literal["sentence", "document"]
 
 
 class Measured(Protocol):
@@ -56,7 +57,10 @@ class DigestSet:
     def contains(self, digests: UInt64s) -> Bools:
         """Which of these are in it."""
         self._merge()
-        found: Bools = np.isin(digests, self._sorted)
+        if not len(self._sorted):
+            return np.zeros(len(digests), bool)
+        places = np.minimum(np.searchsorted(self._sorted, digests), len(self._sorted) - 1)
+        found: Bools = self._sorted[places] == digests
         return found
 
     def share_outside(self, other: "DigestSet") -> float:
@@ -148,14 +152,22 @@ class Survey:
                 }
             if train and split is not train and len(split.forms):
                 described[name]["unseen_entities"] = split.forms.share_outside(train.forms)
-        return {"scheme": self.reader.scheme, "window": window, "splits": described}
+        is_empty = not any(split.words for split in self.splits.values())
+        return {"scheme": None if is_empty else self.reader.scheme, "window": window, "splits": described}
 
 
-def survey(corpus: Corpus, findings: Findings, *, measure: Measure | None, on_block: Callable[[int], object]) -> Survey:
+def survey(
+    corpus: Corpus,
+    findings: Findings,
+    *,
+    measure: Measure | None,
+    context: Context,
+    on_block: Callable[[int], object],
+) -> Survey:
     """Read the whole corpus; `on_block` is told the number of words after each block.
 
     Faults and doubts go into `findings`; the caller decides whether to go on. Without `measure`, nothing is said of
-    sub-words.
+    sub-words. `context` is what sentences are going to be read in.
     """
     found = Survey({name: SplitSurvey() for name in corpus.splits}, TagReader(), measure is not None)
     unknown: set[str] = set()
@@ -166,11 +178,18 @@ def survey(corpus: Corpus, findings: Findings, *, measure: Measure | None, on_bl
             name = corpus.splits[number]
             chosen_S = split_S == number
             found.splits[name].add(block, chosen_S, entities, names=list(found.reader.types), measured=measured)
-            _compare(found, name, block, chosen_S, findings)
+            if corpus.params.split is None:  # by whose hash equal sentences are in one split
+                _compare(found, name, block, chosen_S, findings)
         if measured is not None:
             _report_unknown(block, measured.unknown, unknown, findings)
+        _report_long(block, findings)
         on_block(len(block.words.values))
-    _report(found, corpus, findings)
+    if not findings.of("error"):  # figures of what could be read would mislead
+        found.reader.report(findings)
+        _report_files(found, corpus, context, findings)
+        _report_splits(found, corpus, findings)
+    if not findings.of("error"):
+        _report_types(found, corpus, findings)
     return found
 
 
@@ -184,7 +203,7 @@ def _forms(block: Block, entities: Entities, chosen_W: Bools) -> UInt64s:
     words = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
     lists = pa.ListArray.from_arrays(offsets, pc.utf8_lower(block.words.values.take(pa.array(words))))
     forms = pc.unique(pc.binary_join(lists, " ")).to_pylist()
-    return np.frombuffer(b"".join(blake2b(form.encode(), digest_size=8).digest() for form in forms), np.uint64)
+    return digests_of(forms)
 
 
 def _compare(found: Survey, name: str, block: Block, chosen_S: Bools, findings: Findings) -> None:
@@ -216,23 +235,47 @@ def _visible(word: str) -> str:
     return f"{word!r} ({' '.join(f'U+{ord(character):04X}' for character in word[:8])})"
 
 
-def _report(found: Survey, corpus: Corpus, findings: Findings) -> None:
-    if findings.of("error"):
-        return  # figures of what could be read would mislead
-    found.reader.report(findings)
-    total = Counter[str]()
+def _report_long(block: Block, findings: Findings) -> None:
+    lengths = np.diff(block.offsets)
+    long = np.flatnonzero(lengths > LONG)
+    places = ((block.where(block.offsets[n]), f"a sentence of {lengths[n]:,} words: are breaks lost?") for n in long)
+    findings.add_all("warning", "long-sentences", len(long), places)
+
+
+def _report_files(found: Survey, corpus: Corpus, context: Context, findings: Findings) -> None:
+    for path in corpus.ignored:
+        findings.add("warning", "ignored-file", path, "not read: its name says neither train, dev nor test")
+    if context == "document" and not any(split.documents for split in found.splits.values()):
+        message = "tokenize.context is document, but nothing marks documents here, so each sentence stands alone"
+        findings.add("warning", "no-documents", corpus.place, message)
+    elif context == "document" and corpus.params.split is not None:
+        message = "data.split parts sentences of one document, so each split's windows show text of the others"
+        findings.add("warning", "shared-documents", corpus.place, message)
+    if corpus.splits == (UNSPLIT,):
+        findings.add(
+            "warning",
+            "unsplit",
+            corpus.place,
+            "no train, dev and test. To train on it: "
+            f"tuneline run --set data.dir={corpus.place} --set 'data.split={{dev: 0.1, test: 0.1}}'",
+        )
+
+
+def _report_splits(found: Survey, corpus: Corpus, findings: Findings) -> None:
     for name, split in found.splits.items():
-        total += split.entities
         if not split.sentences:
             more = "; the shares of data.split may be too small" if corpus.params.split else ""
             findings.add("error", "no-sentence", corpus.place, f"no sentence in {name}{more}; each split needs one")
         repeated = split.sentences - len(split.digests)
         if repeated:
             findings.add("note", "repeated", corpus.place, f"{repeated:,} sentences of {name} are there more than once")
+
+
+def _report_types(found: Survey, corpus: Corpus, findings: Findings) -> None:
+    total = sum((split.entities for split in found.splits.values()), Counter[str]())
     if not total:
         message = "every word is tagged O, so there is nothing to learn. Is data.tags the right column?"
         findings.add("error", "no-entity", corpus.place, message)
-        return
     first = next(iter(found.splits))
     for kind in sorted(total):
         holders = [name for name, split in found.splits.items() if split.entities[kind]]
@@ -243,11 +286,3 @@ def _report(found: Survey, corpus: Corpus, findings: Findings) -> None:
         if count < FEW:
             message = f"{kind} has only {count} examples in {first}, too few to learn from"
             findings.add("warning", "few-examples", corpus.place, message)
-    if corpus.splits == (UNSPLIT,):
-        findings.add(
-            "warning",
-            "unsplit",
-            corpus.place,
-            "no train, dev and test. To train on it: "
-            f"tuneline run --set data.dir={corpus.place} --set 'data.split={{dev: 0.1, test: 0.1}}'",
-        )

@@ -6,17 +6,20 @@ import io
 import re
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages.corpus.columns import Columns, named
+from stages.corpus.columns import DOCUMENT_NAMES, Columns, named
+from stages.corpus.documents import Documents
 from stages.corpus.findings import AnnotationError, Findings, UnreadableError
 from stages.corpus.sentences import BLOCK_WORDS, NO_DOCUMENT, Block, BlockBuilder, check_characters
 from stages.corpus.tag_names import features_beside, features_of, tag_name, tag_names
@@ -26,7 +29,7 @@ from stages.errors import first_line
 ROWS = 16384  # in a block
 MAX_CELL = 1 << 24  # characters
 # The lists in a CSV are Python's own (a comma between items) or NumPy's (a blank); items are strings or numbers.
-ITEM = re.compile(r"""\s*(?:('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(-?\d{1,18}(?!\d))|(,))""", re.DOTALL)
+ITEM = re.compile(r"""\s*(?:('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(-?\d{1,18}(?![\d.]))|(,))""", re.DOTALL)
 
 
 def read_parquet(path: Path, stream: BinaryIO, columns: Columns, findings: Findings) -> Iterator[Block]:
@@ -34,12 +37,17 @@ def read_parquet(path: Path, stream: BinaryIO, columns: Columns, findings: Findi
     with _seekable(path, stream) as seekable:
         try:
             parquet = pq.ParquetFile(seekable)
-            words_name, tags_name = named(columns, parquet.schema_arrow.names, path)
-            names = tag_names(features_of(parquet.schema_arrow) or features_beside(path), tags_name)
-            row = 1
-            for batch in parquet.iter_batches(ROWS, columns=[words_name, tags_name]):
+            present = parquet.schema_arrow.names
+            words_name, tags_name = named(columns, present, path)
+            names = tag_names(features_of(parquet.schema_arrow) or features_beside(path, columns.place), tags_name)
+            document_name = next((name for name in DOCUMENT_NAMES if name in present), None)
+            wanted = [words_name, tags_name, *([document_name] if document_name else [])]
+            row, documents = 1, Documents()
+            for batch in parquet.iter_batches(ROWS, columns=wanted):
                 words, tags = _lists(batch, words_name, path), _lists(batch, tags_name, path, numbered=True)
-                yield from _table_block(path, words, tags, names=names, row=row, findings=findings)
+                numbers = documents.numbered(batch.column(document_name).to_pylist()) if document_name else None
+                rows = TableRows(path, row, words, tags, numbers)
+                yield from _table_block(rows, names, findings)
                 row += len(batch)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             message = f"is no whole Parquet file. Write it anew, or set data.format. ({first_line(error)})"
@@ -57,7 +65,9 @@ def read_csv(path: Path, stream: BinaryIO, columns: Columns, findings: Findings)
         if not header:
             return
         words_name, tags_name = named(columns, header, path)
-        names = tag_names(features_beside(path), tags_name)
+        names = tag_names(features_beside(path, columns.place), tags_name)
+        document = next((header.index(name) for name in DOCUMENT_NAMES if name in header), None)
+        documents = Documents()
         line = lines.count + 1
         for cells in rows:
             try:
@@ -66,7 +76,8 @@ def read_csv(path: Path, stream: BinaryIO, columns: Columns, findings: Findings)
                 findings.add("error", "record", f"{path}:{line}", str(error))
             else:
                 if words:
-                    building.add(words, tags, line)
+                    number = NO_DOCUMENT if document is None else documents.numbered([cells[document]])[0]
+                    building.add(words, tags, line, number)
             if building.words >= BLOCK_WORDS:
                 yield building.block(str(path))
                 building = BlockBuilder()
@@ -142,63 +153,72 @@ def _string(name: str, quoted: str) -> str:
         raise AnnotationError(f"{name} has a string with an escape that is none: {quoted[:80]}") from None
 
 
-def _table_block(
-    path: Path, words: pa.ListArray, tags: pa.ListArray, *, names: list[str] | None, row: int, findings: Findings
-) -> Iterator[Block]:
-    """The block of some rows, the first of which is number `row`; rows without a word are left out."""
+class TableRows(NamedTuple):
+    """Some rows of a table, the first of which is row `row` of the file; `documents` numbers theirs, where named."""
+
+    path: Path
+    row: int
+    words: pa.ListArray
+    tags: pa.ListArray
+    documents: list[int] | None
+
+
+def _table_block(rows: TableRows, names: list[str] | None, findings: Findings) -> Iterator[Block]:
+    """The block of some rows; those without a word are left out. Nothing if a row is at fault."""
+    words, tags = rows.words, rows.tags
     word_counts, tag_counts = (_lengths(column) for column in (words, tags))
-    unequal = np.flatnonzero(word_counts != tag_counts)
-    findings.add_all(
-        "error",
-        "record",
-        len(unequal),
-        ((f"{path}:{row + n}", f"{word_counts[n]} words but {tag_counts[n]} tags") for n in map(int, unequal)),
-    )
+    faults = Faults(rows.path, np.arange(len(words)) + rows.row, findings)
+    faults.add("record", word_counts != tag_counts, lambda n: f"{word_counts[n]} words but {tag_counts[n]} tags")
     kept = np.flatnonzero((word_counts == tag_counts) & (word_counts > 0))
     if not len(kept):
         return
     if len(kept) < len(words):
         words, tags = words.take(pa.array(kept)), tags.take(pa.array(kept))
     counts = word_counts[kept]
-    lines = np.repeat(kept + row, counts).astype(np.int32)
+    lines = np.repeat(kept + rows.row, counts).astype(np.int32)
     flat_words, flat_tags = _plain(words.flatten()), _plain(tags.flatten())
-    absent = np.flatnonzero(pc.or_(flat_words.is_null(), flat_tags.is_null()).to_numpy(zero_copy_only=False))
-    findings.add_all(
-        "error", "record", len(absent), ((f"{path}:{lines[n]}", "holds a word or tag that is null") for n in absent)
-    )
-    if len(absent):
-        return
-    garbled = [n for column in (flat_words, flat_tags) for n in _not_utf8(column)]
-    findings.add_all(
-        "error",
-        "encoding",
-        len(garbled),
-        ((f"{path}:{lines[n]}", "holds a word or tag that is not UTF-8") for n in garbled),
-    )
-    if garbled:
-        return
-    if pa.types.is_integer(flat_tags.type):
-        numbers = flat_tags.to_numpy()
-        nameless = np.flatnonzero((numbers < 0) | (numbers >= len(names or [])))
-        findings.add_all(
-            "error",
-            "tag-number",
-            len(nameless),
-            ((f"{path}:{lines[n]}", _nameless(int(numbers[n]), names)) for n in nameless),
+
+    faults = Faults(rows.path, lines, findings)
+    absent = pc.or_(flat_words.is_null(), flat_tags.is_null()).to_numpy(zero_copy_only=False)
+    faults.add("record", absent, lambda _: "holds a word or tag that is null")
+    if not faults.any:
+        faults.add(
+            "encoding", _not_utf8(flat_words) | _not_utf8(flat_tags), lambda _: "holds a word or tag that is not UTF-8"
         )
-        if len(nameless):
-            return
-        flat_tags = pa.DictionaryArray.from_arrays(pa.array(numbers.astype(np.int32)), pa.array(names, pa.string()))
-    else:
-        flat_tags = flat_tags.dictionary_encode()
+    if not faults.any and pa.types.is_integer(flat_tags.type):
+        numbers = flat_tags.to_numpy()
+        nameless = (numbers < 0) | (numbers >= len(names or []))
+        faults.add("tag-number", nameless, lambda n: _nameless(int(numbers[n]), names))
+        if not faults.any:
+            flat_tags = pa.array(names, pa.string()).take(flat_tags)
+    if faults.any:
+        return
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     yield Block(
-        source=str(path),
+        source=str(rows.path),
         words=pa.ListArray.from_arrays(offsets, flat_words),
-        tags=flat_tags,
+        tags=flat_tags.dictionary_encode(),  # of those that occur; names may be more
         lines=lines,
-        documents=np.full(len(kept), NO_DOCUMENT, np.int32),
+        documents=np.full(len(kept), NO_DOCUMENT, np.int32)
+        if rows.documents is None
+        else np.array(rows.documents, np.int32)[kept],
     )
+
+
+@dataclass
+class Faults:
+    """Finds fault with rows or words of a file; `lines` has the row of each."""
+
+    path: Path
+    lines: npt.NDArray[np.integer]
+    findings: Findings
+    any: bool = False
+
+    def add(self, code: str, faulty: npt.NDArray[np.bool_], message: Callable[[int], str]) -> None:
+        """An error for each that is faulty; `message` says of one what is wrong."""
+        at = np.flatnonzero(faulty)
+        self.findings.add_all("error", code, len(at), ((f"{self.path}:{self.lines[n]}", message(int(n))) for n in at))
+        self.any |= len(at) > 0
 
 
 def _nameless(number: int, names: list[str] | None) -> str:
@@ -213,14 +233,13 @@ def _plain(column: pa.Array) -> pa.Array:
     return column if pa.types.is_integer(column.type) else column.cast(pa.string())
 
 
-def _not_utf8(column: pa.Array) -> list[int]:
+def _not_utf8(column: pa.Array) -> npt.NDArray[np.bool_]:
     """Which strings are not; Arrow looks when it is asked to, not as it reads."""
     try:
         column.validate(full=True)
     except pa.ArrowInvalid:
-        values = column.cast(pa.binary()).to_pylist()
-        return [n for n, value in enumerate(values) if not _is_utf8(value)]
-    return []
+        return np.array([not _is_utf8(value) for value in column.cast(pa.binary()).to_pylist()])
+    return np.zeros(len(column), bool)
 
 
 def _is_utf8(value: bytes) -> bool:
@@ -235,7 +254,12 @@ def _lists(batch: pa.RecordBatch, name: str, path: Path, *, numbered: bool = Fal
     column = batch.column(name)
     kind = column.type
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
-        raise UnreadableError("column", path, f"its column {name} holds {kind}, but must hold lists, a sentence a row")
+        raise UnreadableError(
+            "column",
+            path,
+            f"its column {name} holds {kind}, but must hold lists, a sentence a row;"
+            " text with spans comes as JSON Lines",
+        )
     inner = kind.value_type
     texts_of = [pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary]
     if not any(test(inner) for test in texts_of) and not (numbered and pa.types.is_integer(inner)):

@@ -20,9 +20,14 @@ def features_of(schema: pa.Schema) -> dict[str, Any]:
     return features if isinstance(features, dict) else {}
 
 
-def features_beside(path: Path) -> dict[str, Any]:
-    """What a dataset_info.json in the file's folder, or the one above, says of the columns; empty if there is none."""
+def features_beside(path: Path, place: Path | None) -> dict[str, Any]:
+    """What a dataset_info.json in the file's folder, or the one above, says of the columns; empty if there is none.
+
+    Only within the folder `place` that is the corpus, since what lies elsewhere is no declared input.
+    """
     for folder in (path.parent, path.parent.parent):
+        if place is None or not folder.is_relative_to(place):
+            break
         try:
             features = json.loads((folder / DATASET_INFO).read_text(encoding="utf-8"))["features"]
         except (OSError, ValueError, KeyError, TypeError):
@@ -32,9 +37,10 @@ def features_beside(path: Path) -> dict[str, Any]:
 
 
 def tag_names(features: dict[str, Any], column: str) -> list[str] | None:
-    """The names of a column's tag numbers: a list (feature `List` or `Sequence`) of `ClassLabel`."""
+    """The names of a column's tag numbers: of a `List` or `Sequence` of `ClassLabel`, or of one in brackets."""
     feature = features.get(column)
-    inner = feature.get("feature") if isinstance(feature, dict) else None
+    inner = feature[0] if isinstance(feature, list) and len(feature) == 1 else feature
+    inner = inner.get("feature", inner) if isinstance(inner, dict) else None
     names = inner.get("names") if isinstance(inner, dict) else None
     return [str(name) for name in names] if isinstance(names, list) else None
 

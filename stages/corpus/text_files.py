@@ -21,6 +21,8 @@ FOREIGN = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"PK\x03\x04": "a zip a
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """The bytes of a file, unpacked if they are a gzip. Not to be had, or damaged: UnreadableError."""
+    if path.exists() and not path.is_file():
+        raise UnreadableError("unreadable", path, "is no file that could be read twice; a pipe, for one, is not")
     try:
         with path.open("rb") as plain:
             packed = plain.read(2) == GZIP

@@ -5,7 +5,8 @@ one record batch, as for all but large corpora. A row is a window:
 
     input_ids    list<int32>   special tokens included
     labels       list<int32>   index into the manifest's labels; -100 but on the first sub-word of an owned word
-    word_index   list<int32>   which word of the sentence a label belongs to; -1 where there is none
+    word_index   list<int32>   which word of the sentence a label belongs to; -1 elsewhere, as on words that are shown
+                               for context alone: of another window, or of a neighbouring sentence
     sentence     int32         0-based number of the sentence within its split
     window       int32         0-based number of the window within its sentence
     words        list<string>  the words of the sentence, on its first window; null on later ones
@@ -23,7 +24,7 @@ import pyarrow as pa
 from stages.artifacts import as_record, file_digest, json_digest, read_versioned, write_json
 from stages.errors import ArtifactError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 IGNORED = -100  # the label that torch's cross entropy skips by default
 NO_WORD = -1

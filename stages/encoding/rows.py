@@ -1,6 +1,6 @@
 """Words with labels to the rows of the Arrow file (its columns: stages/encoding/files.py), block by block."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -36,8 +36,8 @@ class Encoder:
     """Encodes blocks: windows of at most `length` sub-words, special tokens included, that overlap by `overlap`."""
 
     vocabulary: Vocabulary
-    length: int
-    overlap: int
+    length: int = field(kw_only=True)
+    overlap: int = field(kw_only=True)
 
     def __post_init__(self) -> None:
         self.frame = frame(self.vocabulary.tokenizer)

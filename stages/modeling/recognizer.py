@@ -36,7 +36,9 @@ class Recognizer:
         place(model, compute)
         window = read_training(folder)["parameters"]["tokenize"]
         vocabulary = Vocabulary(load_tokenizer(folder))
-        return cls(model, Encoder(vocabulary, window["window_length"], window["window_overlap"]), compute)
+        return cls(
+            model, Encoder(vocabulary, length=window["window_length"], overlap=window["window_overlap"]), compute
+        )
 
     def __call__(self, texts: list[str]) -> list[list[dict[str, Any]]]:
         """The entities of each text: `text`, `type`, `start` and `end` in characters, `score` from 0 to 1.

@@ -143,12 +143,12 @@ def tuneline(folder: Path) -> dict[str, float]:
     params = load_params(ROOT / "params.yaml", Params)
     corpus = open_corpus(data_params(folder))
     vocabulary = Vocabulary(load_tokenizer(find_pretrained(params.model)))
-    encoder = Encoder(vocabulary, params.tokenize.window_length, params.tokenize.window_overlap)
+    encoder = Encoder(vocabulary, length=params.tokenize.window_length, overlap=params.tokenize.window_overlap)
     started = time.perf_counter()
-    tags, words = checked(corpus, vocabulary)
+    tags, words = checked(corpus, vocabulary, context="sentence")
     checked_at = time.perf_counter()
     # As `datasets.map` has to learn it: what the check has looked up is forgotten.
-    encoder = Encoder(Vocabulary(vocabulary.tokenizer), encoder.length, encoder.overlap)
+    encoder = Encoder(Vocabulary(vocabulary.tokenizer), length=encoder.length, overlap=encoder.overlap)
     with tempfile.TemporaryDirectory(dir=folder) as target:
         encode(corpus, tags, encoder, Path(target), context="sentence", on_block=lambda _: None)
     return {

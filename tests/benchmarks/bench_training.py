@@ -67,8 +67,10 @@ def main(encoded: Path) -> None:
     pretrained = find_pretrained(params.model)
     tokenizer = load_tokenizer(pretrained)
     corpus = open_corpus(tokenize.data.model_copy(update={"dir": str(ROOT / tokenize.data.dir)}))
-    encoder = Encoder(Vocabulary(tokenizer), tokenize.tokenize.window_length, tokenize.tokenize.window_overlap)
-    tags, _ = checked(corpus, encoder.vocabulary)
+    encoder = Encoder(
+        Vocabulary(tokenizer), length=tokenize.tokenize.window_length, overlap=tokenize.tokenize.window_overlap
+    )
+    tags, _ = checked(corpus, encoder.vocabulary, context=tokenize.tokenize.context)
     encode(corpus, tags, encoder, encoded, context=tokenize.tokenize.context, on_block=lambda _: None)
     split = read_split(encoded, "train")
     dataset = Rows(split)

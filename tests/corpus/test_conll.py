@@ -8,7 +8,7 @@ from stages.corpus.findings import Findings
 from stages.corpus.reading import open_corpus
 from stages.corpus.sentences import Sentence
 from tests.conftest import CORPORA, needs_corpora
-from tests.corpus.conftest import SENTENCES, Pairs, data_params, pairs, read_file
+from tests.corpus.conftest import SENTENCES, Pairs, data_params, fill, pairs, read, read_file
 
 SIEMENS = [[("Siemens", "B-ORG"), ("rose", "O")], [("Bonn", "B-LOC")]]
 
@@ -192,3 +192,38 @@ def test_conll_counts_wikigold_without_its_document_marks() -> None:
     blocks = [block for block, _ in corpus.blocks(Findings())]
     assert sum(map(len, blocks)) == 1841 - 145
     assert {int(number) for block in blocks for number in block.documents} == set(range(145))
+
+
+def test_columns_are_chosen_for_all_files_alike(tmp_path: Path) -> None:
+    """A nested tag in train alone must not make train another corpus than dev and test."""
+    nested, plain = "1\tBonn\tB-PER\tB-LOC\n", "1\tBonn\tB-PER\tO\n"
+    place = fill(tmp_path / "c", {"train.tsv": nested, "dev.tsv": plain, "test.tsv": plain})
+    findings = Findings()
+    found = read(open_corpus(data_params(place)), findings)
+    assert [found[split][0].tags for split in ("train", "dev", "test")] == [("B-LOC",), ("O",), ("O",)]
+    assert findings.counts["ambiguous-tags"] == 1
+
+
+def test_conll_leaves_out_contractions_and_empty_words_of_conllu(tmp_path: Path) -> None:
+    text = "1\tvengo\tO\n2-3\tdel\tO\n2\tde\tO\n3\tel\tO\n3.1\tnada\tO\n4\tBonn\tB-LOC\n"
+    findings = Findings()
+    (sentence,) = read_file(written(tmp_path, text), findings)
+    assert sentence.words == ("vengo", "de", "el", "Bonn")
+    assert [found.message for found in findings.kept] == ["2 lines of contracted or empty words skipped"]
+
+
+def test_conll_takes_a_hashtag_without_a_tag_for_a_fault_and_no_comment(tmp_path: Path) -> None:
+    findings = Findings()
+    read_file(written(tmp_path, "#Berlin\nis O\nnice B-X\n"), findings)
+    assert [(found.grade, found.where.rpartition(":")[2]) for found in findings.kept] == [("error", "1")]
+
+
+def test_conll_ignores_blanks_behind_the_tags_of_tab_separated_columns(tmp_path: Path) -> None:
+    (sentence,) = read_file(written(tmp_path, "EU\tB-ORG \nsleeps\tO \n"))
+    assert sentence.tags == ("B-ORG", "O")
+
+
+def test_conll_refuses_one_column_for_words_and_tags(tmp_path: Path) -> None:
+    findings = Findings()
+    read_file(written(tmp_path, "O O\nB-X B-X\n"), findings, words=1, tags=1)
+    assert "both name" in findings.of("error")[0].message

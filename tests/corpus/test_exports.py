@@ -159,4 +159,32 @@ def test_json_cuts_words_at_the_ends_of_spans_and_notes_it(tmp_path: Path) -> No
     record = {"text": "Bonns Regen", "label": [[0, 4, "LOC"]]}
     sentences = read_file(fill(tmp_path, {"x.jsonl": jsonl(record)}) / "x.jsonl", findings)
     assert pairs(sentences) == [[("Bonn", "B-LOC"), ("s", "O"), ("Regen", "O")]]
-    assert [found.message for found in findings.kept] == ["1 ends of spans lie inside a word, which was cut there"]
+    assert [found.message for found in findings.kept] == [
+        "a span begins or ends inside 'Bonns', which became two words. Are the offsets right?"
+    ]
+
+
+def test_json_refuses_a_span_that_is_not_the_text_it_says(tmp_path: Path) -> None:
+    """Offsets in UTF-16, as a browser counts: the smiley is two there."""
+    value = {"start": 3, "end": 16, "text": "Angela Merkel", "labels": ["PER"]}
+    task = {"data": {"text": "😀 Angela Merkel in Bonn"}, "annotations": [{"result": [{"value": value}]}]}
+    findings = Findings()
+    read_file(fill(tmp_path, {"x.json": json.dumps([task])}) / "x.json", findings)
+    assert "is said to be 'Angela Merkel', but there stands 'ngela Merkel '" in findings.of("error")[0].message
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ({"data": {"lang": "en", "body": "A b"}}, "its data holds lang, body: name the field"),
+        ({"data": {"text": "A b"}, "type": "hypertextlabels"}, "an annotation of type hypertextlabels in it"),
+    ],
+)
+def test_json_refuses_tasks_of_label_studio_that_it_could_read_wrongly(
+    tmp_path: Path, task: dict[str, Any], message: str
+) -> None:
+    result = {"type": task.pop("type", "labels"), "value": {"start": 0, "end": 1, "labels": ["X"]}}
+    findings = Findings()
+    content = json.dumps([task | {"annotations": [{"result": [result]}]}])
+    read_file(fill(tmp_path, {"x.json": content}) / "x.json", findings)
+    assert message in findings.of("error")[0].message

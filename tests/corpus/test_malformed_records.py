@@ -144,7 +144,7 @@ JSON_CASES: dict[str, tuple[Files, str]] = {
 TABLE_CASES: dict[str, tuple[Files, str]] = {
     "no tags": (
         table(parquet({"tokens": LISTS["tokens"]})),
-        "train.parquet: holds tokens, but no tags as tags, ner_tags, labels",
+        "train.parquet: holds tokens, but no tags as ner_tags, tags, labels",
     ),
     "cut off": (table(parquet(LISTS)[:-40]), "train.parquet: is no whole Parquet file"),
     "damaged": (

@@ -155,7 +155,7 @@ def test_readers_read_what_hugging_face_datasets_write(
 
 
 @pytest.mark.parametrize("name", ["x.parquet", "x.csv", "x.jsonl"])
-@pytest.mark.parametrize("info", ["dataset_info.json", "../dataset_info.json"])
+@pytest.mark.parametrize("info", ["dataset_info.json", "train/dataset_info.json"])
 def test_readers_take_the_names_of_tag_numbers_from_beside_the_file(tmp_path: Path, name: str, info: str) -> None:
     feature = {"feature": {"names": ["O", "B-LOC"], "_type": "ClassLabel"}, "_type": "Sequence"}
     content = {
@@ -163,8 +163,26 @@ def test_readers_take_the_names_of_tag_numbers_from_beside_the_file(tmp_path: Pa
         "x.csv": "tokens,ner_tags\n\"['Bonn', 'rains']\",[1 0]\n",
         "x.jsonl": jsonl({"tokens": ["Bonn", "rains"], "ner_tags": [1, 0]}),
     }[name]
-    place = fill(tmp_path / "data", {name: content, info: json.dumps({"features": {"ner_tags": feature}})})
-    assert pairs(read_file(place / name)) == [[("Bonn", "B-LOC"), ("rains", "O")]]
+    files = {f"{split}/{name}": content for split in ("train", "dev", "test")}
+    described = json.dumps({"features": {"ner_tags": feature}})
+    place = fill(tmp_path / "data", files | {info: described})
+    found = read(open_corpus(data_params(place)), findings := Findings())
+    if info == "dataset_info.json":
+        assert pairs(found["test"]) == [[("Bonn", "B-LOC"), ("rains", "O")]]
+    else:
+        assert pairs(found["train"]) == [[("Bonn", "B-LOC"), ("rains", "O")]]
+        assert not found["test"]
+        assert all("nothing names" in error.message for error in findings.of("error"))
+
+
+def test_readers_look_for_names_within_the_corpus_alone(tmp_path: Path) -> None:
+    """What lies above is no declared input: to change it would make nothing stale."""
+    feature = {"feature": {"names": ["O", "B-LOC"], "_type": "ClassLabel"}, "_type": "List"}
+    (tmp_path / "dataset_info.json").write_text(json.dumps({"features": {"ner_tags": feature}}))
+    place = fill(tmp_path / "data", {"x.jsonl": jsonl({"tokens": ["Bonn"], "ner_tags": [1]})})
+    findings = Findings()
+    read(open_corpus(data_params(place), allow_unsplit=True), findings)
+    assert [error.code for error in findings.of("error")] == ["record"]
 
 
 def test_readers_read_the_shards_of_a_hub_dataset_in_order(tmp_path: Path) -> None:
@@ -187,7 +205,13 @@ def test_readers_take_the_fields_that_are_named(tmp_path: Path) -> None:
 def check(place: Path) -> None:
     """Reads it all; whatever is wrong must be a finding that says where."""
     findings = Findings()
-    survey(open_corpus(data_params(place), allow_unsplit=True), findings, measure=None, on_block=lambda _: None)
+    survey(
+        open_corpus(data_params(place), allow_unsplit=True),
+        findings,
+        measure=None,
+        context="sentence",
+        on_block=lambda _: None,
+    )
     assert all(finding.message and str(place) in finding.where for finding in findings.of("error"))
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from stages.corpus.documents import in_whole_documents
 from stages.corpus.findings import Findings
 from stages.corpus.reading import SplitParams, open_corpus, split_numbers
-from stages.corpus.sentences import Block, BlockBuilder
+from stages.corpus.schemes import TagReader
+from stages.corpus.sentences import SPLITS, Block, BlockBuilder
 from stages.errors import CorpusError
 from tests.corpus.conftest import GOOD, Files, data_params, fill, jsonl, pairs, parquet, read
 
@@ -167,3 +168,58 @@ def test_corpus_yields_only_sound_blocks_and_names_all_faults(tmp_path: Path) ->
     splits = read(open_corpus(data_params(fill(tmp_path, files))), findings)
     assert [len(sentences) for sentences in splits.values()] == [0, 2, 1]
     assert [finding.where for finding in findings.kept] == [f"{tmp_path}/train.conll:1", f"{tmp_path}/test.conll:3"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("eng.train", "eng.testa", "eng.testb"),
+        ("emerging.train.conll", "emerging.dev.conll", "emerging.test.annotated"),
+        ("wnut_train.txt.gz", "wnut_valid.txt.gz", "wnut_test.txt.gz"),
+    ],
+)
+def test_open_corpus_knows_the_names_that_corpora_are_distributed_by(tmp_path: Path, names: tuple[str, ...]) -> None:
+    texts = [f"{split} O\nBonn B-LOC\n" for split in SPLITS]
+    files = {n: gzip.compress(t.encode()) if n.endswith("gz") else t for n, t in zip(names, texts, strict=True)}
+    found = read(open_corpus(data_params(fill(tmp_path / "c", files))))
+    assert [found[split][0].words[0] for split in SPLITS] == list(SPLITS)
+
+
+def test_open_corpus_takes_files_of_any_name_if_it_is_told_their_format(tmp_path: Path) -> None:
+    place = fill(tmp_path / "c", {f"{split}.ner": GOOD for split in SPLITS} | {"README.md": "no data"})
+    assert set(read(open_corpus(data_params(place, format="conll")))) == set(SPLITS)
+
+
+def test_marks_that_are_sentences_begin_documents_in_every_format(tmp_path: Path) -> None:
+    sentences = [["-DOCSTART-"], ["a"], ["b"], ["-DOCSTART-"], ["c"]]
+    files = {
+        "x.jsonl": jsonl(*({"tokens": words, "tags": ["O"]} for words in sentences)),
+        "x.parquet": parquet({"tokens": sentences, "tags": [["O"]] * 5}),
+        "x.conll": "".join(f"{words[0]}\tO\n\n" for words in sentences),
+    }
+    for name, content in files.items():
+        place = fill(tmp_path / name, {name: content})
+        (block,) = [block for block, _ in open_corpus(data_params(place), allow_unsplit=True).blocks(Findings())]
+        assert [words for (words,) in block.words.to_pylist()] == ["a", "b", "c"]
+        assert block.documents.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_tables_take_documents_by_their_names(tmp_path: Path, suffix: str) -> None:
+    content = {
+        "parquet": parquet({"tokens": [["a"]] * 4, "tags": [["O"]] * 4, "doc_id": ["x", "x", "y", "x"]}),
+        "csv": "tokens,tags,doc_id\n" + "".join(f"['a'],['O'],{name}\n" for name in "xxyx"),
+    }[suffix]
+    place = fill(tmp_path / "c", {f"x.{suffix}": content})
+    (block,) = [block for block, _ in open_corpus(data_params(place), allow_unsplit=True).blocks(Findings())]
+    assert block.documents.tolist() == [0, 0, 1, 2]
+
+
+def test_names_of_tags_that_do_not_occur_are_no_types(tmp_path: Path) -> None:
+    """Hugging Face corpora name padding, or types of other splits, that no word has."""
+    content = parquet({"tokens": [["Bonn", "rains"]], "ner_tags": [[1, 0]]}, names=["O", "B-LOC", "[PAD]", "B-ART"])
+    place = fill(tmp_path / "c", {"x.parquet": content})
+    (block,) = [block for block, _ in open_corpus(data_params(place), allow_unsplit=True).blocks(Findings())]
+    reader = TagReader()
+    reader.learn(block)
+    assert reader.labels == ["O", "B-LOC", "I-LOC"]

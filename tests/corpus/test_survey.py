@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from stages import check_corpus
 from stages.corpus.findings import Finding, Findings
 from stages.corpus.reading import SplitParams, open_corpus
-from stages.corpus.survey import DigestSet, Survey, survey
+from stages.corpus.survey import Context, DigestSet, Survey, survey
 from stages.encoding.tokenizer import load_tokenizer
 from stages.encoding.vocabulary import Vocabulary
 from stages.scoring.entities import entities
 from tests.conftest import CORPORA, DEMO, needs_corpora
-from tests.corpus.conftest import SENTENCES, Files, Pairs, data_params, fill, parquet
+from tests.corpus.conftest import GOOD, REST, SENTENCES, Files, Pairs, data_params, fill, parquet
 
 WNUT17, WIKIGOLD = CORPORA / "wnut17", CORPORA / "wikigold/wikigold.conll.txt"
 
@@ -36,10 +36,12 @@ def letters(words: pa.DictionaryArray) -> Letters:
     return Letters(np.array([len(text) for text in texts], np.int32), np.array([text.isdigit() for text in texts]))
 
 
-def surveyed(place: Path, *, split: SplitParams | None = None) -> tuple[Survey, Findings]:
+def surveyed(
+    place: Path, *, split: SplitParams | None = None, context: Context = "sentence"
+) -> tuple[Survey, Findings]:
     findings = Findings()
     corpus = open_corpus(data_params(place, split=split), allow_unsplit=True)
-    return survey(corpus, findings, measure=letters, on_block=lambda _: None), findings
+    return survey(corpus, findings, measure=letters, context=context, on_block=lambda _: None), findings
 
 
 def of(findings: Findings, code: str) -> list[tuple[str, str]]:
@@ -269,7 +271,7 @@ def test_survey_of_wikigold_split_by_a_hash_has_all_of_it_once() -> None:
 def test_survey_of_the_demo_finds_no_error(tiny_pretrained: Path) -> None:
     vocabulary, findings = Vocabulary(load_tokenizer(tiny_pretrained)), Findings()
     corpus = open_corpus(data_params(DEMO))
-    found = survey(corpus, findings, measure=vocabulary.look_up, on_block=lambda _: None)
+    found = survey(corpus, findings, measure=vocabulary.look_up, context="sentence", on_block=lambda _: None)
     assert not findings.of("error")
     assert all(split.length_at(1.0) >= split.length_at(0.5) > 3 for split in found.splits.values())
 
@@ -285,3 +287,35 @@ def test_check_corpus_prints_findings_and_figures_as_json(
     assert {name: split["sentences"] for name, split in printed["splits"].items()} == {"train": 4, "dev": 3, "test": 4}
     assert Finding(**printed["findings"][0])
     assert printed["counts"]["in-train-and-test"] == 1
+
+
+def test_survey_warns_of_files_that_name_no_split(tmp_path: Path) -> None:
+    _, findings = surveyed(fill(tmp_path / "c", {"train.conll": GOOD, "more.conll": GOOD} | REST))
+    assert [where.rpartition("/")[2] for where, _ in of(findings, "ignored-file")] == ["more.conll"]
+
+
+def test_survey_warns_of_sentences_without_an_end(tmp_path: Path) -> None:
+    _, findings = surveyed(fill(tmp_path / "c", {"train.conll": "a O\n" * 1001 + "\n" + GOOD} | REST))
+    ((where, message),) = of(findings, "long-sentences")
+    assert where.endswith("train.conll:1")
+    assert "1,001 words" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "split", "code"),
+    [
+        (GOOD, None, "no-documents"),
+        (f"-DOCSTART- O\n\n{GOOD}", None, None),
+        (f"-DOCSTART- O\n\n{GOOD}" * 30, SplitParams(dev=0.3, test=0.3), "shared-documents"),
+    ],
+)
+def test_survey_warns_where_documents_give_no_context_or_too_much(
+    tmp_path: Path, text: str, split: SplitParams | None, code: str | None
+) -> None:
+    files = {f"{name}.conll": text for name in ("train", "dev", "test")} if split is None else {"all.conll": text}
+    place = fill(tmp_path / "c", files)
+    codes = {"no-documents", "shared-documents"}
+    _, findings = surveyed(place, split=split, context="document")
+    assert codes & set(findings.counts) == ({code} if code else set())
+    _, findings = surveyed(place, split=split)
+    assert not codes & set(findings.counts)

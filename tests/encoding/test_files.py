@@ -82,8 +82,8 @@ def test_read_manifest_refuses_an_arrow_file_that_it_does_not_describe(encoded: 
 
 def test_read_manifest_refuses_another_format_version(encoded: Path) -> None:
     path = encoded / "manifest.json"
-    path.write_text(path.read_text().replace('"format_version": 1', '"format_version": 99'))
-    with pytest.raises(ArtifactError, match="has format version 99, this Tuneline reads 1"):
+    path.write_text(path.read_text().replace(f'"format_version": {FORMAT_VERSION}', '"format_version": 99'))
+    with pytest.raises(ArtifactError, match=f"has format version 99, this Tuneline reads {FORMAT_VERSION}"):
         read_manifest(encoded)
 
 

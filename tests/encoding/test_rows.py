@@ -26,7 +26,7 @@ def rows_of(
     """The rows of sentences whose words are labelled 0, 1, 2 ... in each."""
     words = pa.array(sentences, pa.list_(pa.string()))
     labels = np.array([number for sentence in sentences for number, _ in enumerate(sentence)], np.int32)
-    encoded = Encoder(Vocabulary(tokenizer), length, overlap).encode(
+    encoded = Encoder(Vocabulary(tokenizer), length=length, overlap=overlap).encode(
         words, labels, documents=None if documents is None else np.array(documents, np.int32)
     )
     batch = encoded.rows(None if chosen is None else np.array(chosen))

@@ -236,7 +236,7 @@ def test_folder_by_http_becomes_a_corpus_that_dvc_keeps(project: Project, site: 
 
 def test_file_by_http_is_put_into_the_standard_form(project: Project, site: Site) -> None:
     shown = project.tuneline("import", f"{site.url}/old%20letters.conll?download=1&token=abc", "letters").stdout
-    standard = (project.folder / "data/corpora/letters/letters.conll").read_text(encoding="utf-8")
+    standard = (project.folder / "data/corpora/letters/corpus.conll").read_text(encoding="utf-8")
     assert standard == (
         "-DOCSTART-\tO\n\nAlex\tB-PER\nJones\tI-PER\nflew\tO\nto\tO\nRome\tB-LOC\nParis\tB-LOC\n\n"
         "Nobody\tO\nknew\tO\n\n-DOCSTART-\tO\n\nBonn\tB-LOC\nwas\tO\nquiet\tO\n\n"
@@ -512,10 +512,10 @@ def test_what_the_standard_form_cannot_hold_is_refused(tmp_path: Path, record: d
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.yaml", "source.jsonl"]
 
 
-@pytest.mark.parametrize(("name", "file"), [("v1.2", "v1.2.conll"), ("notice-board", "corpus-notice-board.conll")])
-def test_name_that_readers_would_skip_gets_another_file(tmp_path: Path, name: str, file: str) -> None:
+@pytest.mark.parametrize("name", ["v1.2", "train", "notice-board"])
+def test_name_of_a_corpus_never_names_a_split(tmp_path: Path, name: str) -> None:
     converted(tmp_path, [sentence("a")], name)
-    assert [path.name for path in (tmp_path / name).iterdir()] == [file]
+    assert [path.name for path in (tmp_path / name).iterdir()] == ["corpus.conll"]
 
 
 def test_blocks_of_a_long_corpus_join_without_a_seam(tmp_path: Path) -> None:

@@ -1,0 +1,45 @@
+"""The examples of formats in the README and in `tuneline check --help` are read as they say."""
+
+import re
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from pipeline.corpus_commands import FORMATS
+from stages.corpus.findings import Findings
+from stages.corpus.reading import DataParams, open_corpus
+from tests.conftest import ROOT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SECTION = README[README.index("## Your own text") : README.index("Where a guess would be wrong")]
+SUFFIXES = {"Angela ": "conll", '{"': "jsonl", "[": "json", "tokens,": "csv"}
+EXAMPLES = [
+    (suffix, block)
+    for block in [
+        *re.findall(r"```\n(.*?)```", SECTION, re.DOTALL),
+        *(dedent(block) for block in re.findall(r"(?:^    .*\n)+", FORMATS, re.MULTILINE)),
+    ]
+    for start, suffix in SUFFIXES.items()
+    if block.startswith(start)
+]
+
+
+def test_each_format_has_its_example_in_both_places() -> None:
+    assert [suffix for suffix, _ in EXAMPLES] == ["conll", "jsonl", "json", "csv"] * 2
+
+
+@pytest.mark.parametrize(("suffix", "text"), EXAMPLES)
+def test_documented_example_is_read(tmp_path: Path, suffix: str, text: str) -> None:
+    (tmp_path / f"all.{suffix}").write_text(text, encoding="utf-8")
+    params = DataParams(dir=str(tmp_path), format="auto", words="auto", tags="auto", split=None)
+    findings = Findings()
+    sentences = [
+        sentence
+        for block, _ in open_corpus(params, allow_unsplit=True).blocks(findings)
+        for sentence in block.sentences()
+    ]
+    assert findings.kept == []
+    assert all("PER" in tag or tag == "O" for tag in sentences[0].tags)
+    assert sentences[0].words[0] == "Angela"
+    assert sentences[0].tags[0] == "B-PER"
