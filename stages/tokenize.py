@@ -124,8 +124,8 @@ def encode(
         writers = [stack.enter_context(split_writer(folder / f"{split}.arrow")) for split in corpus.splits]
         for block, split_S in made_ahead(in_whole_documents(blocks) if context == "document" else blocks):
             entities = tags.read(block)
-            labels = label_ids(entities, tags)
-            encoded = encoder.encode(block.words, labels, documents=block.documents if context == "document" else None)
+            documents = block.documents if context == "document" else None
+            encoded = encoder.encode(block.words, label_ids(entities, tags), documents=documents)
             lengths = np.diff(block.offsets)
             for number in np.unique(split_S):
                 count, chosen_S = counts[corpus.splits[number]], split_S == number
@@ -136,7 +136,7 @@ def encode(
                 count["entities"] += int((entities.starts & np.repeat(chosen_S, lengths)).sum())
                 count["windows"] += len(rows)
                 count["subwords"] += len(rows.column("input_ids").values)
-            on_block(len(labels))
+            on_block(len(entities.types))
     findings.raise_errors(f"{corpus.place} has changed while it was read:")
     return counts
 

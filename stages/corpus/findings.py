@@ -1,7 +1,7 @@
 """What reading a corpus brought to light, in three grades; of each kind the first 20 in full, the rest counted."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -52,6 +52,12 @@ class Findings:
             kept = zip(range(min(room, count)), examples, strict=False)
             self.kept += [Finding(grade, code, message, where) for _, (where, message) in kept]
         self.counts[code] += count
+
+    def sort(self, sources: Sequence[str]) -> None:
+        """Put them into the order of their files, those of none last."""
+        order = {source: number for number, source in enumerate(sources)}
+        end = len(order)
+        self.kept.sort(key=lambda found: order.get(found.where.rpartition(":")[0], order.get(found.where, end)))
 
     def of(self, grade: Grade) -> list[Finding]:
         """The kept findings of one grade, in the order in which they were found."""

@@ -83,14 +83,14 @@ class Corpus:
     params: DataParams
     ignored: list[Path] = field(default_factory=list)  # beside files of train, dev and test, those of no split
 
-    def blocks(self, findings: Findings) -> Iterator[tuple[Block, Int8s]]:
-        """Each block with the number of each sentence's split, [S].
+    def blocks(self, findings: Findings, *, backwards: bool = False) -> Iterator[tuple[Block, Int8s]]:
+        """Each block with the number of each sentence's split, [S]; `backwards`, the last split first.
 
         What is wrong with the files becomes findings of grade error, and only sound blocks are yielded.
         """
         columns = Columns(self.params.words, self.params.tags, self.place)
         of_conll = shared_columns(self._of_conll(), columns, findings)
-        for path, split in self.files:
+        for path, split in sorted(self.files, key=lambda file: -file[1]) if backwards else self.files:
             try:
                 kind = self._format(path)
                 with opened(path) as stream:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.corpus.findings import Findings
+from stages.corpus.overlap import Overlap
 from stages.corpus.reading import UNSPLIT, Corpus
 from stages.corpus.schemes import Entities, TagReader, spans
 from stages.corpus.sentences import NO_DOCUMENT, Block, Int32s, UInt64s, digests_of
@@ -39,45 +40,6 @@ class Measured(Protocol):
 Measure = Callable[[pa.DictionaryArray], Measured]
 
 
-class DigestSet:
-    """A set of 64-bit digests in eight bytes each."""
-
-    def __init__(self) -> None:
-        self._sorted: UInt64s = np.empty(0, np.uint64)
-        self._pending: list[UInt64s] = []
-        self._waiting = 0
-
-    def add(self, digests: UInt64s) -> None:
-        """Put some in."""
-        self._pending.append(digests)
-        self._waiting += len(digests)
-        if self._waiting > len(self._sorted) + 1_000_000:
-            self._merge()
-
-    def contains(self, digests: UInt64s) -> Bools:
-        """Which of these are in it."""
-        self._merge()
-        if not len(self._sorted):
-            return np.zeros(len(digests), bool)
-        places = np.minimum(np.searchsorted(self._sorted, digests), len(self._sorted) - 1)
-        found: Bools = self._sorted[places] == digests
-        return found
-
-    def share_outside(self, other: "DigestSet") -> float:
-        """The share of these that the other set does not hold."""
-        self._merge()
-        return float(1 - other.contains(self._sorted).mean())
-
-    def __len__(self) -> int:
-        self._merge()
-        return len(self._sorted)
-
-    def _merge(self) -> None:
-        if self._pending:
-            self._sorted = np.unique(np.concatenate([self._sorted, *self._pending]))
-            self._pending, self._waiting = [], 0
-
-
 @dataclass
 class SplitSurvey:
     """What one split holds."""
@@ -89,8 +51,7 @@ class SplitSurvey:
     entities: Counter[str] = field(default_factory=Counter)  # by type
     lengths: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(LONGEST + 1, np.int64))  # sentences by it
     last_document: tuple[str, int] = ("", NO_DOCUMENT)
-    digests: DigestSet = field(default_factory=DigestSet)  # of its sentences
-    forms: DigestSet = field(default_factory=DigestSet)  # of its entities, in small letters
+    unseen: float | None = None  # share of its entities' forms, whatever the case, that train has not
 
     def add(
         self, block: Block, chosen_S: Bools, entities: Entities, *, names: list[str], measured: Measured | None
@@ -103,11 +64,9 @@ class SplitSurvey:
         if len(documents):
             self.documents += len(documents) - ((block.source, documents[0]) == self.last_document)
             self.last_document = (block.source, int(documents[-1]))
-        self.digests.add(block.digests[chosen_S])
         for kind, count in enumerate(np.bincount(entities.types[entities.starts & chosen_W])):
             if count:
                 self.entities[names[kind]] += int(count)
-        self.forms.add(_forms(block, entities, chosen_W))
         if measured is not None:
             per_sentence = np.add.reduceat(measured.counts, block.offsets[:-1])[chosen_S]
             self.lengths += np.bincount(np.minimum(per_sentence, LONGEST), minlength=LONGEST + 1)
@@ -132,7 +91,6 @@ class Survey:
 
     def described(self, *, window: int) -> dict[str, Any]:
         """The figures as JSON takes them; `window` is the number of sub-words that one window holds."""
-        train = self.splits.get("train")
         described: dict[str, Any] = {}
         for name, split in self.splits.items():
             described[name] = {
@@ -150,8 +108,8 @@ class Survey:
                     "longer_than_window": split.longer_than(window),
                     "unknown_words": split.unknown_words,
                 }
-            if train and split is not train and len(split.forms):
-                described[name]["unseen_entities"] = split.forms.share_outside(train.forms)
+            if split.unseen is not None:
+                described[name]["unseen_entities"] = split.unseen
         is_empty = not any(split.words for split in self.splits.values())
         return {"scheme": None if is_empty else self.reader.scheme, "window": window, "splits": described}
 
@@ -171,15 +129,16 @@ def survey(
     """
     found = Survey({name: SplitSurvey() for name in corpus.splits}, TagReader(), measure is not None)
     unknown: set[str] = set()
-    for block, split_S in corpus.blocks(findings):
+    overlap = Overlap(corpus)
+    # The smaller splits first, so that train need not be held to be compared with them.
+    for block, split_S in corpus.blocks(findings, backwards=True):
         entities = found.reader.learn(block)
         measured = measure(block.distinct) if measure else None
         for number in np.unique(split_S):
             name = corpus.splits[number]
             chosen_S = split_S == number
             found.splits[name].add(block, chosen_S, entities, names=list(found.reader.types), measured=measured)
-            if corpus.params.split is None:  # by whose hash equal sentences are in one split
-                _compare(found, name, block, chosen_S, findings)
+            overlap.add(name, block, chosen_S, forms=_forms(block, entities, chosen_S), findings=findings)
         if measured is not None:
             _report_unknown(block, measured.unknown, unknown, findings)
         _report_long(block, findings)
@@ -188,15 +147,18 @@ def survey(
         found.reader.report(findings)
         _report_files(found, corpus, context, findings)
         _report_splits(found, corpus, findings)
+        for name, share in overlap.report(findings).items():
+            found.splits[name].unseen = share
     if not findings.of("error"):
         _report_types(found, corpus, findings)
+    findings.sort([str(path) for path, _ in corpus.files])
     return found
 
 
-def _forms(block: Block, entities: Entities, chosen_W: Bools) -> UInt64s:
+def _forms(block: Block, entities: Entities, chosen_S: Bools) -> UInt64s:
     """Digests of the distinct entities of a block in small letters."""
     starts, ends = spans(entities)
-    mine = chosen_W[starts]
+    mine = np.repeat(chosen_S, np.diff(block.offsets))[starts]
     starts, ends = starts[mine], ends[mine]
     lengths = ends - starts
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
@@ -204,20 +166,6 @@ def _forms(block: Block, entities: Entities, chosen_W: Bools) -> UInt64s:
     lists = pa.ListArray.from_arrays(offsets, pc.utf8_lower(block.words.values.take(pa.array(words))))
     forms = pc.unique(pc.binary_join(lists, " ")).to_pylist()
     return digests_of(forms)
-
-
-def _compare(found: Survey, name: str, block: Block, chosen_S: Bools, findings: Findings) -> None:
-    """A warning for each sentence that a split before this one holds too."""
-    for earlier, split in found.splits.items():
-        if earlier == name:
-            return
-        again = np.flatnonzero(chosen_S & split.digests.contains(block.digests))
-        findings.add_all(
-            "warning",
-            f"in-{earlier}-and-{name}",
-            len(again),
-            ((block.where(block.offsets[n]), f"also in {earlier}: {block.text(n)[:80]!r}") for n in again),
-        )
 
 
 def _report_unknown(block: Block, unknown_W: Bools, known_unknowns: set[str], findings: Findings) -> None:
@@ -266,9 +214,6 @@ def _report_splits(found: Survey, corpus: Corpus, findings: Findings) -> None:
         if not split.sentences:
             more = "; the shares of data.split may be too small" if corpus.params.split else ""
             findings.add("error", "no-sentence", corpus.place, f"no sentence in {name}{more}; each split needs one")
-        repeated = split.sentences - len(split.digests)
-        if repeated:
-            findings.add("note", "repeated", corpus.place, f"{repeated:,} sentences of {name} are there more than once")
 
 
 def _report_types(found: Survey, corpus: Corpus, findings: Findings) -> None:
