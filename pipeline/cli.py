@@ -186,11 +186,11 @@ def _run_flow(stages: list[str]) -> dict[str, workspace.How]:
     _prepare_prefect()
     from pipeline.flows import USER_FAULT_STATE, run_pipeline
 
-    try:
-        with interruptible(f"stopped; finished stages are kept, `{program('tuneline')} run` goes on from there"):
+    with interruptible(f"stopped; finished stages are kept, `{program('tuneline')} run` goes on from there"):
+        try:
             state = run_pipeline(stages, return_state=True)
-    except RuntimeError as error:
-        raise UserError(f"Prefect: {error} Is PREFECT_API_URL right, and its server up?") from error
+        except RuntimeError as error:
+            raise UserError(f"Prefect: {error} Is PREFECT_API_URL right, and its server up?") from error
     if state.is_completed():
         return cast(dict[str, workspace.How], state.result())
     if state.name == USER_FAULT_STATE:

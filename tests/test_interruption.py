@@ -43,3 +43,16 @@ def test_a_signal_stops_the_run_with_all_its_processes(
     stages = project.json("status")["stages"]
     assert stages["tokenize"]["fresh"]
     assert not stages["train"]["fresh"]
+
+
+def test_a_signal_stops_a_check_with_its_child(project: Project) -> None:
+    corpus = project.folder / "long"
+    corpus.mkdir()
+    (corpus / "all.conll").write_text("Bonn B-LOC\nis O\nquiet O\n\n" * 1_000_000, encoding="utf-8")
+    run = start([str(BIN / "tuneline"), "check", "long"], project.folder)
+    while not any("check_corpus" in " ".join(process.cmdline()) for process in processes_in(project.folder)):
+        assert run.poll() is None
+        time.sleep(0.1)
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(30) == 128 + signal.SIGINT
+    assert processes_in(project.folder) == []
