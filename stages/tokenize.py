@@ -125,7 +125,8 @@ def encode(
         for block, split_S in made_ahead(in_whole_documents(blocks) if context == "document" else blocks):
             entities = tags.read(block)
             documents = block.documents if context == "document" else None
-            encoded = encoder.encode(block.words, label_ids(entities, tags), documents=documents)
+            labels = label_ids(entities, tags)
+            encoded = encoder.encode(block.words, labels, distinct=block.distinct, documents=documents)
             lengths = np.diff(block.offsets)
             for number in np.unique(split_S):
                 count, chosen_S = counts[corpus.splits[number]], split_S == number

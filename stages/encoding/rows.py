@@ -43,13 +43,21 @@ class Encoder:
         self.frame = frame(self.vocabulary.tokenizer)
         self.capacity = self.length - len(self.frame.before) - len(self.frame.after)
 
-    def encode(self, words: pa.ListArray, labels: Int32s, *, documents: Int32s | None = None) -> "EncodedBlock":
+    def encode(
+        self,
+        words: pa.ListArray,
+        labels: Int32s,
+        *,
+        distinct: pa.DictionaryArray | None = None,
+        documents: Int32s | None = None,
+    ) -> "EncodedBlock":
         """Encode sentences; `labels` [W] is the label id of each word. With `documents` [S], neighbours give context.
 
+        `distinct` [W] holds the same words, each once, if that is known already.
         A word of more sub-words than a whole window holds is cut to what fits; it keeps its label.
         """
         offsets = words.offsets.to_numpy()
-        pieces = self.vocabulary.look_up(words.values.dictionary_encode())
+        pieces = self.vocabulary.look_up(words.values.dictionary_encode() if distinct is None else distinct)
         counts = np.minimum(pieces.counts, self.capacity)
         windows = sentence_windows(offsets, counts, capacity=self.capacity, overlap=self.overlap)
         if documents is not None:

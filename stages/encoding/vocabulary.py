@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 Int32s = npt.NDArray[np.int32]
 Bools = npt.NDArray[np.bool_]
 
-MAX_WORDS = 200_000  # some 50 MB; then it forgets all and begins anew, so that memory does not grow with the corpus
+MAX_WORDS = 100_000  # some 30 MB; then it forgets all and begins anew, so that memory does not grow with the corpus
 BATCH = 64  # words that the tokenizer gets as one sentence; it works on many sentences at once
 NEW = -1
 
