@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from stages.artifacts import file_digest, whole
 from stages.command import run_recipe
-from stages.corpus.conll import DOCUMENT_START
+from stages.corpus.documents import DOCUMENT_START
 from stages.corpus.findings import Findings
 from stages.corpus.reading import UNSPLIT, Corpus, DataParams, open_corpus
 from stages.corpus.schemes import Entities, TagReader

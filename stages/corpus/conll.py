@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.corpus.columns import Columns, numbered, refuse_one_for_both
+from stages.corpus.documents import DOCUMENT_START
 from stages.corpus.findings import Findings, UnreadableError
 from stages.corpus.schemes import is_tag
 from stages.corpus.sentences import NO_DOCUMENT, OUTSIDE, Block
 from stages.corpus.text_files import MAX_LINE, opened, texts
 
-DOCUMENT_START = "-DOCSTART-"
 NEW_DOCUMENT = "# newdoc"  # the comment that marks one in CoNLL-U
 COMMENT = r"^#(\s|begin|end)"  # the last two are of CoNLL-2012; #tag is a word
 SAMPLE = 2000  # lines from which the layout is told
@@ -43,11 +43,14 @@ class Layout:
 
 
 class Sample(NamedTuple):
-    """The first lines of a file: how they are cut, and those cut so."""
+    """What the first lines of a file are like; of those that are cut as most are, how many have what in a column."""
 
     separator: str
     width: int
-    rows: list[list[str]]
+    lines: int
+    tags: list[int]  # by column: tags
+    entities: list[int]  # by column: tags other than O
+    counted: bool  # whether the first column numbers the words of each sentence, as in CoNLL-U
 
 
 def read_conll(path: Path, stream: BinaryIO, columns: Columns, findings: Findings) -> Iterator[Block]:
@@ -153,9 +156,8 @@ def shared_columns(paths: Iterable[Path], columns: Columns, findings: Findings) 
     chosen: dict[Path, Columns] = {}
     for width in sorted({sample.width for sample in samples.values()}):
         alike = [path for path, sample in samples.items() if sample.width == width]
-        rows = [row for path in alike for row in samples[path].rows]
         with suppress(UnreadableError):
-            word, tag = _columns(alike[0], rows, width, columns, findings)
+            word, tag = _columns(alike[0], [samples[path] for path in alike], columns, findings)
             chosen |= dict.fromkeys(alike, replace(columns, words=word + 1, tags=tag + 1))
     return chosen
 
@@ -179,27 +181,36 @@ def _sample(text: str) -> Sample | None:
     rows = [[cell.strip(" ") for cell in row] for row in _cells(pa.array(content), separator).to_pylist()]
     usual = Counter(len(row) for row in rows if len(row) > 1)
     width = usual.most_common(1)[0][0] if usual else 2
-    return Sample(separator, width, [row for row in rows if len(row) == width])
+    rows = [row for row in rows if len(row) == width]
+    tags = [[is_tag(row[n]) for row in rows] for n in range(width)]
+    return Sample(
+        separator,
+        width,
+        len(rows),
+        tags=[sum(column) for column in tags],
+        entities=[sum(row[n] != OUTSIDE and tag for row, tag in zip(rows, tags[n], strict=True)) for n in range(width)],
+        counted=bool(rows) and all(COUNTER.fullmatch(row[0]) for row in rows) and any(row[0] == "1" for row in rows),
+    )
 
 
 def _layout(path: Path, text: str, columns: Columns, findings: Findings) -> Layout | None:
     sample = _sample(text)
     if sample is None:
         return None
-    word, tag = _columns(path, sample.rows, sample.width, columns, findings)
-    return Layout(sample.separator, sample.width, word, tag, counted=word > 0 and _counts(sample.rows))
+    word, tag = _columns(path, [sample], columns, findings)
+    return Layout(sample.separator, sample.width, word, tag, counted=word > 0 and sample.counted)
 
 
-def _columns(path: Path, rows: list[list[str]], width: int, columns: Columns, findings: Findings) -> tuple[int, int]:
-    """Numbers, from 0, of the columns of words and tags."""
+def _columns(path: Path, samples: list[Sample], columns: Columns, findings: Findings) -> tuple[int, int]:
+    """Numbers, from 0, of the columns of words and tags in files that are all as wide as each other."""
+    width, lines = samples[0].width, sum(sample.lines for sample in samples)
     word = numbered("words", columns.words, width, path)
     if word is None:
-        word = 1 if width > 2 and _counts(rows) else 0
+        word = 1 if width > 2 and all(sample.counted for sample in samples) else 0
     tag = numbered("tags", columns.tags, width, path)
     if tag is None:
-        tags_in = [sum(is_tag(row[n]) for row in rows) for n in range(width)]
-        of_tags = [n for n in range(width) if n != word and tags_in[n] * 2 > len(rows)]
-        telling = [n for n in of_tags if any(row[n] != OUTSIDE and is_tag(row[n]) for row in rows)]
+        of_tags = [n for n in range(width) if n != word and sum(sample.tags[n] for sample in samples) * 2 > lines]
+        telling = [n for n in of_tags if any(sample.entities[n] for sample in samples)]
         tag = (telling or of_tags or [width - 1])[-1]  # CoNLL-2003's chunks stand before its entities
         if len(telling) > 1:
             others = " and ".join(str(n + 1) for n in telling[:-1])
@@ -207,11 +218,6 @@ def _columns(path: Path, rows: list[list[str]], width: int, columns: Columns, fi
             findings.add("warning", "ambiguous-tags", path, message)
     refuse_one_for_both(word + 1, tag + 1, path)
     return word, tag
-
-
-def _counts(rows: list[list[str]]) -> bool:
-    """Whether the first column numbers the words of each sentence, as in CoNLL-U."""
-    return bool(rows) and all(COUNTER.fullmatch(row[0]) for row in rows) and any(row[0] == "1" for row in rows)
 
 
 def _cells(lines: pa.StringArray, separator: str) -> pa.ListArray:

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from stages.corpus.sentences import NO_DOCUMENT, Block, joined
 
-MARK = "-DOCSTART-"
+DOCUMENT_START = "-DOCSTART-"
 LONGEST = 200_000  # words; a document that is longer is cut here, or memory would grow with it
 
 
@@ -58,7 +58,7 @@ def documents_by_mark(blocks: Iterable[Block]) -> Iterator[Block]:
     """
     begun = 0
     for block in blocks:
-        marks = pc.starts_with(pc.list_element(block.words, 0), MARK).to_numpy(zero_copy_only=False)
+        marks = pc.starts_with(pc.list_element(block.words, 0), DOCUMENT_START).to_numpy(zero_copy_only=False)
         marks &= np.diff(block.offsets) == 1
         if not marks.any() and not begun:
             yield block

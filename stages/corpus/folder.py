@@ -28,7 +28,8 @@ SHARD = re.compile(rf"(?:[-_.]|{NAMES})(\d+)(?:-of-(\d+))?$")
 SNIFFED = 4096  # bytes
 # What lies beside data. Anything else of these names, such as license-plates.csv, is data.
 NO_DATA = re.compile(
-    r"(readme|licen[cs]e|copying|notice)([-_.].*)?\.txt|(provenance|dataset_infos?|state|dataset_dict)\.json",
+    r"(readme|licen[cs]e|copying|notice)([-_][^.]*)?(\.(txt|md|rst))?"
+    r"|(provenance|dataset_infos?|state|dataset_dict)\.json",
     re.IGNORECASE,
 )
 
@@ -140,7 +141,7 @@ def _data_file(path: Path) -> DataFile:
 def _is_data(path: Path, *, any_name: bool) -> bool:
     if path.is_dir() or path.name.startswith(".") or NO_DATA.fullmatch(path.name):
         return False
-    return _extension(path) in FORMATS or (any_name and path.suffix not in (".md", ".dvc"))
+    return _extension(path) in FORMATS or (any_name and path.suffix != ".dvc")
 
 
 def _extension(path: Path) -> str:

@@ -17,6 +17,7 @@ from pipeline.overrides import with_values
 from stages import command, tokenize
 from stages.corpus.findings import Findings
 from stages.corpus.reading import Corpus, DataParams, SplitParams, open_corpus
+from stages.corpus.schemes import TagReader, spans
 from stages.corpus.sentences import Sentence
 from tests.conftest import write_params
 
@@ -28,6 +29,7 @@ GOOD = "Angela B-PER\nMerkel I-PER\nvisited O\nBonn B-LOC\n\nrain O\n"
 REST: Files = {"dev.conll": GOOD, "test.conll": GOOD}
 NAMES = ["O", "B-LOC", "I-LOC"]
 
+Tagged = tuple[tuple[str, ...], tuple[tuple[int, int, str], ...], int]
 Pairs = list[list[tuple[str, str]]]  # of each sentence its words with their tags
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0\t\n\r\x1f\ufeff"), min_size=1, max_size=8).filter(
     # The last two at its start would make a file another format.
@@ -127,3 +129,33 @@ def refuse(
         return shown.err
 
     return refuse
+
+
+def content(place: Path) -> dict[str, list[Tagged]]:
+    """The sentences of each split: words, entities, and which document of the split it is of."""
+    corpus = open_corpus(
+        DataParams(dir=str(place), format="auto", words="auto", tags="auto", split=None), allow_unsplit=True
+    )
+    findings, reader = Findings(), TagReader()
+    found: dict[str, list[Tagged]] = {split: [] for split in corpus.splits}
+    documents: dict[str, list[object]] = {split: [object()] for split in corpus.splits}
+    for block, split_S in corpus.blocks(findings):
+        entities = reader.read(block)
+        names = list(reader.types)
+        edges = [
+            (int(start), int(end), names[entities.types[start]]) for start, end in zip(*spans(entities), strict=True)
+        ]
+        for number, sentence in enumerate(block.sentences()):
+            first, end = map(int, block.offsets[number : number + 2])
+            inside = []
+            while edges and edges[0][0] < end:
+                start, stop, kind = edges.pop(0)
+                inside.append((start - first, stop - first, kind))
+            split = corpus.splits[split_S[number]]
+            document = block.documents[number]
+            key = (block.source, int(document)) if document >= 0 else object()
+            if key != documents[split][-1]:
+                documents[split].append(key)
+            found[split].append((sentence.words, tuple(inside), len(documents[split]) - 1))
+    assert findings.of("error") == []
+    return found

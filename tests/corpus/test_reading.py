@@ -186,7 +186,7 @@ def test_open_corpus_knows_the_names_that_corpora_are_distributed_by(tmp_path: P
 
 
 def test_open_corpus_takes_files_of_any_name_if_it_is_told_their_format(tmp_path: Path) -> None:
-    place = fill(tmp_path / "c", {f"{split}.ner": GOOD for split in SPLITS} | {"README.md": "no data"})
+    place = fill(tmp_path / "c", {f"{split}.ner": GOOD for split in SPLITS} | {"README.md": "no data", "LICENSE": "CC"})
     assert set(read(open_corpus(data_params(place, format="conll")))) == set(SPLITS)
 
 
