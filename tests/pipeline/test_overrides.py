@@ -55,3 +55,14 @@ def test_with_values_reports_all_faults_at_once() -> None:
         with_values(PARAMS, ["a.b=1", "train.epochs=2", "c.d=3"])
     assert "a.b: no such key" in str(caught.value)
     assert "c.d: no such key" in str(caught.value)
+
+
+def test_with_values_sets_a_map_in_braces_and_unsets_it_again(tmp_path: Path) -> None:
+    file = tmp_path / "params.yaml"
+    file.write_text(with_values(PARAMS, ["data.split={dev: 0.1, test: 0.1}"]), encoding="utf-8")
+    (added,) = [line for line in changed_lines(file.read_text(encoding="utf-8")) if line.startswith("+")]
+    assert added.startswith("+  split: {dev: 0.1, test: 0.1} ")
+    (again,) = [line for line in with_values(file, ["data.split=null"]).splitlines() if line.startswith("  split:")]
+    assert again.split("#")[0].strip() == "split: null"
+    with pytest.raises(ParamsError, match=r"data\.split\.dev: no such key"):
+        with_values(file, ["data.split.dev=0.2"])
