@@ -3,14 +3,17 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: run test check bench bench-encoding clean
+.PHONY: run test test-slow check bench-train bench-quality bench-encoding clean
 .DEFAULT_GOAL := run
 
 run: $(STAMP)  ## the whole pipeline on the demo corpus; only what is stale runs
 	@$(VENV)/bin/tuneline run
 
-test: $(STAMP)  ## all tests, the end-to-end runs included
+test: $(STAMP)  ## all tests but the slow ones, the end-to-end runs included
 	$(VENV)/bin/pytest
+
+test-slow: $(STAMP)  ## trainings that are killed again and again, full disks, servers that go away: minutes
+	$(VENV)/bin/pytest -m slow
 
 check: $(STAMP)  ## format, lint, types, architecture
 	$(VENV)/bin/ruff format --check .
@@ -18,8 +21,11 @@ check: $(STAMP)  ## format, lint, types, architecture
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(STAMP)  ## training speed beside the Hugging Face Trainer, ratios from one run
-	$(VENV)/bin/python -m tests.benchmarks.bench_training
+bench-train: $(STAMP)  ## training speed beside the Hugging Face Trainer and a textbook loop
+	$(VENV)/bin/python -m tests.benchmarks.bench_train
+
+bench-quality: $(STAMP)  ## time to the Trainer's dev F1, on two corpora and three seeds; forty minutes
+	$(VENV)/bin/python -m tests.benchmarks.bench_quality
 
 bench-encoding: $(STAMP)  ## encoding speed beside datasets.map, and memory on 10 and 50 million words
 	$(VENV)/bin/python -m tests.benchmarks.bench_encoding

@@ -43,7 +43,7 @@ def figures_of(corpus: Corpus, params: Params, findings: Findings) -> dict[str, 
     """What the corpus holds; without figures on sub-words if there is no tokenizer to be had."""
     measure, window = None, params.tokenize.window_length
     try:
-        tokenizer = load_tokenizer(find_pretrained(params.model))
+        tokenizer = load_tokenizer(find_pretrained(**params.model.model_dump()))
     except PretrainedError as error:
         findings.add("warning", "no-tokenizer", "model", f"nothing can be said of sub-words: {error}")
     else:

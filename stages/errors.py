@@ -5,6 +5,7 @@ UserError
  +-- CorpusError      the annotated text
  +-- PretrainedError  the pretrained weights or their tokenizer
  +-- ArtifactError    a file between stages: missing, damaged, of another version, or not writable
+ +-- TrainingError    a training that cannot go on: diverged, out of memory, without its other processes
  +-- RegistryError    MLflow: away, or without what was asked for
 
 A message says what is wrong, where, and what to do next. Commands print it without a traceback and exit with 2.
@@ -33,6 +34,10 @@ class PretrainedError(UserError):
 
 class ArtifactError(UserError):
     """A file between stages cannot be read or written."""
+
+
+class TrainingError(UserError):
+    """A training cannot go on as it was set up."""
 
 
 class RegistryError(UserError):

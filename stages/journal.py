@@ -1,9 +1,11 @@
 """What a training has to tell MLflow, written to a local file first, so that no training waits for a server."""
 
+import fcntl
 import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,9 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
+CURVES = ("loss", "learning_rate", "gradient_norm")
+
+
 class Journal:
     """The events of one training, a JSON line each, and how many of them each MLflow run has got."""
 
@@ -33,22 +38,35 @@ class Journal:
         self.train_key = train_key
         self.path = JOURNALS / f"{train_key}.jsonl"
         self.sent_path = JOURNALS / f"{train_key}.sent.json"
+        self._told: set[tuple[str, int]] = set()  # the points of the curves, by name and step
 
     def begin(self, record: dict[str, Any]) -> None:
-        """Start anew, with the parameters and datasets of the training (`record`: see train.py)."""
+        """Start with the parameters and datasets of the training (`record`: see train.py).
+
+        A journal that was begun but not ended is that of a training that was stopped, and is gone on with.
+        """
         JOURNALS.mkdir(parents=True, exist_ok=True)
-        self.path.unlink(missing_ok=True)
-        self.sent_path.unlink(missing_ok=True)
-        machine = {f"machine/{name}": record[name] for name in ("device", "precision", "threads")}
-        self._write("begin", parameters=flat(record["parameters"]) | machine, datasets=record["datasets"])
+        events = self.events()
+        if events and not _has_ended(events):
+            with whole(self.path) as path:  # without the line in which it was killed
+                path.write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
+        else:
+            self.path.unlink(missing_ok=True)
+            self.sent_path.unlink(missing_ok=True)
+            events = []
+            machine = {f"machine/{name}": record[name] for name in ("device", "precision", "threads")}
+            self._write("begin", parameters=flat(record["parameters"]) | machine, datasets=record["datasets"])
+        self._told = {
+            (name, event["step"]) for event in events if event["kind"] == "metrics" for name in event["values"]
+        }
 
     def step(self, report: dict[str, Any]) -> None:
-        """The points that one step of training adds to the curves."""
-        self._metrics({f"train/{name}": report[name] for name in ("loss", "learning_rate")}, report["step"])
+        """The points that one step of training adds to the curves, unless they were told before it was stopped."""
+        self._point({f"train/{name}": report[name] for name in CURVES}, report["step"])
 
     def epoch(self, f1: float, step: int) -> None:
-        """The dev score after an epoch that ended with `step`."""
-        self._metrics({"dev/entity_strict_f1": f1}, step)
+        """The dev score after an epoch that ended with `step`, likewise."""
+        self._point({"dev/entity_strict_f1": f1}, step)
 
     def end(self) -> None:
         """The training is finished."""
@@ -64,7 +82,7 @@ class Journal:
     def tell_from(self, model: Path, record: dict[str, Any]) -> None:
         """Write the whole journal from the folder of a model, unless this checkout has it: it was trained elsewhere."""
         events = self.events()
-        if events and events[0]["kind"] == "begin" and any(event["kind"] == "end" for event in events):
+        if _has_ended(events):
             return
         self.begin(record)
         dev_f1 = iter(record["dev_f1"])
@@ -88,12 +106,27 @@ class Journal:
         with whole(self.sent_path) as path:
             write_json(path, self._sent() | {run_id: count})
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Within, no other process sends this journal: what two send at a time would be told twice."""
+        JOURNALS.mkdir(parents=True, exist_ok=True)
+        with self.sent_path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _point(self, values: dict[str, float], step: int) -> None:
+        if not any((name, step) in self._told for name in values):
+            self._metrics(values, step)
+
     def _metrics(self, values: dict[str, float], step: int) -> None:
         self._write("metrics", values=values, step=step)
 
     def _write(self, kind: str, **fields: Any) -> None:
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"kind": kind, "time": int(time.time() * 1000), **fields}) + "\n")
+        try:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"kind": kind, "time": int(time.time() * 1000), **fields}) + "\n")
+        except OSError as error:
+            raise ArtifactError(f"cannot write {self.path}: {error.strerror}. Make space, then run again.") from error
 
     def _read(self) -> Iterator[dict[str, Any]]:
         text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
@@ -109,3 +142,7 @@ class Journal:
         except ArtifactError:  # absent or damaged: sending anew changes nothing
             return {}
         return sent
+
+
+def _has_ended(events: list[dict[str, Any]]) -> bool:
+    return any(event["kind"] == "end" for event in events)

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
@@ -25,10 +25,19 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+class PretrainedParams(Section):
+    """Which encoder is fine-tuned: a hub id or a local folder, pinned by revision and by the digest of its weights."""
+
+    pretrained: str = Field(min_length=1)
+    revision: str | None
+    sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class RuntimeParams(Section):
-    """Where to compute. No dependency of a stage, or a checkout would be stale on each other machine."""
+    """Where and how to compute. No dependency of a stage, or a checkout would be stale on each other machine."""
 
     device: Literal["auto", "cpu", "cuda"]
+    checkpoint_seconds: int = Field(ge=1)
 
 
 P = TypeVar("P", bound=BaseModel)

@@ -13,7 +13,7 @@ VARIABLE = "TUNELINE_PROGRESS"
 
 
 @contextmanager
-def bar(*, total: int | None, unit: str, description: str) -> "Iterator[tqdm[Any]]":
+def bar(*, total: int | None, unit: str, description: str, done: int = 0) -> "Iterator[tqdm[Any]]":
     """A bar over `total` units, or a mere count where nobody knows the total, which log lines do not tear.
 
     Silent where stderr is a file, unless a parent that draws has set $TUNELINE_PROGRESS.
@@ -23,6 +23,7 @@ def bar(*, total: int | None, unit: str, description: str) -> "Iterator[tqdm[Any
         logging_redirect_tqdm(),
         tqdm(
             total=total,
+            initial=done,
             unit=unit,
             desc=description,
             file=sys.stderr,

@@ -10,7 +10,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from pydantic import BaseModel
 
-from stages.modeling.recognizer import Recognizer
+from stages.recognizer import Recognizer
 
 
 class Entity(BaseModel):

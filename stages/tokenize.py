@@ -23,8 +23,8 @@ from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer, tokenizer_digest
 from stages.encoding.vocabulary import Vocabulary
 from stages.errors import ParamsError
-from stages.modeling.pretrained import PretrainedParams, find_pretrained, position_limit
-from stages.params import Section, load_params
+from stages.modeling.pretrained import find_pretrained, position_limit
+from stages.params import PretrainedParams, Section, load_params
 from stages.progress import bar
 
 ENCODED = Path("data/encoded")
@@ -60,7 +60,7 @@ def main(params_file: Path) -> None:
     """Check the corpus, encode its three splits, write data/encoded."""
     params = load_params(params_file, Params)
     corpus = open_corpus(params.data)
-    pretrained = find_pretrained(params.model)
+    pretrained = find_pretrained(**params.model.model_dump())
     check_length(params.tokenize.window_length, pretrained)
     vocabulary = Vocabulary(load_tokenizer(pretrained))
     encoder = Encoder(vocabulary, length=params.tokenize.window_length, overlap=params.tokenize.window_overlap)

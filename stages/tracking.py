@@ -7,12 +7,16 @@ import json
 import logging
 import os
 import re
+import select
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from stages.artifacts import as_record, read_json, whole, write_json
@@ -38,6 +42,9 @@ DIGEST_TAG = "tuneline.model_digest"
 CHALLENGER = "challenger"
 CHAMPION = "champion"
 
+SEND_EVERY = 10  # seconds
+PATIENCE = 60  # seconds that a training waits at its end for its last figures to be sent
+HURRY = 5  # seconds that it waits when it was stopped or failed
 METRICS_PER_CALL = 1000  # MLflow's limit for one log-batch call
 PARAMS_PER_CALL = 100
 DIGEST_CHARACTERS = 36  # the longest digest that MLflow keeps for a dataset
@@ -88,6 +95,47 @@ def write_marker(registration: Registration) -> None:
         write_json(path, asdict(registration))
 
 
+@contextmanager
+def live(journal: Journal) -> Iterator[None]:
+    """Within, a process of its own sends what the journal gains, every few seconds, and the rest at the end.
+
+    A slow or absent server holds nothing up; what it has not got after a while is sent at the next chance.
+    """
+    sender = subprocess.Popen([sys.executable, "-m", "stages.tracking", journal.train_key], stdin=subprocess.PIPE)
+    patience = HURRY
+    try:
+        yield
+        patience = PATIENCE
+    finally:
+        assert sender.stdin is not None
+        sender.stdin.close()  # by which it knows that this process has ended, however it did
+        try:
+            sender.wait(patience)
+        except subprocess.TimeoutExpired:
+            sender.kill()
+            sender.wait()
+            log.warning(
+                "warning: MLflow at %s is slow; the journal %s is sent at the next chance.", shown_uri(), journal.path
+            )
+
+
+def send_live(train_key: str, ended: IO[str]) -> None:
+    """Send the journal of a training again and again until `ended`, a pipe that its process holds, is closed."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal sends them to us too; the training decides
+        signal.signal(number, signal.SIG_IGN)
+    journal = Journal(train_key)
+    warned = False
+    while not select.select([ended], [], [], SEND_EVERY)[0]:
+        try:
+            deliver(journal)
+            warned = False
+        except Exception as error:
+            if not warned:
+                log.warning("warning: MLflow at %s does not answer (%s); trying on.", shown_uri(), first_line(error))
+            warned = True
+    send(journal)
+
+
 def send(journal: Journal) -> None:
     """Send what the present MLflow store has not got; whatever goes wrong is a warning, for the results are safe."""
     try:
@@ -103,7 +151,7 @@ def send(journal: Journal) -> None:
 
 def deliver(journal: Journal) -> str:
     """Send what the present MLflow store has not got, and return its run id; RegistryError if the store is away."""
-    with reachable():
+    with journal.locked(), reachable():
         client = connect()
         run_id, told = _run_of(client, journal.train_key)
         events = journal.events()
@@ -268,3 +316,8 @@ def _dataset_inputs(datasets: dict[str, dict[str, Any]]) -> list["DatasetInput"]
 def _chunks(items: list[Any], count: int) -> Iterator[list[Any]]:
     for start in range(0, len(items), count):
         yield items[start : start + count]
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    send_live(sys.argv[1], sys.stdin)

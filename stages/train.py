@@ -1,13 +1,20 @@
-"""train: data/encoded and pretrained weights -> data/model, the epoch with the best dev F1."""
+"""train: data/encoded and pretrained weights -> data/model, the epoch with the best dev F1.
+
+With train.processes over 1 this starts so many of itself, by torchrun's launcher. On several machines start on each:
+`torchrun --nnodes 2 --nproc-per-node 2 --rdzv-backend c10d --rdzv-endpoint HOST:PORT -m stages.train`.
+"""
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import Field
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -17,14 +24,21 @@ from stages.artifacts import file_digest, json_digest, whole
 from stages.command import run_recipe
 from stages.encoding.files import EncodedSplit, Manifest, read_manifest, read_split
 from stages.encoding.tokenizer import load_tokenizer
+from stages.errors import ArtifactError, ParamsError
+from stages.interruption import noted_signals
 from stages.journal import Journal
+from stages.launch import launch, started_by_torchrun
+from stages.modeling.checkpoints import Checkpoints, Progress
 from stages.modeling.classifier import load_classifier
 from stages.modeling.device import Compute, Precision, choose_compute, make_repeatable, place
 from stages.modeling.prediction import SCORING_SUBWORDS, predict
-from stages.modeling.pretrained import WEIGHTS, PretrainedParams, find_pretrained
+from stages.modeling.pretrained import WEIGHTS, find_pretrained
+from stages.modeling.processes import Processes, joined
 from stages.modeling.record import write_record
-from stages.modeling.training import MasterWeights, Settings, Step, train
-from stages.params import RuntimeParams, Section, load_params
+from stages.modeling.schedule import Schedule
+from stages.modeling.training import Settings, Step, train
+from stages.modeling.weights import MasterWeights
+from stages.params import PretrainedParams, RuntimeParams, Section, load_params
 from stages.progress import bar
 from stages.scoring.entities import strict_f1
 
@@ -39,14 +53,20 @@ class TrainParams(Section):
 
     seed: int = Field(ge=0, lt=2**32)
     epochs: int = Field(ge=1)
+    early_stopping: int = Field(ge=0)
     learning_rate: float = Field(gt=0, lt=1)
-    weight_decay: float = Field(ge=0)
+    schedule: Schedule
     warmup_ratio: float = Field(ge=0, le=1)
+    layer_decay: float = Field(gt=0, le=1)
+    weight_decay: float = Field(ge=0)
     max_gradient_norm: float = Field(gt=0)
-    batch_subwords: int = Field(ge=16)
+    label_smoothing: float = Field(ge=0, lt=1)
     dropout: float = Field(ge=0, lt=1)
+    batch_subwords: int = Field(ge=16)
+    micro_batch_subwords: int = Field(ge=0)
     precision: Precision
     threads: int = Field(ge=0, le=1024)
+    processes: int = Field(ge=1, le=1024)
 
 
 class Params(Section):
@@ -57,25 +77,42 @@ class Params(Section):
     runtime: RuntimeParams
 
 
-@dataclass
-class Outcome:
-    """What the loop leaves behind: every step, the dev F1 of every epoch, the weights of the best epoch."""
+@dataclass(frozen=True)
+class Training:
+    """What a training works on, in each of its processes."""
 
-    history: list[Step]
-    dev_f1: list[float]
-    best_epoch: int
-    best_weights: dict[str, torch.Tensor]
+    params: Params
+    model: PreTrainedModel
+    weights: MasterWeights
+    splits: dict[str, EncodedSplit]
+    labels: list[str]
+    compute: Compute
+    processes: Processes
 
 
 def main(params_file: Path) -> None:
     """Train, score dev after each epoch, keep the best epoch, write data/model."""
     params = load_params(params_file, Params)
+    if params.train.processes > 1 and not started_by_torchrun():
+        launch("stages.train", params_file, processes=params.train.processes)
+        return
+    with joined() as processes:
+        train_model(params, processes)
+
+
+def train_model(params: Params, processes: Processes) -> None:
+    """What `main` says, in one of the processes that train together."""
+    if processes.count != params.train.processes:
+        raise ParamsError(
+            f"torchrun started {processes.count} processes, but train.processes is {params.train.processes}. "
+            "The number decides how sums are rounded, so the two must be equal."
+        )
     compute = choose_compute(params.runtime.device, params.train.precision)
     make_repeatable(seed=params.train.seed, threads=params.train.threads)
 
     manifest = read_manifest(ENCODED)
     splits = {split: read_split(ENCODED, split) for split in ("train", "dev")}
-    pretrained = find_pretrained(params.model)
+    pretrained = find_pretrained(**params.model.model_dump())
     machine = {
         "device": compute.device.type,
         "precision": compute.precision,
@@ -90,17 +127,31 @@ def main(params_file: Path) -> None:
 
     tokenizer = load_tokenizer(pretrained)
     model = load_classifier(pretrained, labels=manifest.labels, dropout=params.train.dropout)
+    weights = MasterWeights(
+        model,
+        compute,
+        vocabulary=torch.from_numpy(np.unique(splits["train"].input_ids)).long(),
+        weight_decay=params.train.weight_decay,
+        layer_decay=params.train.layer_decay,
+    )
+    training = Training(params, model, weights, splits, manifest.labels, compute, processes)
+    checkpoints = Checkpoints(record["train_key"])
     journal = Journal(record["train_key"])
-    journal.begin(record)
-    log.info("training on %(device)s in %(precision)s with %(threads)d threads", record)
+    if processes.leads:
+        journal.begin(record)
+        log.info("training on %(device)s in %(precision)s with %(threads)d threads", record)
+    else:
+        logging.getLogger().setLevel(logging.WARNING)
 
-    outcome = fit(model, splits, labels=manifest.labels, params=params.train, compute=compute, journal=journal)
-
-    record |= {"best_epoch": outcome.best_epoch, "dev_f1": outcome.dev_f1}
-    write_model(model, tokenizer, outcome, record)
-    log.info("kept epoch %d with dev F1 %.4f", outcome.best_epoch, max(outcome.dev_f1))
-    journal.end()
-    tracking.send(journal)
+    with tracking.live(journal) if processes.leads else nullcontext():
+        progress = fit(training, checkpoints, journal)
+        if not processes.leads:
+            return
+        record |= {"best_epoch": progress.best_epoch, "dev_f1": progress.dev_f1}
+        write_model(model, weights.by_name(progress.best_masters), tokenizer, progress.history, record)
+        checkpoints.remove()
+        log.info("kept epoch %d with dev F1 %.4f", progress.best_epoch, max(progress.dev_f1))
+        journal.end()
 
 
 def key_of(manifest: Manifest, pretrained: Path, params: TrainParams, machine: dict[str, Any]) -> str:
@@ -116,45 +167,87 @@ def key_of(manifest: Manifest, pretrained: Path, params: TrainParams, machine: d
     )
 
 
-def fit(
-    model: PreTrainedModel,
-    splits: dict[str, EncodedSplit],
-    *,
-    labels: list[str],
-    params: TrainParams,
-    compute: Compute,
-    journal: Journal,
-) -> Outcome:
-    """Run the loop; at the end of each epoch score dev and keep the weights if none were better before."""
+def fit(training: Training, checkpoints: Checkpoints, journal: Journal) -> Progress:
+    """Run the loop, from the last checkpoint on if there is one, and score dev after each epoch.
+
+    A signal ends the process after the step in hand, with a checkpoint and the signal's exit code.
+    """
+    processes, params = training.processes, training.params.train
+    progress = resume(training, checkpoints, journal)
+    done = processes.from_leader(len(progress.history))
     settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
-    weights = MasterWeights(model, settings, compute)
-    outcome = Outcome([], [], 0, {})
-    for step in watched(train(model, weights, splits["train"], settings, compute, seed=params.seed)):
-        outcome.history.append(step)
-        journal.step(asdict(step))
-        if not step.ends_epoch:
-            continue
-        f1 = score_dev(model, splits["dev"], labels, compute)
-        if not outcome.dev_f1 or f1 > max(outcome.dev_f1):
-            outcome.best_epoch, outcome.best_weights = step.epoch, weights.snapshot()
-        outcome.dev_f1.append(f1)
+    steps = train(
+        training.model, training.weights, training.splits["train"], settings, training.compute,
+        done=done, processes=processes,
+    )  # fmt: skip
+    saved = time.monotonic()
+    with noted_signals() as interruption:
+        if processes.from_leader(progress.has_stalled(params.early_stopping)):
+            return progress
+        for step in watched(steps, done=done) if processes.leads else steps:
+            if processes.leads:
+                note(step, training, progress, journal)
+            if processes.any(interruption.received is not None):
+                if processes.leads:
+                    checkpoints.save(progress, training.weights)
+                    log.info("stopped after step %d of %d; the same command goes on from there", step.step, step.steps)
+                sys.exit(interruption.exit_code)
+            if processes.leads and time.monotonic() - saved >= training.params.runtime.checkpoint_seconds:
+                save_if_possible(checkpoints, progress, training.weights)
+                saved = time.monotonic()
+            if step.ends_epoch and processes.from_leader(progress.has_stalled(params.early_stopping)):
+                if processes.leads:
+                    log.info("stopping early: %d epochs without a better dev F1", params.early_stopping)
+                break
+    return progress
+
+
+def resume(training: Training, checkpoints: Checkpoints, journal: Journal) -> Progress:
+    """Where the training stands: as the last checkpoint has it, in all processes, or at its beginning."""
+    progress = checkpoints.restore(training.weights) if training.processes.leads else Progress()
+    if progress.history:
+        log.info("going on from the checkpoint after step %d", len(progress.history))
+        dev_f1 = iter(progress.dev_f1)
+        for step in progress.history:
+            journal.step(asdict(step))
+            if step.ends_epoch:
+                journal.epoch(next(dev_f1), step.step)
+    training.processes.copy_leader(list(training.weights.state().values()))
+    training.weights.publish()
+    return progress
+
+
+def note(step: Step, training: Training, progress: Progress, journal: Journal) -> None:
+    """Write down a step, and score dev after the last one of an epoch."""
+    progress.history.append(step)
+    journal.step(asdict(step))
+    if step.ends_epoch:
+        f1 = score_dev(training)
+        progress.score(f1, training.weights)
         journal.epoch(f1, step.step)
-        log.info("epoch %d of %d: loss %.4f, dev F1 %.4f", step.epoch, params.epochs, step.loss, f1)
-    return outcome
+        log.info("epoch %d of %d: loss %.4f, dev F1 %.4f", step.epoch, training.params.train.epochs, step.loss, f1)
 
 
-def watched(steps: Iterator[Step]) -> Iterator[Step]:
-    """The same steps, with a progress bar that tells epoch, loss and real sub-words per second."""
+def save_if_possible(checkpoints: Checkpoints, progress: Progress, weights: MasterWeights) -> None:
+    """Write a checkpoint; a disk that is full stops no training, for there may be space when the next one is due."""
+    try:
+        checkpoints.save(progress, weights)
+    except ArtifactError as error:
+        log.warning("warning: no checkpoint of step %d: %s", len(progress.history), error)
+
+
+def watched(steps: Iterator[Step], *, done: int) -> Iterator[Step]:
+    """The same steps, with a progress bar that tells epoch, loss, words per second and the time left."""
     started, seen = time.perf_counter(), 0
-    first = next(steps)
-    with bar(total=first.steps, unit="step", description="train") as progress:
+    first = next(steps, None)
+    if first is None:
+        return
+    with bar(total=first.steps, done=done, unit="step", description="train") as progress:
         step: Step | None = first
         while step is not None:
-            seen += step.subwords
+            seen += step.words
             speed = seen / (time.perf_counter() - started)
-            progress.set_postfix_str(
-                f"epoch {step.epoch}, loss {step.loss:.3f}, {speed:,.0f} sub-words/s", refresh=False
-            )
+            progress.set_postfix_str(f"epoch {step.epoch}, loss {step.loss:.3f}, {speed:,.0f} words/s", refresh=False)
             progress.update()
             paused = time.perf_counter()
             yield step
@@ -162,28 +255,33 @@ def watched(steps: Iterator[Step]) -> Iterator[Step]:
             step = next(steps, None)
 
 
-def score_dev(model: PreTrainedModel, dev: EncodedSplit, labels: list[str], compute: Compute) -> float:
+def score_dev(training: Training) -> float:
     """Entity F1 (strict, micro) on the dev split."""
-    predictions = predict(model, dev, compute, batch_subwords=SCORING_SUBWORDS)
+    predictions = predict(training.model, training.splits["dev"], training.compute, batch_subwords=SCORING_SUBWORDS)
+    labels = training.labels
     gold = [[labels[index] for index in sentence] for sentence in predictions.gold]
     predicted = [[labels[index] for index in sentence] for sentence in predictions.predicted]
     return strict_f1(gold, predicted)
 
 
 def write_model(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, outcome: Outcome, record: dict[str, Any]
+    model: PreTrainedModel,
+    weights: dict[str, torch.Tensor],
+    tokenizer: PreTrainedTokenizerFast,
+    history: list[Step],
+    record: dict[str, Any],
 ) -> None:
-    """Write data/model: the best weights in fp32 in the Hugging Face layout, the record, the history of steps."""
+    """Write data/model: `weights` in fp32 in the Hugging Face layout, the record, the history of steps."""
     place(model, Compute(torch.device("cpu"), torch.float32))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            parameter.copy_(outcome.best_weights[name])
+            parameter.copy_(weights[name])
     with whole(MODEL) as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         write_record(folder, record)
         with (folder / "history.jsonl").open("w", encoding="utf-8") as stream:
-            stream.writelines(json.dumps(asdict(step), sort_keys=True) + "\n" for step in outcome.history)
+            stream.writelines(json.dumps(asdict(step), sort_keys=True) + "\n" for step in history)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,11 @@ from stages.params import section_names
 from tests.conftest import ROOT
 
 RECIPES = {"tokenize": tokenize, "train": train, "evaluate": evaluate, "register": register}
-# What cannot change a result: words for people, and what goes to MLflow.
-WITHOUT_EFFECT = {"stages.errors", "stages.tracking", "stages.journal", "stages.progress", "stages.command"}
+# What cannot change a result: words for people, what goes to MLflow, and how a stage is started and stopped.
+WITHOUT_EFFECT = {
+    "stages.errors", "stages.tracking", "stages.journal", "stages.progress",
+    "stages.command", "stages.launch", "stages.interruption",
+}  # fmt: skip
 PACKAGES = {"stages", "stages.corpus", "stages.encoding", "stages.modeling", "stages.scoring"}
 
 

@@ -1,10 +1,13 @@
-"""Batches of windows under a budget of padded sub-words.
+"""Batches of windows under a budget of sub-words, packed: one row after another, without a single padded place.
 
-Shape legend: B windows in a batch, T sub-words in the longest of them, rounded up to a multiple of 8.
+Rows of a batch stand longest first. Every operation of an encoder but attention works on each sub-word for itself, and
+takes them as one long sequence; attention takes the rows of one length together (a `Group`), which needs no mask.
+
+Shape legend: N sub-words of a batch or of a part of it, L those of them that have a label.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -12,89 +15,138 @@ import torch
 
 from stages.encoding.files import IGNORED, EncodedSplit
 
-LENGTH_STEP = 8  # few distinct shapes, and rows that fill whole vector registers
-POOL_BATCHES = 16  # batches drawn from one sorted pool: more means less padding but less mixing
+POOL_BATCHES = 16  # batches drawn from one pool sorted by length: more means fewer lengths in a batch but less mixing
 
 Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Group:
+    """Neighbouring rows of one length: `rows * length` sub-words from `first` on."""
+
+    first: int
+    rows: int
+    length: int
+
+    @property
+    def subwords(self) -> slice:
+        """Their places in the batch."""
+        return slice(self.first, self.first + self.rows * self.length)
+
+
+@dataclass(frozen=True)
 class Batch:
-    """Tensors for one forward pass; `rows` are the row numbers in the split."""
+    """Tensors for one forward pass over the whole of an optimizer batch, or over a part of it.
+
+    `rows` are row numbers in the split. `subwords_before`, `labels_before` and `pairs_before` (of sub-words of one row)
+    count what the parts before this one hold, so that a dropout mask can be drawn for the place and not for the part.
+    """
 
     rows: Rows
-    input_ids_BT: torch.Tensor
-    attention_mask_BT: torch.Tensor
-    labels_BT: torch.Tensor
+    groups: tuple[Group, ...]
+    input_ids_N: torch.Tensor
+    positions_N: torch.Tensor  # from 0 in each row
+    labelled_L: torch.Tensor  # places in N
+    labels_L: torch.Tensor
+    subwords_before: int = 0
+    labels_before: int = 0
+    pairs_before: int = 0
 
     @property
     def subwords(self) -> int:
-        """Real sub-words, without padding."""
-        return int(self.attention_mask_BT.sum())
+        """How many sub-words; none of them is padding."""
+        return len(self.input_ids_N)
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on `device`."""
-        return Batch(
-            self.rows, self.input_ids_BT.to(device), self.attention_mask_BT.to(device), self.labels_BT.to(device)
-        )
+        if device.type == "cpu":
+            return self
+        tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
+        return Batch(**(vars(self) | tensors))
 
 
 def shuffled_rows(lengths: npt.NDArray[np.int32], *, budget: int, seed: int, epoch: int) -> list[Rows]:
-    """Row numbers of each batch of an epoch, each row once, the same for the same seed and epoch.
+    """Row numbers of each batch of an epoch, longest first, each row once, the same for the same seed and epoch.
 
     Rows are shuffled, cut into pools, sorted by length within a pool, cut into batches, and the batches shuffled: so
-    a batch wastes little on padding, yet its company changes from epoch to epoch.
+    a batch has few lengths, yet its company changes from epoch to epoch.
     """
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(lengths))
-    mean_length = max(1, int(lengths.mean()))
-    pool_rows = max(1, POOL_BATCHES * budget // mean_length)
+    batch_count = max(1, round(int(lengths.sum()) / budget))
     batches = [
         batch
-        for start in range(0, len(order), pool_rows)
-        for batch in _by_budget(_longest_first(order[start : start + pool_rows], lengths), lengths, budget)
+        for pool in np.array_split(order, -(-batch_count // POOL_BATCHES))
+        for batch in _cut(_longest_first(pool, lengths), lengths, budget)
     ]
     return [batches[index] for index in generator.permutation(len(batches))]
 
 
 def sorted_rows(lengths: npt.NDArray[np.int32], *, budget: int) -> list[Rows]:
-    """Row numbers of batches for inference: all rows, longest first, the least padding there can be."""
-    return list(_by_budget(_longest_first(np.arange(len(lengths)), lengths), lengths, budget))
+    """Row numbers of batches for inference: all rows, longest first."""
+    return _cut(_longest_first(np.arange(len(lengths)), lengths), lengths, budget)
 
 
-def assemble(split: EncodedSplit, rows: Rows, *, pad_id: int) -> Batch:
-    """Gather rows into padded tensors, with array operations on the memory-mapped columns."""
-    starts = split.offsets[rows].astype(np.int64)
-    lengths = (split.offsets[rows + 1] - split.offsets[rows]).astype(np.int64)
-    columns_T = np.arange(_padded(int(lengths.max())))
-    real_BT = columns_T < lengths[:, None]
-    positions = (starts[:, None] + columns_T)[real_BT]
+def parts(rows: Rows, lengths: npt.NDArray[np.int32], *, count: int) -> list[slice]:
+    """Cut the rows of a batch into at most `count` neighbouring parts of about equally many sub-words, none empty."""
+    ends = np.cumsum(lengths[rows])
+    cuts = np.searchsorted(ends, ends[-1] * np.arange(1, count) / count, side="left") + 1
+    bounds = np.unique(np.concatenate([[0], cuts, [len(rows)]]))
+    return [slice(start, end) for start, end in pairwise(bounds.tolist())]
+
+
+def assemble(split: EncodedSplit, rows: Rows, part: slice = slice(None)) -> Batch:
+    """Gather `rows[part]` into packed tensors, with array operations on the memory-mapped columns.
+
+    `rows` are those of the optimizer batch, longest first.
+    """
+    before = rows[: part.start or 0]
+    lengths_before = split.lengths[before].astype(np.int64)
+    chosen = rows[part]
+    lengths = split.lengths[chosen].astype(np.int64)
+    positions, places = _places(split, chosen)
+    labels = split.labels[places]
+    labelled = np.flatnonzero(labels != IGNORED)
     return Batch(
-        rows=rows,
-        input_ids_BT=_filled(real_BT, split.input_ids[positions], pad_id),
-        attention_mask_BT=torch.from_numpy(real_BT.astype(np.int64)),
-        labels_BT=_filled(real_BT, split.labels[positions], IGNORED),
+        rows=chosen,
+        groups=_groups(lengths),
+        input_ids_N=torch.from_numpy(split.input_ids[places].astype(np.int64)),
+        positions_N=torch.from_numpy(positions),
+        labelled_L=torch.from_numpy(labelled),
+        labels_L=torch.from_numpy(labels[labelled].astype(np.int64)),
+        subwords_before=int(lengths_before.sum()),
+        labels_before=label_count(split, before),
+        pairs_before=int((lengths_before**2).sum()),
     )
 
 
-def _filled(real_BT: npt.NDArray[np.bool_], values: npt.NDArray[np.int32], padding: int) -> torch.Tensor:
-    filled_BT = np.full(real_BT.shape, padding, dtype=np.int64)
-    filled_BT[real_BT] = values
-    return torch.from_numpy(filled_BT)
+def label_count(split: EncodedSplit, rows: Rows) -> int:
+    """How many sub-words of these rows have a label."""
+    _, places = _places(split, rows)
+    return int((split.labels[places] != IGNORED).sum())
+
+
+def _places(split: EncodedSplit, rows: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Of each sub-word of the rows, in order: its position in its row, and its place in the split's columns."""
+    lengths = split.lengths[rows].astype(np.int64)
+    positions = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    return positions, positions + np.repeat(split.offsets[rows].astype(np.int64), lengths)
+
+
+def _groups(lengths: npt.NDArray[np.int64]) -> tuple[Group, ...]:
+    """`lengths` fall from row to row."""
+    found, first = [], 0
+    for length, rows in zip(*np.unique(-lengths, return_counts=True), strict=True):
+        found.append(Group(first, int(rows), int(-length)))
+        first += found[-1].rows * found[-1].length
+    return tuple(found)
 
 
 def _longest_first(rows: Rows, lengths: npt.NDArray[np.int32]) -> Rows:
     return rows[np.argsort(-lengths[rows], kind="stable")]
 
 
-def _by_budget(rows: Rows, lengths: npt.NDArray[np.int32], budget: int) -> Iterator[Rows]:
-    """Cut rows, sorted longest first, into batches of at most `budget` padded sub-words; one row at least."""
-    start = 0
-    while start < len(rows):
-        size = max(1, budget // _padded(int(lengths[rows[start]])))
-        yield rows[start : start + size]
-        start += size
-
-
-def _padded(length: int) -> int:
-    return -(-length // LENGTH_STEP) * LENGTH_STEP
+def _cut(rows: Rows, lengths: npt.NDArray[np.int32], budget: int) -> list[Rows]:
+    """Cut rows, longest first, into batches of about equally many sub-words, as near to `budget` as that allows."""
+    count = max(1, round(int(lengths[rows].sum()) / budget))
+    return [rows[part] for part in parts(rows, lengths, count=count)]

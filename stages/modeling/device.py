@@ -43,7 +43,7 @@ def place(model: PreTrainedModel, compute: Compute) -> None:
 
 
 def make_repeatable(*, seed: int, threads: int) -> None:
-    """Seed all generators, allow only deterministic operators; `threads` 0 takes all cores open to this process."""
+    """Seed all generators, allow only deterministic operators; `threads` 0 takes a fair share of the cores."""
     torch.manual_seed(seed)
     random.seed(seed)
     np.random.seed(seed)  # what a library may draw from; our own draws have their own generators
@@ -52,7 +52,10 @@ def make_repeatable(*, seed: int, threads: int) -> None:
     torch.use_deterministic_algorithms(True)
     # Deterministic mode also fills every new tensor, against reads of memory never written: 9 % of a step for nothing.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # its module is a class
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    # Memory in huge pages: 5 to 8 % of a step on a CPU are page faults and misses of the TLB. Read at the first tensor.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes that torchrun started on this machine
+    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // neighbours))
 
 
 def _computes_bf16(device: torch.device) -> bool:

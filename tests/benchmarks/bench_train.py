@@ -1,0 +1,119 @@
+"""Training speed beside three peers: real sub-words a second, all in one process, on the demo corpus.
+
+    make bench-train        about seven minutes on two cores
+
+Every contender trains the same pretrained encoder on the same windows; padding does not count. Medians of three rounds,
+in which the contenders take turns, as does a product of two large matrices: what the machine can do at that time.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from stages.modeling.device import Compute, choose_compute, make_repeatable
+from tests.benchmarks.contenders import Rows, defaults, textbook, trainer, tuneline
+from tests.benchmarks.corpora import Corpus, encoded
+
+ROUNDS = 3
+SUBWORDS = 20_000  # of each contender in each round
+TEXTBOOK_SUBWORDS = 5_000
+MATRIX = 2048
+TUNELINE, DEFAULTS = "Tuneline", "Trainer, defaults (batch 8, fp32)"
+
+
+def main(folder: Path) -> None:
+    """Print sub-words a second of each contender, how many times faster Tuneline is, and its share of the matrix rate.
+
+    `folder` is empty.
+    """
+    make_repeatable(seed=13, threads=0)
+    compute = choose_compute("auto", "auto")
+    corpus = encoded("demo", folder / "encoded")
+    rows, few_rows = Rows(corpus.train, SUBWORDS), Rows(corpus.train, TEXTBOOK_SUBWORDS)
+
+    def peer(**options: object) -> Callable[[], float]:
+        def run() -> float:
+            with tempfile.TemporaryDirectory(dir=folder) as output:
+                return rows.subwords / trainer(corpus, rows, Path(output), num_train_epochs=1, **options)[1]
+
+        return run
+
+    contenders: dict[str, Callable[[], float]] = {
+        TUNELINE: lambda: our_speed(corpus, compute),
+        DEFAULTS: peer(),
+        "Trainer, tuned (batch 32, bf16, by length)": peer(
+            per_device_train_batch_size=32, bf16=compute.precision == "bf16", train_sampling_strategy="group_by_length"
+        ),
+        "Textbook loop (batch 16, padded to 128, fp32)": lambda: few_rows.subwords / textbook(corpus, few_rows),
+    }
+    speeds: dict[str, list[float]] = {name: [] for name in contenders}
+    shares: list[float] = []
+    for _ in range(ROUNDS):
+        for name, run in contenders.items():
+            before = matrix_rate(compute)
+            speeds[name].append(run())
+            if name == TUNELINE:
+                rate = (before + matrix_rate(compute)) / 2
+                shares.append(speeds[name][-1] * operations_per_subword(corpus) / rate)
+
+    medians = {name: statistics.median(values) for name, values in speeds.items()}
+    print(f"\n{compute.device.type}, {compute.precision}, {torch.get_num_threads()} threads, {ROUNDS} rounds")
+    for name, speed in medians.items():
+        spread = f"{min(speeds[name]):,.0f} to {max(speeds[name]):,.0f}"
+        print(f"{name:<46} {speed:>7,.0f} sub-words/s ({spread})  Tuneline / this = {medians[TUNELINE] / speed:.2f}")
+    print(
+        f"Tuneline's share of the {compute.precision} matrix rate, over whole steps: {statistics.median(shares):.0%} "
+        f"({min(shares):.0%} to {max(shares):.0%})"
+    )
+
+
+def our_speed(corpus: Corpus, compute: Compute) -> float:
+    """Sub-words a second of whole steps, with the defaults of params.yaml."""
+    _, steps = tuneline(corpus, defaults(), compute)
+    seen, started = 0, time.perf_counter()
+    for step in steps:
+        seen += step.subwords
+        if seen >= SUBWORDS:
+            break
+    return seen / (time.perf_counter() - started)
+
+
+def operations_per_subword(corpus: Corpus) -> float:
+    """Multiplications and additions of all matrix products of a step, forward and backward, for each real sub-word.
+
+    What the last layer leaves out for sub-words without a label is not counted.
+    """
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(corpus.pretrained)
+    width, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
+    lengths = corpus.train.lengths.astype(float)
+    labelled = (corpus.train.labels >= 0).mean()
+    projections, rest = 3 * width**2, width**2 + 2 * width * inner
+    weights = layers * projections + (layers - 1 + labelled) * rest + labelled * width * len(corpus.labels)
+    attention = layers * 2 * width * (lengths**2).sum() / lengths.sum()
+    return 3 * 2 * (weights + attention)  # the backward costs two products for each of the forward
+
+
+def matrix_rate(compute: Compute) -> float:
+    """Operations a second of a product of two large square matrices."""
+    left, right = (torch.randn(MATRIX, MATRIX, device=compute.device, dtype=compute.dtype) for _ in range(2))
+    left @ right
+    rates = []
+    for _ in range(10):
+        started = time.perf_counter()
+        left @ right
+        if compute.device.type == "cuda":
+            torch.cuda.synchronize()
+        rates.append(2 * MATRIX**3 / (time.perf_counter() - started))
+    return statistics.median(rates)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "encoded").mkdir()
+        main(Path(folder))

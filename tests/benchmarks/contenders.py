@@ -1,0 +1,121 @@
+"""Tuneline and its peers, each as a function that trains one model: same encoder, same windows, same labels."""
+
+import math
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+from transformers import (
+    DataCollatorForTokenClassification,
+    PreTrainedModel,
+    Trainer,
+    TrainingArguments,
+)
+
+from stages.encoding.files import EncodedSplit
+from stages.modeling.classifier import load_classifier
+from stages.modeling.device import Compute, choose_compute
+from stages.modeling.prediction import predict
+from stages.modeling.training import Settings, Step, train
+from stages.modeling.weights import MasterWeights
+from stages.params import load_params
+from stages.scoring.entities import strict_f1
+from stages.train import Params, TrainParams
+from tests.benchmarks.corpora import Corpus
+from tests.conftest import ROOT
+
+DROPOUT = 0.1
+
+
+def defaults(**changes: Any) -> TrainParams:
+    """The parameters of train in params.yaml, some of them changed."""
+    return load_params(ROOT / "params.yaml", Params).train.model_copy(update=changes)
+
+
+def tuneline(corpus: Corpus, params: TrainParams, compute: Compute) -> tuple[PreTrainedModel, Iterator[Step]]:
+    """A model and the steps that train it in place."""
+    torch.manual_seed(params.seed)
+    model = load_classifier(corpus.pretrained, labels=corpus.labels, dropout=params.dropout)
+    weights = MasterWeights(
+        model,
+        compute,
+        vocabulary=torch.from_numpy(np.unique(corpus.train.input_ids)).long(),
+        weight_decay=params.weight_decay,
+        layer_decay=params.layer_decay,
+    )
+    settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
+    return model, train(model, weights, corpus.train, settings, compute)
+
+
+class Rows(Dataset[dict[str, list[int]]]):
+    """The windows of a split as the Trainer wants them, as many as make up `subwords`."""
+
+    def __init__(self, split: EncodedSplit, subwords: float = math.inf) -> None:
+        self.subwords = 0
+        self.rows: list[dict[str, list[int]]] = []
+        for start, end in pairwise(split.offsets):
+            if self.subwords < subwords:
+                self.subwords += int(end - start)
+                columns = {"input_ids": split.input_ids, "labels": split.labels}
+                self.rows.append({name: values[start:end].tolist() for name, values in columns.items()})
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, list[int]]:
+        return self.rows[index]
+
+
+def peer_model(corpus: Corpus, seed: int) -> PreTrainedModel:
+    """The same model with the attention that the library chooses by itself."""
+    torch.manual_seed(seed)
+    model = load_classifier(corpus.pretrained, labels=corpus.labels, dropout=DROPOUT)
+    model.set_attn_implementation("sdpa")
+    return model
+
+
+def trainer(
+    corpus: Corpus, rows: Rows, folder: Path, *, seed: int = 13, **options: Any
+) -> tuple[PreTrainedModel, float]:
+    """The Hugging Face Trainer; the trained model and the seconds that `train` took."""
+    arguments = TrainingArguments(
+        output_dir=str(folder), save_strategy="no", report_to="none", disable_tqdm=True, logging_strategy="no",
+        use_cpu=not torch.cuda.is_available(), seed=seed, **options,
+    )  # fmt: skip
+    collator = DataCollatorForTokenClassification(corpus.tokenizer)
+    peer = Trainer(peer_model(corpus, seed), arguments, train_dataset=rows, data_collator=collator)
+    started = time.perf_counter()
+    peer.train()
+    return peer.model, time.perf_counter() - started
+
+
+def textbook(corpus: Corpus, rows: Rows) -> float:
+    """The loop of a tutorial: batch 16, everything padded to 128, fp32, AdamW; the seconds that an epoch took."""
+    collator = DataCollatorForTokenClassification(corpus.tokenizer, padding="max_length", max_length=128)
+    short = [{name: values[:128] for name, values in row.items()} for row in rows.rows]
+    loader = DataLoader(short, batch_size=16, shuffle=True, collate_fn=collator)  # type: ignore[arg-type]
+    compute = choose_compute("auto", "fp32")
+    model = peer_model(corpus, 13).to(compute.device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5)
+    model.train()
+    started = time.perf_counter()
+    for batch in loader:
+        optimizer.zero_grad()
+        model(**{name: values.to(compute.device) for name, values in batch.items()}).loss.backward()
+        optimizer.step()
+    return time.perf_counter() - started
+
+
+def dev_f1(model: PreTrainedModel, corpus: Corpus, compute: Compute) -> float:
+    """Entity F1 (strict, micro) on dev."""
+    predictions = predict(model, corpus.dev, compute, batch_subwords=4096)
+    gold, predicted = (
+        [[corpus.labels[index] for index in sentence] for sentence in side]
+        for side in (predictions.gold, predictions.predicted)
+    )
+    return strict_f1(gold, predicted)
