@@ -34,7 +34,10 @@ def whole(path: Path) -> Iterator[Path]:
             path.rename(old)  # a folder cannot be replaced in one step
         temporary.rename(path)
         _flush_entry(path.parent)
-    except (OSError, SafetensorError) as error:
+    except Exception as error:
+        # The Rust code of tokenizers raises a bare Exception, with the system's fault in its message.
+        if not isinstance(error, OSError | SafetensorError) and "(os error " not in str(error):
+            raise
         if old.exists() and not path.exists():
             old.rename(path)
         raise ArtifactError(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stages import params
-from stages.errors import UserError
+from stages.errors import TrainingError, UserError
 
 USER_FAULT = 2
 
@@ -26,7 +26,11 @@ def run_recipe(recipe: Callable[[Path], None]) -> None:
     try:
         recipe(arguments.params)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        rank = int(
+            os.environ.get("RANK", "0")
+        )  # of a process that torchrun started; a fault of the input hits them all
+        if rank == 0 or isinstance(error, TrainingError):
+            print(f"error: {error}", file=sys.stderr)
         sys.exit(USER_FAULT)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)

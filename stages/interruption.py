@@ -1,9 +1,10 @@
 """SIGTERM and SIGINT as something that a loop looks at when it suits it."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import FrameType
 
 
@@ -12,12 +13,17 @@ class Interruption:
     """Which signal has come, if one has."""
 
     received: signal.Signals | None = None
+    parent: int = field(default_factory=os.getppid)
+
+    @property
+    def orphaned(self) -> bool:
+        """Whether the process that started this one is gone."""
+        return os.getppid() != self.parent
 
     @property
     def exit_code(self) -> int:
-        """As a shell tells it: 128 and the signal's number."""
-        assert self.received is not None
-        return 128 + self.received
+        """As a shell tells it: 128 and the signal's number; without one, that of SIGTERM."""
+        return 128 + (self.received or signal.SIGTERM)
 
 
 @contextmanager

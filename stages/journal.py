@@ -43,17 +43,17 @@ class Journal:
     def begin(self, record: dict[str, Any]) -> None:
         """Start with the parameters and datasets of the training (`record`: see train.py).
 
-        A journal that was begun but not ended is that of a training that was stopped, and is gone on with.
+        If there is a journal already, the training was stopped, or is repeated: it takes the same steps, and is told
+        on from where it was.
         """
         JOURNALS.mkdir(parents=True, exist_ok=True)
         events = self.events()
-        if events and not _has_ended(events):
+        if events:
             with whole(self.path) as path:  # without the line in which it was killed
                 path.write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
         else:
-            self.path.unlink(missing_ok=True)
-            self.sent_path.unlink(missing_ok=True)
-            events = []
+            for path in (self.path, self.sent_path):
+                path.unlink(missing_ok=True)
             machine = {f"machine/{name}": record[name] for name in ("device", "precision", "threads")}
             self._write("begin", parameters=flat(record["parameters"]) | machine, datasets=record["datasets"])
         self._told = {
@@ -70,7 +70,8 @@ class Journal:
 
     def end(self) -> None:
         """The training is finished."""
-        self._write("end")
+        if not _has_ended(self.events()):
+            self._write("end")
 
     def figures(self, tree: dict[str, Any]) -> None:
         """Figures of the finished model; told again only if they differ from the last ones told."""

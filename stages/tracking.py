@@ -3,12 +3,12 @@
 One MLflow run belongs to one train key, whoever sends to it. What a store has not got is sent at the next chance.
 """
 
+import fcntl
 import json
 import logging
 import os
 import re
 import select
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import DatasetInput
 
-DEFAULT_STORE = "sqlite:///mlflow.db"
+SQLITE = "sqlite:///"
+DEFAULT_STORE = f"{SQLITE}mlflow.db"
 EXPERIMENT = "tuneline"
 MARKER = Path(".tuneline/registered.json")
 SERVED_CODE = Path(__file__).parent / "serving.py"
@@ -83,7 +84,7 @@ def read_marker() -> Registration | None:
         return None  # registering once more mends it
     if registration.tracking_uri != shown_uri():
         return None
-    database = registration.tracking_uri.removeprefix("sqlite:///")
+    database = registration.tracking_uri.removeprefix(SQLITE)
     if database != registration.tracking_uri and not Path(database).exists():
         return None
     return registration
@@ -101,7 +102,9 @@ def live(journal: Journal) -> Iterator[None]:
 
     A slow or absent server holds nothing up; what it has not got after a while is sent at the next chance.
     """
-    sender = subprocess.Popen([sys.executable, "-m", "stages.tracking", journal.train_key], stdin=subprocess.PIPE)
+    sender = subprocess.Popen(
+        [sys.executable, "-m", "stages.tracking", journal.train_key], stdin=subprocess.PIPE, start_new_session=True
+    )
     patience = HURRY
     try:
         yield
@@ -121,8 +124,6 @@ def live(journal: Journal) -> Iterator[None]:
 
 def send_live(train_key: str, ended: IO[str]) -> None:
     """Send the journal of a training again and again until `ended`, a pipe that its process holds, is closed."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # a terminal sends them to us too; the training decides
-        signal.signal(number, signal.SIG_IGN)
     journal = Journal(train_key)
     warned = False
     while not select.select([ended], [], [], SEND_EVERY)[0]:
@@ -209,8 +210,22 @@ def connect() -> "MlflowClient":
     uri = tracking_uri()
     if urlsplit(uri).scheme in ("http", "https"):
         requests.get(f"{uri.rstrip('/')}/health", timeout=10)
+    elif uri.startswith(SQLITE):
+        _make_database(Path(uri.removeprefix(SQLITE)))
     mlflow.set_tracking_uri(uri)
     return mlflow.MlflowClient()
+
+
+def _make_database(path: Path) -> None:
+    """Make the tables of a SQLite store aside: MLflow cannot mend a file in which it was killed while it made them."""
+    from mlflow import MlflowClient
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            with whole(path) as temporary:
+                MlflowClient(f"{SQLITE}{temporary}").search_experiments(max_results=1)
 
 
 def find_version(client: "MlflowClient", name: str, model_digest: str) -> int | None:

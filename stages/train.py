@@ -61,7 +61,7 @@ class TrainParams(Section):
     weight_decay: float = Field(ge=0)
     max_gradient_norm: float = Field(gt=0)
     label_smoothing: float = Field(ge=0, lt=1)
-    dropout: float = Field(ge=0, lt=1)
+    dropout: float = Field(ge=0, le=0.99)
     batch_subwords: int = Field(ge=16)
     micro_batch_subwords: int = Field(ge=0)
     precision: Precision
@@ -187,7 +187,8 @@ def fit(training: Training, checkpoints: Checkpoints, journal: Journal) -> Progr
         for step in watched(steps, done=done) if processes.leads else steps:
             if processes.leads:
                 note(step, training, progress, journal)
-            if processes.any(interruption.received is not None):
+            left_alone = processes.count > 1 and interruption.orphaned  # torchrun was killed
+            if processes.any(interruption.received is not None or left_alone):
                 if processes.leads:
                     checkpoints.save(progress, training.weights)
                     log.info("stopped after step %d of %d; the same command goes on from there", step.step, step.steps)

@@ -3,17 +3,19 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -99,6 +101,7 @@ def write_params(folder: Path, pretrained: Path, **changes: Any) -> None:
         "train.learning_rate": 0.003,
         "train.batch_subwords": 256,
         "train.dropout": 0.0,
+        "train.threads": 1,  # two would wait for each other where the machine has other work
         "register.name": "tiny-ner",
         **changes,
     }
@@ -168,6 +171,92 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> 
     return checkout(tmp_path_factory.mktemp("project"), tiny_pretrained)
 
 
+@dataclass(frozen=True)
+class Trainable:
+    """A folder in which `python -m stages.train` runs."""
+
+    folder: Path
+
+    def start(self, *launcher: str, **environment: str) -> "subprocess.Popen[bytes]":
+        """Start a training, by `python -m LAUNCHER` if that is given; its output goes to the log."""
+        return start(
+            [sys.executable, *launcher, "-m", "stages.train"], self.folder, PYTHONPATH=str(ROOT), **environment
+        )
+
+    def run(self, *launcher: str, code: int = 0, **environment: str) -> str:
+        """Let a training end and check its exit code; what it wrote to the log."""
+        before = len(self.log())
+        assert self.start(*launcher, **environment).wait(300) == code, self.log()
+        return self.log()[before:]
+
+    def log(self) -> str:
+        """What all trainings of this folder have written so far."""
+        path = self.folder / "server.log"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    def wait_for(self, words: str, process: "subprocess.Popen[bytes]", *, after: int = 0) -> None:
+        """Return once the log holds `words` behind its first `after` characters."""
+        deadline = time.monotonic() + 120
+        while words not in self.log()[after:]:
+            assert process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.05)
+
+    def checkpoints(self) -> list[Path]:
+        """The folders of whole checkpoints, the newest last."""
+        return sorted(self.folder.glob(".checkpoints/*/step-*"))
+
+    def model(self) -> tuple[str, str]:
+        """The weights' digest, and the history of steps."""
+        from stages.artifacts import file_digest
+
+        model = self.folder / "data/model"
+        return file_digest(model / "model.safetensors"), (model / "history.jsonl").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def encoded(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> Path:
+    """A folder with a small corpus and what tokenize makes of it."""
+    folder = tmp_path_factory.mktemp("encoded")
+    write_small_corpus(folder / "data/corpora/demo")
+    write_params(folder, tiny_pretrained)
+    subprocess.run(
+        [sys.executable, "-m", "stages.tokenize"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+        capture_output=True,
+    )
+    return folder / "data/encoded"
+
+
+@pytest.fixture
+def trainable(tmp_path: Path, encoded: Path, tiny_pretrained: Path) -> Iterator[Callable[..., Trainable]]:
+    """Makes folders to train in, by name and changed parameters; at the end no process of theirs is left."""
+
+    def make(name: str = "training", **changes: Any) -> Trainable:
+        folder = tmp_path / name
+        shutil.copytree(encoded, folder / "data/encoded")
+        write_params(folder, tiny_pretrained, **{"train.dropout": 0.1, "runtime.checkpoint_seconds": 1, **changes})
+        return Trainable(folder)
+
+    yield make
+    for process in processes_in(tmp_path):
+        process.kill()
+
+
+def processes_in(folder: Path) -> list[psutil.Process]:
+    """The processes that work in `folder` or below."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if Path(process.cwd()).is_relative_to(folder) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
 def free_port() -> int:
     """A TCP port on 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
@@ -192,8 +281,6 @@ def wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", *, seconds:
 
 def stop(process: "subprocess.Popen[bytes]") -> None:
     """End a server and its children, which share its process group."""
-    import signal
-
     os.killpg(process.pid, signal.SIGTERM)
     try:
         process.wait(20)

@@ -2,23 +2,10 @@
 
 import signal
 import time
-from pathlib import Path
 
-import psutil
 import pytest
 
-from tests.conftest import BIN, Project, start
-
-
-def processes_in(folder: Path) -> list[psutil.Process]:
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if Path(process.cwd()).is_relative_to(folder):
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
+from tests.conftest import BIN, Project, processes_in, start
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def report(step: int) -> dict[str, Any]:
+    return {"step": step, "loss": 1 / step, "learning_rate": 1e-4, "gradient_norm": 2.0}
+
+
 def told(steps: int) -> Journal:
     journal = Journal(KEY)
     journal.begin(RECORD)
     for step in range(1, steps + 1):
-        journal.step({"step": step, "loss": 1 / step, "learning_rate": 1e-4})
+        journal.step(report(step))
     journal.end()
     return journal
 
@@ -170,7 +175,7 @@ def test_a_journal_that_was_cut_off_is_written_anew_from_the_model(folder: Path)
         stream.write('{"kind": "met')
     assert [event["kind"] for event in journal.events()] == ["begin", "metrics", "metrics", "end"]
     lost = Journal("cd" * 32)
-    lines = [{"step": n, "loss": 1.0, "learning_rate": 0.1, "ends_epoch": n == 2} for n in (1, 2)]
+    lines = [{**report(n), "ends_epoch": n == 2} for n in (1, 2)]
     (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     lost.path.write_text('{"kind": "begin"')
     lost.tell_from(folder, {**RECORD, "dev_f1": [0.5]})
@@ -178,6 +183,73 @@ def test_a_journal_that_was_cut_off_is_written_anew_from_the_model(folder: Path)
     client = mlflow.MlflowClient(tracking_uri())
     assert [m.value for m in client.get_metric_history(run_id, "dev/entity_strict_f1")] == [0.5]
     assert client.get_run(run_id).data.params["train/seed"] == "13"
+
+
+def test_a_journal_that_did_not_end_is_gone_on_with(folder: Path) -> None:
+    """Killed while it wrote step 3, resumed from a checkpoint after step 4 that the machine lost the lines of."""
+    stopped = Journal(KEY)
+    stopped.begin(RECORD)
+    stopped.step(report(1))
+    stopped.step(report(2))
+    stopped.epoch(0.25, 2)
+    with stopped.path.open("a") as stream:
+        stream.write('{"kind": "metrics", "time": 17, "val')
+    before = stopped.events()
+    resumed = Journal(KEY)
+    resumed.begin({**RECORD, "device": "not told again"})
+    assert resumed.events() == before
+    assert resumed.path.read_text().endswith("}\n")
+    for step in range(1, 5):
+        resumed.step(report(step))
+        if step % 2 == 0:
+            resumed.epoch(step / 8, step)
+    resumed.end()
+    events = resumed.events()
+    assert events[: len(before)] == before
+    assert [event["kind"] for event in events] == ["begin", *["metrics"] * 6, "end"]
+    points = [(name, event["step"]) for event in events if event["kind"] == "metrics" for name in event["values"]]
+    assert sorted(points) == [
+        *[("dev/entity_strict_f1", step) for step in (2, 4)],
+        *[(f"train/{name}", step) for name in ("gradient_norm", "learning_rate", "loss") for step in (1, 2, 3, 4)],
+    ]
+
+
+def test_a_training_that_is_repeated_tells_its_journal_nothing_new(folder: Path) -> None:
+    before = told(3).events()
+    assert len(before) == 5
+    assert told(3).events() == before
+
+
+def test_what_was_sent_before_a_stop_is_not_sent_anew(folder: Path) -> None:
+    stopped = Journal(KEY)
+    stopped.begin(RECORD)
+    for step in (1, 2, 3):
+        stopped.step(report(step))
+    run_id = deliver(stopped)
+    assert mlflow.MlflowClient(tracking_uri()).get_run(run_id).info.status == "RUNNING"
+    resumed = Journal(KEY)
+    resumed.begin(RECORD)
+    for step in (1, 2, 3, 4, 5):
+        resumed.step(report(step))
+    resumed.end()
+    assert deliver(resumed) == run_id
+    history = mlflow.MlflowClient(tracking_uri()).get_metric_history(run_id, "train/loss")
+    assert [metric.step for metric in history] == [1, 2, 3, 4, 5]
+
+
+def test_steps_are_once_in_mlflow_though_a_training_ends_half_sent_and_is_run_again(folder: Path) -> None:
+    """The server went away after step 2, so that the run has a part of the training; then the same is trained anew."""
+    first = Journal(KEY)
+    first.begin(RECORD)
+    first.step(report(1))
+    first.step(report(2))
+    deliver(first)
+    first.step(report(3))
+    first.end()
+    time.sleep(0.01)  # so that the same points have other times
+    run_id = deliver(told(3))
+    history = mlflow.MlflowClient(tracking_uri()).get_metric_history(run_id, "train/loss")
+    assert [metric.step for metric in history] == [1, 2, 3]
 
 
 def test_flat_joins_keys_and_makes_names_that_mlflow_takes(folder: Path) -> None:

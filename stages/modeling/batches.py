@@ -76,7 +76,7 @@ def shuffled_rows(lengths: npt.NDArray[np.int32], *, budget: int, seed: int, epo
     batch_count = max(1, round(int(lengths.sum()) / budget))
     batches = [
         batch
-        for pool in np.array_split(order, -(-batch_count // POOL_BATCHES))
+        for pool in np.array_split(order, min(len(order), -(-batch_count // POOL_BATCHES)))
         for batch in _cut(_longest_first(pool, lengths), lengths, budget)
     ]
     return [batches[index] for index in generator.permutation(len(batches))]

@@ -4,7 +4,7 @@
     step-00000120/
         state.safetensors   masters of the weights and moments of the optimizer
         best.safetensors    masters as they were after the best epoch so far, once there is one
-        progress.json       every step and every dev score so far, and the digests of the other two
+        progress.json       every step and every dev score so far, the digests of the other two, and its own
 
 Rates, batches and dropout masks follow from the number of a step (see training.py): no generator has a state to keep.
 A checkpoint is written aside, flushed and renamed: it is whole or absent. The last two are kept. No pickle is read.
@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from stages.artifacts import as_record, file_digest, read_versioned, whole, write_json
+from stages.artifacts import as_record, file_digest, json_digest, read_versioned, whole, write_json
 from stages.errors import ArtifactError
 from stages.modeling.training import Step
 from stages.modeling.weights import MasterWeights
@@ -73,16 +73,14 @@ class Checkpoints:
             save_file({name: value.cpu() for name, value in weights.state().items()}, folder / STATE)
             if progress.best_epoch:
                 self._write_best(progress, folder / BEST)
-            write_json(
-                folder / PROGRESS,
-                {
-                    "format_version": FORMAT_VERSION,
-                    "history": [asdict(step) for step in progress.history],
-                    "dev_f1": progress.dev_f1,
-                    "best_epoch": progress.best_epoch,
-                    "digests": {path.name: file_digest(path) for path in sorted(folder.glob("*.safetensors"))},
-                },
-            )
+            fields = {
+                "format_version": FORMAT_VERSION,
+                "history": [asdict(step) for step in progress.history],
+                "dev_f1": progress.dev_f1,
+                "best_epoch": progress.best_epoch,
+                "digests": {path.name: file_digest(path) for path in sorted(folder.glob("*.safetensors"))},
+            }
+            write_json(folder / PROGRESS, fields | {"digest": json_digest(fields)})
         self._best_file = (progress.best_epoch, target / BEST)
         for old in self._found()[:-KEPT]:
             shutil.rmtree(old, ignore_errors=True)
@@ -109,14 +107,19 @@ class Checkpoints:
 
     def _write_best(self, progress: Progress, path: Path) -> None:
         if self._best_file and self._best_file[0] == progress.best_epoch and self._best_file[1].exists():
-            os.link(self._best_file[1], path)  # the weights of an epoch do not change any more
+            try:
+                os.link(self._best_file[1], path)  # the weights of an epoch do not change any more
+            except OSError:  # not every file system has hard links
+                shutil.copyfile(self._best_file[1], path)
         else:
             save_file({str(number): master for number, master in enumerate(progress.best_masters)}, path)
 
     def _read(self, folder: Path) -> tuple[Progress, dict[str, torch.Tensor]]:
         fields = read_versioned(folder / PROGRESS, format_version=FORMAT_VERSION, stage="train")
-        del fields["format_version"]
         try:
+            if fields.pop("digest") != json_digest(fields):
+                raise ArtifactError(f"{PROGRESS} is damaged")
+            del fields["format_version"]
             for name, digest in fields.pop("digests").items():
                 if file_digest(folder / name) != digest:
                     raise ArtifactError(f"{name} is damaged")

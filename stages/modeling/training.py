@@ -88,7 +88,7 @@ def train(
     for index in range(done, len(plan)):
         epoch, rows = plan[index]
         share = processes.share(parts(rows, split.lengths, count=processes.count))
-        labels = label_count(split, rows)
+        labels = label_count(split, rows)  # at least 1: every window owns a word
         while True:
             try:
                 loss = 0.0
@@ -108,9 +108,11 @@ def train(
         learning_rate = settings.learning_rate * rate_factor(
             settings.schedule, index=index, steps=len(plan), warmup_ratio=settings.warmup_ratio
         )
+        if not math.isfinite(loss):
+            raise TrainingError(_not_finite(split, rows, f"step {index + 1}: the loss is {loss}"))
         norm = weights.update(learning_rate=learning_rate, max_gradient_norm=settings.max_gradient_norm)
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise TrainingError(_not_finite(split, rows, step=index + 1, loss=loss, norm=norm))
+        if not math.isfinite(norm):
+            raise TrainingError(_not_finite(split, rows, f"step {index + 1}: the norm of the gradient is {norm}"))
         yield Step(
             step=index + 1,
             steps=len(plan),
@@ -131,13 +133,14 @@ def _loss(model: PreTrainedModel, batch: Batch, masks: Masks, label_smoothing: f
 
 
 def _micro_batches(rows: Rows, share: slice, split: EncodedSplit, at_once: int) -> Iterator[slice]:
-    """Cut this process's share of a batch into neighbouring parts of about `at_once` sub-words at most."""
-    own = rows[share]
-    if not len(own):
-        return
-    count = -(-int(split.lengths[own].sum()) // at_once)
-    for part in parts(own, split.lengths, count=count):
-        yield slice(share.start + part.start, share.start + part.stop)
+    """Cut this process's share of a batch into neighbouring parts of at most `at_once` sub-words; one row at least."""
+    ends = np.cumsum(split.lengths[rows[share]])
+    start = 0
+    while start < len(ends):
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + at_once, side="right")))
+        yield slice(share.start + start, share.start + stop)
+        start = stop
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -155,11 +158,10 @@ def _smaller(at_once: int, longest: int, *, step: int) -> int:
     return max(longest, at_once // 2)
 
 
-def _not_finite(split: EncodedSplit, rows: Rows, *, step: int, loss: float, norm: float) -> str:
+def _not_finite(split: EncodedSplit, rows: Rows, what: str) -> str:
     """The message that names the step and its sentences."""
-    what = f"the loss is {loss}" if not math.isfinite(loss) else f"the norm of the gradient is {norm}"
     sentences = np.unique(split.sentence[rows])
-    lines = [f"step {step}: {what}. Its sentences, counted from 1 in the train split:"]
+    lines = [f"{what}. Its sentences, counted from 1 in the train split:"]
     for sentence in sentences[:SHOWN_SENTENCES]:
         words = split.words[int(sentence)].as_py()
         shown = " ".join(words[:SHOWN_WORDS]) + (" ..." if len(words) > SHOWN_WORDS else "")

@@ -116,8 +116,13 @@ class MasterWeights:
             if gradient is None:
                 continue
             if gradient.is_sparse:
-                flat.index_add_(0, self.row_of_id[gradient._indices()[0]], gradient._values().float())
-            elif self._collected:
+                rows = self.row_of_id[gradient._indices()[0]]
+                trained = rows >= 0  # where rows are padded, the padding is not
+                flat.index_add_(0, rows[trained], gradient._values()[trained].float())
+                continue
+            if slot.shape != gradient.shape:  # an architecture that does not use its embedding as a sparse one
+                gradient = gradient[self.vocabulary]
+            if self._collected:
                 flat.add_(gradient.float())  # adding the bf16 tensor itself takes ten times as long
             else:
                 flat.copy_(gradient)

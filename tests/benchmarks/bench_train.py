@@ -1,6 +1,6 @@
 """Training speed beside three peers: real sub-words a second, all in one process, on the demo corpus.
 
-    make bench-train        about seven minutes on two cores
+    make bench-train        about eight minutes on two cores
 
 Every contender trains the same pretrained encoder on the same windows; padding does not count. Medians of three rounds,
 in which the contenders take turns, as does a product of two large matrices: what the machine can do at that time.
@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from stages.modeling.device import Compute, choose_compute, make_repeatable
+from stages.train import TrainParams
 from tests.benchmarks.contenders import Rows, defaults, textbook, trainer, tuneline
 from tests.benchmarks.corpora import Corpus, encoded
 
@@ -22,7 +23,8 @@ ROUNDS = 3
 SUBWORDS = 20_000  # of each contender in each round
 TEXTBOOK_SUBWORDS = 5_000
 MATRIX = 2048
-TUNELINE, DEFAULTS = "Tuneline", "Trainer, defaults (batch 8, fp32)"
+LARGE_BATCH = 2048
+TUNELINE, LARGE = "Tuneline, defaults", f"Tuneline, batches of {LARGE_BATCH:,} sub-words"
 
 
 def main(folder: Path) -> None:
@@ -43,37 +45,40 @@ def main(folder: Path) -> None:
         return run
 
     contenders: dict[str, Callable[[], float]] = {
-        TUNELINE: lambda: our_speed(corpus, compute),
-        DEFAULTS: peer(),
+        TUNELINE: lambda: our_speed(corpus, compute, defaults()),
+        LARGE: lambda: our_speed(corpus, compute, defaults(batch_subwords=LARGE_BATCH)),
+        "Trainer, defaults (batch 8, fp32)": peer(),
         "Trainer, tuned (batch 32, bf16, by length)": peer(
             per_device_train_batch_size=32, bf16=compute.precision == "bf16", train_sampling_strategy="group_by_length"
         ),
         "Textbook loop (batch 16, padded to 128, fp32)": lambda: few_rows.subwords / textbook(corpus, few_rows),
     }
     speeds: dict[str, list[float]] = {name: [] for name in contenders}
-    shares: list[float] = []
+    shares: dict[str, list[float]] = {TUNELINE: [], LARGE: []}
     for _ in range(ROUNDS):
         for name, run in contenders.items():
             before = matrix_rate(compute)
             speeds[name].append(run())
-            if name == TUNELINE:
+            if name in shares:
                 rate = (before + matrix_rate(compute)) / 2
-                shares.append(speeds[name][-1] * operations_per_subword(corpus) / rate)
+                shares[name].append(speeds[name][-1] * operations_per_subword(corpus) / rate)
 
     medians = {name: statistics.median(values) for name, values in speeds.items()}
     print(f"\n{compute.device.type}, {compute.precision}, {torch.get_num_threads()} threads, {ROUNDS} rounds")
     for name, speed in medians.items():
         spread = f"{min(speeds[name]):,.0f} to {max(speeds[name]):,.0f}"
-        print(f"{name:<46} {speed:>7,.0f} sub-words/s ({spread})  Tuneline / this = {medians[TUNELINE] / speed:.2f}")
-    print(
-        f"Tuneline's share of the {compute.precision} matrix rate, over whole steps: {statistics.median(shares):.0%} "
-        f"({min(shares):.0%} to {max(shares):.0%})"
-    )
+        ratios = (
+            f"defaults / this = {medians[TUNELINE] / speed:.2f}, large batches / this = {medians[LARGE] / speed:.2f}"
+        )
+        print(f"{name:<46} {speed:>7,.0f} sub-words/s ({spread})  {ratios}")
+    for name, values in shares.items():
+        share = f"{statistics.median(values):.0%} ({min(values):.0%} to {max(values):.0%})"
+        print(f"{name}: {share} of the {compute.precision} matrix rate, over whole steps")
 
 
-def our_speed(corpus: Corpus, compute: Compute) -> float:
-    """Sub-words a second of whole steps, with the defaults of params.yaml."""
-    _, steps = tuneline(corpus, defaults(), compute)
+def our_speed(corpus: Corpus, compute: Compute, params: TrainParams) -> float:
+    """Sub-words a second of whole steps."""
+    _, steps = tuneline(corpus, params, compute)
     seen, started = 0, time.perf_counter()
     for step in steps:
         seen += step.subwords

@@ -1,59 +1,139 @@
-from pathlib import Path
+from itertools import pairwise
 
 import numpy as np
-import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.encoding.files import IGNORED, SCHEMA, read_split, split_writer
-from stages.modeling.batches import assemble, shuffled_rows, sorted_rows
+from stages.encoding.files import IGNORED
+from stages.modeling.batches import Group, assemble, parts, shuffled_rows, sorted_rows
+from tests.modeling.conftest import encoded, random_split
 
 LENGTHS = st.lists(st.integers(3, 120), min_size=1, max_size=200).map(lambda values: np.array(values, dtype=np.int32))
+REALISTIC = np.random.default_rng(0).gamma(4, 6, 3000).astype(np.int32) + 3
 
 
 @given(LENGTHS, st.integers(16, 600), st.integers(0, 9))
-def test_batches_hold_each_row_once_within_the_budget(lengths: np.ndarray, budget: int, epoch: int) -> None:
+def test_batches_hold_each_row_once_longest_first_near_the_budget(lengths: np.ndarray, budget: int, epoch: int) -> None:
     for batches in (shuffled_rows(lengths, budget=budget, seed=1, epoch=epoch), sorted_rows(lengths, budget=budget)):
         assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
         for rows in batches:
-            longest = -(-int(lengths[rows].max()) // 8) * 8
-            assert len(rows) == 1 or len(rows) * longest <= budget
+            assert (np.diff(lengths[rows]) <= 0).all()
+            # As many batches as come nearest to the budget: one where there is enough for nearly one and a half. And a
+            # row is never cut, so the last one may reach beyond.
+            assert lengths[rows].sum() < 1.5 * budget + lengths[rows].max()
+
+
+def test_batches_of_a_corpus_differ_from_the_budget_by_little_more_than_a_row() -> None:
+    for batches in (shuffled_rows(REALISTIC, budget=1024, seed=1, epoch=1), sorted_rows(REALISTIC, budget=1024)):
+        sizes = [int(REALISTIC[rows].sum()) for rows in batches]
+        assert max(abs(size - 1024) for size in sizes) < REALISTIC.max() + 1024 / 30
+        assert np.mean(sizes) == pytest.approx(1024, rel=0.02)
 
 
 def test_shuffled_rows_repeat_by_seed_and_epoch_and_differ_otherwise() -> None:
-    lengths = np.random.default_rng(0).integers(5, 60, 500).astype(np.int32)
-
     def order(**settings: int) -> list[int]:
-        return np.concatenate(shuffled_rows(lengths, budget=512, **settings)).tolist()
+        return np.concatenate(shuffled_rows(REALISTIC, budget=512, **settings)).tolist()
 
     assert order(seed=1, epoch=1) == order(seed=1, epoch=1)
     assert order(seed=1, epoch=1) != order(seed=1, epoch=2)
     assert order(seed=1, epoch=1) != order(seed=2, epoch=1)
 
 
-def test_shuffled_rows_waste_little_on_padding() -> None:
-    lengths = np.random.default_rng(0).gamma(4, 6, 3000).astype(np.int32) + 3
-    batches = shuffled_rows(lengths, budget=1024, seed=1, epoch=1)
-    padded = sum(len(rows) * -(-int(lengths[rows].max()) // 8) * 8 for rows in batches)
-    assert lengths.sum() / padded > 0.8
-
-
-def test_assemble_pads_rows_to_a_multiple_of_eight(tmp_path: Path) -> None:
-    rows = [
-        {"input_ids": [2, 7, 8, 3], "labels": [IGNORED, 1, 0, IGNORED], "word_index": [-1, 0, 1, -1]},
-        {"input_ids": [2, 9, 3], "labels": [IGNORED, 2, IGNORED], "word_index": [-1, 0, -1]},
-    ]
-    whole_rows = [{**row, "sentence": 0, "window": 0, "words": None} for row in rows]
-    with split_writer(tmp_path / "train.arrow") as writer:
-        writer.write_batch(pa.RecordBatch.from_pylist(whole_rows, schema=SCHEMA))
-    batch = assemble(read_split(tmp_path, "train"), np.array([1, 0]), pad_id=99)
-    assert batch.input_ids_BT.tolist() == [[2, 9, 3] + [99] * 5, [2, 7, 8, 3] + [99] * 4]
-    assert batch.attention_mask_BT.sum(1).tolist() == [3, 4]
-    assert batch.labels_BT.tolist() == [[IGNORED, 2] + [IGNORED] * 6, [IGNORED, 1, 0] + [IGNORED] * 5]
-    assert batch.subwords == 7
+def test_shuffled_rows_mix_the_company_of_a_row_but_hold_few_lengths() -> None:
+    first, second = (shuffled_rows(REALISTIC, budget=1024, seed=1, epoch=epoch) for epoch in (1, 2))
+    company = {int(row): set(rows.tolist()) for rows in second for row in rows}
+    assert np.mean([len(company[int(row)] & set(rows.tolist())) / len(rows) for rows in first for row in rows]) < 0.2
+    lengths = [len(np.unique(REALISTIC[rows])) for rows in first]
+    unsorted = [len(np.unique(REALISTIC[start : start + 37])) for start in range(0, 2960, 37)]
+    assert np.mean(lengths) < np.mean(unsorted) / 3
+    # Batches come in no order of length: as often a shorter one after a longer as the other way round.
+    means = [REALISTIC[rows].mean() for rows in first]
+    assert 0.3 < np.mean(np.diff(means) > 0) < 0.7
 
 
 @pytest.mark.parametrize("budget", [1, 8])
 def test_a_row_longer_than_the_budget_is_a_batch_of_its_own(budget: int) -> None:
     assert [rows.tolist() for rows in sorted_rows(np.array([50, 60], dtype=np.int32), budget=budget)] == [[1], [0]]
+
+
+def test_shuffled_rows_take_rows_of_many_times_the_budget() -> None:
+    assert len(shuffled_rows(np.array([512, 512], dtype=np.int32), budget=16, seed=1, epoch=1)) == 2
+
+
+@given(LENGTHS, st.integers(1, 300))
+def test_parts_are_neighbours_of_about_one_size_and_none_is_empty(lengths: np.ndarray, count: int) -> None:
+    rows = np.random.default_rng(0).permutation(len(lengths))
+    found = parts(rows, lengths, count=count)
+    assert 1 <= len(found) <= count
+    assert found[0].start == 0
+    assert found[-1].stop == len(rows)
+    assert all(left.stop == right.start for left, right in pairwise(found))
+    for part in found:
+        assert 0 < lengths[rows[part]].sum() < lengths.sum() / count + lengths.max()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6, 12])
+def test_parts_of_rows_of_one_length_are_equal(count: int) -> None:
+    found = parts(np.arange(12), np.full(12, 7, dtype=np.int32), count=count)
+    assert [part.stop - part.start for part in found] == [12 // count] * count
+
+
+def test_assemble_packs_rows_without_padding() -> None:
+    split = encoded(
+        [
+            ([2, 7, 3], [IGNORED, 4, IGNORED]),
+            ([2, 8, 9, 10, 3], [IGNORED, 1, IGNORED, 0, IGNORED]),
+            ([2, 11, 12, 13, 3], [IGNORED, 2, 0, 3, IGNORED]),
+            ([2, 14, 3], [IGNORED, IGNORED, IGNORED]),
+        ]
+    )
+    batch = assemble(split, np.array([2, 1, 3, 0]))
+    assert batch.rows.tolist() == [2, 1, 3, 0]
+    assert batch.input_ids_N.tolist() == [2, 11, 12, 13, 3, 2, 8, 9, 10, 3, 2, 14, 3, 2, 7, 3]
+    assert batch.positions_N.tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 0, 1, 2]
+    assert batch.groups == (Group(0, 2, 5), Group(10, 2, 3))
+    assert [group.subwords for group in batch.groups] == [slice(0, 10), slice(10, 16)]
+    assert batch.labelled_L.tolist() == [1, 2, 3, 6, 8, 14]
+    assert batch.labels_L.tolist() == [2, 0, 3, 1, 0, 4]
+    assert batch.subwords == 16
+    assert (batch.subwords_before, batch.labels_before, batch.pairs_before) == (0, 0, 0)
+
+
+def test_assemble_counts_what_the_parts_before_hold() -> None:
+    split = random_split([6, 9, 3, 6, 4])
+    rows = np.array([1, 0, 3, 4, 2])
+    batch = assemble(split, rows, slice(2, 4))
+    assert batch.rows.tolist() == [3, 4]
+    assert batch.groups == (Group(0, 1, 6), Group(6, 1, 4))
+    assert batch.subwords_before == 9 + 6
+    assert batch.pairs_before == 9**2 + 6**2
+    labels = [split.labels[split.offsets[row] : split.offsets[row + 1]] for row in (1, 0)]
+    assert batch.labels_before == int((np.concatenate(labels) != IGNORED).sum()) > 0
+
+
+@given(st.lists(st.integers(2, 12), min_size=1, max_size=20), st.integers(1, 8))
+def test_assembled_parts_make_up_the_whole_batch(values: list[int], count: int) -> None:
+    split = random_split(values)
+    (rows,) = sorted_rows(split.lengths, budget=10_000)
+    whole = assemble(split, rows)
+    found = [assemble(split, rows, part) for part in parts(rows, split.lengths, count=count)]
+    for name in ("rows", "input_ids_N", "positions_N", "labels_L"):
+        assert np.concatenate([getattr(part, name) for part in found]).tolist() == getattr(whole, name).tolist()
+    places = [part.labelled_L + part.subwords_before for part in found]
+    assert torch.cat(places).tolist() == whole.labelled_L.tolist()
+    assert sum(part.subwords for part in found) == split.lengths.sum() == whole.subwords
+    for before, part in enumerate(found):
+        assert part.subwords_before == sum(earlier.subwords for earlier in found[:before])
+        assert part.labels_before == sum(len(earlier.labels_L) for earlier in found[:before])
+        assert part.pairs_before == sum(g.rows * g.length**2 for earlier in found[:before] for g in earlier.groups)
+
+
+def test_a_batch_moves_to_a_device_with_all_its_tensors() -> None:
+    batch = assemble(random_split([5, 4]), np.array([0, 1]), slice(1, 2))
+    moved = batch.to(torch.device("meta"))
+    tensors = {name for name, value in vars(batch).items() if isinstance(value, torch.Tensor)}
+    assert tensors == {"input_ids_N", "positions_N", "labelled_L", "labels_L"}
+    assert all(getattr(moved, name).is_meta for name in tensors)
+    assert all(getattr(moved, name) is getattr(batch, name) for name in set(vars(batch)) - tensors)

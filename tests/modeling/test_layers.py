@@ -1,0 +1,148 @@
+"""Against the plain formulas, which autograd differentiates itself."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from stages.modeling.batches import Group
+from stages.modeling.dropout import Mask, Masks
+from stages.modeling.layers import AddAndNorm, Attention
+
+HEADS, WIDTH, INNER = 2, 6, 5
+GROUPS = {
+    "one row": (Group(0, 1, 4),),
+    "one length": (Group(0, 3, 4),),
+    "several lengths": (Group(0, 2, 5), Group(10, 1, 4), Group(14, 3, 2), Group(20, 2, 1)),
+}
+RATES = {"no mask": 0.0, "mask": 0.4}
+
+
+def plain_attention(
+    query_ND: torch.Tensor, key_ND: torch.Tensor, value_ND: torch.Tensor, groups: tuple[Group, ...], mask: Mask | None
+) -> torch.Tensor:
+    """Row by row and head by head; the mask's values stand in this order."""
+    contexts, used = [], 0
+    for group in groups:
+        for row in range(group.rows):
+            places = slice(group.first + row * group.length, group.first + (row + 1) * group.length)
+            heads = []
+            for query_TK, key_TK, value_TK in zip(
+                *(x_ND[places].chunk(HEADS, dim=1) for x_ND in (query_ND, key_ND, value_ND)), strict=True
+            ):
+                weights_TT = (query_TK @ key_TK.t() / math.sqrt(query_TK.shape[1])).softmax(-1)
+                if mask is not None:
+                    kept = mask.kept[used : used + group.length**2]
+                    weights_TT = weights_TT * kept.view_as(weights_TT) * mask.scale
+                    used += group.length**2
+                heads.append(weights_TT @ value_TK)
+            contexts.append(torch.cat(heads, dim=1))
+    assert mask is None or used == len(mask.kept)
+    return torch.cat(contexts)
+
+
+def random(*shape: int, seed: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype).requires_grad_()
+
+
+def projections(groups: tuple[Group, ...], dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
+    subwords = sum(group.rows * group.length for group in groups)
+    return [random(subwords, WIDTH, seed=seed, dtype=dtype) for seed in range(3)]
+
+
+def pair_mask(groups: tuple[Group, ...], rate: float, dtype: torch.dtype = torch.float32) -> Mask | None:
+    pairs = HEADS * sum(group.rows * group.length**2 for group in groups)
+    return Masks(1, 1).draw((pairs,), rate=rate, before=0, like=torch.zeros(0, dtype=dtype))
+
+
+@pytest.mark.parametrize("rate", RATES.values(), ids=RATES)
+@pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS)
+def test_attention_and_its_gradients_equal_the_plain_formula(groups: tuple[Group, ...], rate: float) -> None:
+    inputs = projections(groups)
+    mask = pair_mask(groups, rate)
+    assert (mask is None) == (rate == 0)
+    context_ND = Attention.apply(*inputs, groups, HEADS, mask)
+    expected_ND = plain_attention(*inputs, groups, mask)
+    torch.testing.assert_close(context_ND, expected_ND)
+    gradient_ND = random(*context_ND.shape, seed=9)
+    torch.testing.assert_close(
+        torch.autograd.grad(context_ND, inputs, gradient_ND), torch.autograd.grad(expected_ND, inputs, gradient_ND)
+    )
+
+
+@pytest.mark.parametrize("layout", ["expanded", "transposed"])
+def test_attention_takes_a_gradient_of_any_layout(layout: str) -> None:
+    groups = GROUPS["several lengths"]
+    inputs = projections(groups)
+    context_ND = Attention.apply(*inputs, groups, HEADS, None)
+    subwords = len(context_ND)
+    gradient_ND = {
+        "expanded": torch.arange(1.0, WIDTH + 1).expand(subwords, WIDTH),
+        "transposed": random(WIDTH, subwords, seed=9).detach().t(),
+    }[layout]
+    assert not gradient_ND.is_contiguous()
+    torch.testing.assert_close(
+        torch.autograd.grad(context_ND, inputs, gradient_ND, retain_graph=True),
+        torch.autograd.grad(context_ND, inputs, gradient_ND.contiguous()),
+    )
+
+
+def test_attention_in_bf16_is_near_that_in_fp32() -> None:
+    groups = GROUPS["several lengths"]
+    short = projections(groups, torch.bfloat16)
+    exact = [x_ND.detach().float().requires_grad_() for x_ND in short]
+    contexts = [
+        Attention.apply(*inputs, groups, HEADS, pair_mask(groups, 0.4, inputs[0].dtype)) for inputs in (short, exact)
+    ]
+    assert contexts[0].dtype is torch.bfloat16
+    torch.testing.assert_close(contexts[0].float(), contexts[1], rtol=0.05, atol=0.05)
+    gradients = [
+        torch.autograd.grad(context_ND.float().square().sum(), inputs)
+        for context_ND, inputs in zip(contexts, (short, exact), strict=True)
+    ]
+    for short_ND, exact_ND in zip(*gradients, strict=True):
+        torch.testing.assert_close(short_ND.float(), exact_ND, rtol=0.1, atol=0.2)
+
+
+def layer_inputs(subwords: int = 7, dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
+    """Input, residual, weight, bias, and the norm's weight and bias."""
+    shapes = [(subwords, INNER), (subwords, WIDTH), (WIDTH, INNER), (WIDTH,), (WIDTH,), (WIDTH,)]
+    return [random(*shape, seed=seed, dtype=dtype) for seed, shape in enumerate(shapes)]
+
+
+def value_mask(inputs: list[torch.Tensor], rate: float) -> Mask | None:
+    return Masks(1, 1).draw(tuple(inputs[1].shape), rate=rate, before=0, like=inputs[1])
+
+
+@pytest.mark.parametrize("rate", RATES.values(), ids=RATES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_add_and_norm_and_its_gradients_equal_the_plain_formula(dtype: torch.dtype, rate: float) -> None:
+    inputs = layer_inputs(dtype=dtype)
+    input_NI, residual_ND, weight_DI, bias_D, norm_weight_D, norm_bias_D = inputs
+    mask = value_mask(inputs, rate)
+    output_ND = AddAndNorm.apply(*inputs, 0.1, mask)
+    product_ND = functional.linear(input_NI, weight_DI, bias_D)
+    if mask is not None:
+        product_ND = product_ND * mask.kept * mask.scale
+    expected_ND = functional.layer_norm(product_ND + residual_ND, (WIDTH,), norm_weight_D, norm_bias_D, 0.1)
+    torch.testing.assert_close(output_ND, expected_ND)
+    gradient_ND = random(*output_ND.shape, seed=9, dtype=dtype)
+    torch.testing.assert_close(
+        torch.autograd.grad(output_ND, inputs, gradient_ND), torch.autograd.grad(expected_ND, inputs, gradient_ND)
+    )
+
+
+@pytest.mark.parametrize("rate", RATES.values(), ids=RATES)
+def test_add_and_norm_has_the_gradients_of_small_differences(rate: float) -> None:
+    inputs = layer_inputs()
+    mask = value_mask(inputs, rate)
+    assert torch.autograd.gradcheck(lambda *values: AddAndNorm.apply(*values, 0.1, mask), inputs)
+
+
+def test_add_and_norm_of_no_subwords_has_gradients_of_nothing() -> None:
+    inputs = layer_inputs(subwords=0)
+    output_ND = AddAndNorm.apply(*inputs, 0.1, None)
+    assert output_ND.shape == (0, WIDTH)
+    for value, gradient in zip(inputs, torch.autograd.grad(output_ND.sum(), inputs), strict=True):
+        assert torch.equal(gradient, torch.zeros_like(value))

@@ -1,0 +1,99 @@
+"""Curves in MLflow while a training runs, by a real server that comes and goes."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.conftest import Trainable, free_port, start, stop, wait_until_healthy
+
+MakeTrainable = Callable[..., Trainable]
+
+pytestmark = pytest.mark.slow
+
+
+def serve(folder: Path, port: int) -> "subprocess.Popen[bytes]":
+    folder.mkdir(exist_ok=True)
+    server = start(
+        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+         "--backend-store-uri", f"sqlite:///{folder}/server.db", "--default-artifact-root", str(folder / "artifacts")],
+        folder,
+    )  # fmt: skip
+    wait_until_healthy(f"http://127.0.0.1:{port}/health", server)
+    return server
+
+
+def steps_told(folder: Path) -> list[int]:
+    """The steps of train/loss that the server's store has."""
+    client = MlflowClient(f"sqlite:///{folder}/server.db")
+    experiment = client.get_experiment_by_name("tuneline")
+    runs = client.search_runs([experiment.experiment_id]) if experiment else []
+    assert len(runs) <= 1
+    return [m.step for run in runs for m in client.get_metric_history(run.info.run_id, "train/loss")]
+
+
+def wait_until_told(folder: Path, count: int, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 120
+    while len(steps_told(folder)) < count:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def test_curves_are_live_and_complete_though_the_server_was_away_in_between(
+    trainable: MakeTrainable, tmp_path: Path
+) -> None:
+    port, store = free_port(), tmp_path / "server"
+    address = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}
+    training = trainable(**{"train.epochs": 80})
+    server = serve(store, port)
+    try:
+        process = training.start(**address)
+        wait_until_told(store, 1, process)
+        stop(server)
+        before = len(steps_told(store))
+        training.wait_for("does not answer", process)
+        server = serve(store, port)
+        wait_until_told(store, before + 1, process)
+        assert process.wait(300) == 0, training.log()
+        told = steps_told(store)
+    finally:
+        stop(server)
+    _, history = training.model()
+    assert sorted(told) == list(range(1, len(history.splitlines()) + 1))
+    assert "Traceback" not in training.log()
+
+
+@contextmanager
+def silent_server() -> Iterator[int]:
+    """Takes every connection and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        taken: list[socket.socket] = []
+
+        def take() -> None:
+            while True:
+                try:
+                    taken.append(server.accept()[0])
+                except OSError:
+                    return
+
+        threading.Thread(target=take, daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        for connection in taken:
+            connection.close()
+
+
+def test_a_server_that_never_answers_keeps_no_training_from_its_end(trainable: MakeTrainable) -> None:
+    training = trainable(**{"train.epochs": 12})
+    with silent_server() as port:
+        told = training.run(MLFLOW_TRACKING_URI=f"http://127.0.0.1:{port}")
+    assert "epoch 12 of 12" in told
+    assert "is sent at the next chance" in told
