@@ -31,6 +31,7 @@ SQLITE = "sqlite:///"
 DEFAULT_STORE = f"{SQLITE}mlflow.db"
 EXPERIMENT = "tuneline"
 MARKER = Path(".tuneline/registered.json")
+DATABASE_LOCK = Path(".tuneline/mlflow.lock")
 SERVED_CODE = Path(__file__).parent / "serving.py"
 # What the served model imports; its environment pins these at the versions that are installed here.
 SERVED_PACKAGES = (
@@ -220,8 +221,8 @@ def _make_database(path: Path) -> None:
     """Make the tables of a SQLite store aside: MLflow cannot mend a file in which it was killed while it made them."""
     from mlflow import MlflowClient
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("w") as lock:
+    DATABASE_LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with DATABASE_LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
             with whole(path) as temporary:
