@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ REGISTER = "register"
 MISSING = " is missing"
 
 # What `dvc repro` says to a person who called it by hand; the flow has its own words for these.
+STOP_PATIENCE = 20  # seconds in which a stage may end by itself once it was asked to
 DVC_HINT = re.compile(
     r"(Generating|Updating) lock file|To track the changes|\s+git add|To enable auto staging|\s+dvc config"
     r"|Use `dvc push`|ERROR: failed to reproduce .* exited with 2$"
@@ -203,13 +205,15 @@ def reproduce(
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End a stage with all its processes: asked first, then made to."""
+    """End a stage with all its processes: asked first, then made to. DVC is gone before a training has saved itself."""
     for number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + STOP_PATIENCE
         with suppress(ProcessLookupError):
             os.killpg(process.pid, number)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(10)
-            return
+            while time.monotonic() < deadline:
+                process.poll()
+                os.killpg(process.pid, 0)  # raises once nobody is left
+                time.sleep(0.1)
 
 
 def _reasons(stage: Any, changes: list[Any]) -> list[str]:

@@ -12,13 +12,14 @@ from tests.conftest import BIN, Project, processes_in, start
 def test_a_signal_stops_the_run_with_all_its_processes(
     project: Project, prefect_api: str, number: signal.Signals
 ) -> None:
+    epochs = 2000 + number  # another training for each, or the second would go on from the first one's checkpoint
     log = project.folder / "server.log"
     log.unlink(missing_ok=True)
     run = start(
-        [str(BIN / "tuneline"), "run", "--set", "train.epochs=2000"], project.folder, PREFECT_API_URL=prefect_api
+        [str(BIN / "tuneline"), "run", "--set", f"train.epochs={epochs}"], project.folder, PREFECT_API_URL=prefect_api
     )
     deadline = time.monotonic() + 120
-    while "epoch 1 of 2000" not in (log.read_text() if log.exists() else ""):
+    while f"epoch 1 of {epochs}" not in (log.read_text() if log.exists() else ""):
         assert run.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.2)

@@ -54,8 +54,8 @@ def make_repeatable(*, seed: int, threads: int) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # its module is a class
     # Memory in huge pages: 5 to 8 % of a step on a CPU are page faults and misses of the TLB. Read at the first tensor.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    # Kernels are made for a shape and kept; oneDNN's own limit of 1,024 is less than the lengths of a corpus ask for.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "16384")
+    # Kernels are made for a shape and kept, at about 100 kB each; the lengths of a corpus ask for more than 1,024.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "4096")
     neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes that torchrun started on this machine
     torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // neighbours))
 
