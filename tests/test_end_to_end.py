@@ -91,7 +91,7 @@ def test_the_learning_rate_retrains_and_the_old_one_is_restored(project: Project
     assert changed["executed"] == ["train", "evaluate", "register"]
     assert changed["fresh"] == ["tokenize"]
     assert changed["model"]["version"] == 2
-    back = project.json("run", "--set", "train.learning_rate=0.003", PREFECT_API_URL=prefect_api)
+    back = project.json("run", "--set", "train.learning_rate=0.005", PREFECT_API_URL=prefect_api)
     assert back["restored"] == ["train", "evaluate"]
     assert back["model"] == first["model"]
     assert back["mlflow_run"] == first["mlflow_run"]
@@ -117,7 +117,7 @@ def test_the_run_in_mlflow_holds_parameters_curves_metrics_and_datasets(project:
     (version,) = client.search_model_versions("name = 'tiny-ner'")
     run = client.get_run(version.run_id)
     assert run.info.status == "FINISHED"
-    assert run.data.params["train/learning_rate"] == "0.003"
+    assert run.data.params["train/learning_rate"] == "0.005"
     assert {i.dataset.name for i in run.inputs.dataset_inputs} == {"encoded/train", "encoded/dev", "encoded/test"}
     history = [json.loads(line) for line in (project.folder / "data/model/history.jsonl").read_text().splitlines()]
     curve = client.get_metric_history(run.info.run_id, "train/loss")
