@@ -1,13 +1,13 @@
 """Batches of windows under a budget of sub-words, packed: one row after another, without a single padded place.
 
 Rows of a batch stand longest first. Every operation of an encoder but attention works on each sub-word for itself, and
-takes them as one long sequence; attention takes the rows of one length together (a `Group`), which needs no mask.
+takes them as one long sequence; attention takes rows of about one length together (a `Group`).
 
-Shape legend: N sub-words of a batch or of a part of it, L those of them that have a label.
+Shape legend: N sub-words of a batch or of a part of it, L those of them that have a label, B rows.
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -16,33 +16,32 @@ import torch
 from stages.encoding.files import IGNORED, EncodedSplit
 
 POOL_BATCHES = 16  # batches drawn from one pool sorted by length: more means fewer lengths in a batch but less mixing
+SHORTEST_GROUP = 16  # softmax over fewer values takes four times as long on a CPU
+GROUP_STEP = 4  # lengths of groups are multiples of this: fewer shapes, for each of which kernels are made
+LEAST_FILLED = 0.8  # of the length of its group, a row fills as much
 
 Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Neighbouring rows of one length: `rows * length` sub-words from `first` on."""
+    """Neighbouring rows that attention pads to one length."""
 
-    first: int
     rows: int
     length: int
-
-    @property
-    def subwords(self) -> slice:
-        """Their places in the batch."""
-        return slice(self.first, self.first + self.rows * self.length)
 
 
 @dataclass(frozen=True)
 class Batch:
     """Tensors for one forward pass over the whole of an optimizer batch, or over a part of it.
 
-    `rows` are row numbers in the split. `subwords_before`, `labels_before` and `pairs_before` (of sub-words of one row)
-    count what the parts before this one hold, so that a dropout mask can be drawn for the place and not for the part.
+    `rows` are row numbers in the split. `subwords_before`, `labels_before` and `pairs_before` (of places in one row of
+    a group) count what the parts before this one hold, so that a dropout mask can be drawn for the place and not for
+    the part.
     """
 
     rows: Rows
+    lengths_B: npt.NDArray[np.int64]
     groups: tuple[Group, ...]
     input_ids_N: torch.Tensor
     positions_N: torch.Tensor  # from 0 in each row
@@ -100,23 +99,23 @@ def assemble(split: EncodedSplit, rows: Rows, part: slice = slice(None)) -> Batc
 
     `rows` are those of the optimizer batch, longest first.
     """
-    before = rows[: part.start or 0]
-    lengths_before = split.lengths[before].astype(np.int64)
-    chosen = rows[part]
-    lengths = split.lengths[chosen].astype(np.int64)
+    before, chosen = rows[: part.start or 0], rows[part]
+    lengths = split.lengths[rows].astype(np.int64)
+    padded = _padded_lengths(lengths)
     positions, places = _places(split, chosen)
     labels = split.labels[places]
     labelled = np.flatnonzero(labels != IGNORED)
     return Batch(
         rows=chosen,
-        groups=_groups(lengths),
+        lengths_B=lengths[part],
+        groups=tuple(Group(len(list(run)), length) for length, run in groupby(padded[part])),
         input_ids_N=torch.from_numpy(split.input_ids[places].astype(np.int64)),
         positions_N=torch.from_numpy(positions),
         labelled_L=torch.from_numpy(labelled),
         labels_L=torch.from_numpy(labels[labelled].astype(np.int64)),
-        subwords_before=int(lengths_before.sum()),
+        subwords_before=int(lengths[: len(before)].sum()),
         labels_before=label_count(split, before),
-        pairs_before=int((lengths_before**2).sum()),
+        pairs_before=sum(length**2 for length in padded[: len(before)]),
     )
 
 
@@ -133,13 +132,14 @@ def _places(split: EncodedSplit, rows: Rows) -> tuple[npt.NDArray[np.int64], npt
     return positions, positions + np.repeat(split.offsets[rows].astype(np.int64), lengths)
 
 
-def _groups(lengths: npt.NDArray[np.int64]) -> tuple[Group, ...]:
-    """`lengths` fall from row to row."""
-    found, first = [], 0
-    for length, rows in zip(*np.unique(-lengths, return_counts=True), strict=True):
-        found.append(Group(first, int(rows), int(-length)))
-        first += found[-1].rows * found[-1].length
-    return tuple(found)
+def _padded_lengths(lengths: npt.NDArray[np.int64]) -> list[int]:
+    """Of each row of a batch, longest first: the length of its group, that of neighbours nearly as long."""
+    padded: list[int] = []
+    for length in lengths.tolist():
+        if not padded or length < LEAST_FILLED * padded[-1]:
+            own = max(SHORTEST_GROUP, -(-length // GROUP_STEP) * GROUP_STEP)
+        padded.append(own)
+    return padded
 
 
 def _longest_first(rows: Rows, lengths: npt.NDArray[np.int32]) -> Rows:

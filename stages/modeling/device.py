@@ -1,6 +1,8 @@
 """Where to compute, in which precision, and how to make it repeatable."""
 
+import ctypes
 import os
+import platform
 import random
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +12,8 @@ import torch
 from transformers import PreTrainedModel
 
 from stages.errors import ParamsError
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 Precision = Literal["auto", "bf16", "fp32"]
 
@@ -54,10 +58,22 @@ def make_repeatable(*, seed: int, threads: int) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # its module is a class
     # Memory in huge pages: 5 to 8 % of a step on a CPU are page faults and misses of the TLB. Read at the first tensor.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    _keep_freed_memory()
     # Kernels are made for a shape and kept, at about 100 kB each; the lengths of a corpus ask for more than 1,024.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "4096")
     neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes that torchrun started on this machine
     torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // neighbours))
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep what is freed: each step asks for the same tensors again, and fresh pages are slow to write.
+
+    mallopt(3); 32 MiB is the largest threshold it takes.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _computes_bf16(device: torch.device) -> bool:

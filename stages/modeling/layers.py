@@ -3,17 +3,63 @@
 What they save on a CPU: padding and its masks, casts, and the passes over memory that dropout, residual and norm make
 one by one. Their gradients are those of the plain formulas; tests compare them.
 
-Shape legend: N sub-words, D width of the model, K width of a head; in a group, R = rows x heads of T sub-words.
+Shape legend: N sub-words, D width of the model, K width of a head; in a group, R = rows x heads of T
+places, some of them padding.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
-from stages.modeling.batches import Group
+from stages.modeling.batches import Batch
 from stages.modeling.dropout import Mask
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the sub-words of a group stand when its rows are padded to one length T and cut into heads.
+
+    Padding stands for a sub-word that is no row's: the caller appends one, whose gradient is nothing.
+    """
+
+    subwords: slice  # in N
+    rows: int  # R
+    length: int  # T
+    from_heads: torch.Tensor  # for each of R * T its place in [N * heads]
+    into_heads: torch.Tensor  # for each sub-word of the group, head by head, its place in [R * T]
+    bias_R1T: torch.Tensor | None  # minus infinity for padding; None if there is none
+
+
+def layouts(batch: Batch, heads: int, dtype: torch.dtype) -> list[Layout]:
+    """Of all groups of a batch, on its device."""
+    found: list[Layout] = []
+    first_row = first = 0
+    device = batch.input_ids_N.device
+    for group in batch.groups:
+        lengths_B = batch.lengths_B[first_row : first_row + group.rows]
+        rows, length, subwords = group.rows * heads, group.length, int(lengths_B.sum())
+        real_BT = np.arange(length) < lengths_B[:, None]
+        places_BT = np.full((group.rows, length), batch.subwords)
+        places_BT[real_BT] = np.arange(first, first + subwords)
+        row_n, position_n = np.nonzero(real_BT)
+        head = np.arange(heads)
+        bias_BT = np.where(real_BT, np.float32(0), -np.inf).astype(np.float32)
+        found.append(
+            Layout(
+                slice(first, first + subwords),
+                rows,
+                length,
+                torch.from_numpy(places_BT[:, None] * heads + head[:, None]).flatten().to(device),
+                torch.from_numpy((row_n[:, None] * heads + head) * length + position_n[:, None]).flatten().to(device),
+                None if real_BT.all() else torch.from_numpy(bias_BT.repeat(heads, 0)[:, None]).to(device, dtype),
+            )
+        )
+        first_row, first = first_row + group.rows, first + subwords
+    return found
 
 
 class Attention(torch.autograd.Function):
@@ -25,26 +71,26 @@ class Attention(torch.autograd.Function):
         query_ND: torch.Tensor,
         key_ND: torch.Tensor,
         value_ND: torch.Tensor,
-        groups: Sequence[Group],
+        layouts: Sequence[Layout],
         heads: int,
         mask: Mask | None,  # of all groups' probabilities, one after another: R * T * T values each
     ) -> torch.Tensor:
-        """The mean of the values, weighted by softmax(query key^T / sqrt(K)), [N, D]."""
-        context_ND = torch.empty_like(query_ND)
-        ctx.groups, ctx.heads, ctx.keep_scale = groups, heads, 1.0 if mask is None else mask.scale
+        """The mean of the values, weighted by softmax(query key^T / sqrt(K)), [N, D]; zeros after the last group."""
+        context_ND = _unfilled(query_ND, layouts)
+        ctx.layouts, ctx.heads, ctx.keep_scale = layouts, heads, 1.0 if mask is None else mask.scale
         ctx.scale = (query_ND.shape[1] // heads) ** -0.5
         saved = []
         first = 0
-        for group in groups:
-            query_RTK, key_RTK, value_RTK = (_heads(x_ND, group, heads) for x_ND in (query_ND, key_ND, value_ND))
-            scores_RTT = _product(query_RTK, key_RTK.transpose(1, 2), ctx.scale)
+        for layout in layouts:
+            query_RTK, key_RTK, value_RTK = (_heads(x_ND, layout, heads) for x_ND in (query_ND, key_ND, value_ND))
+            scores_RTT = _product(query_RTK, key_RTK.transpose(1, 2), ctx.scale, bias=layout.bias_R1T)
             probability_RTT = scores_RTT.softmax(-1, dtype=torch.float32)
             kept_RTT, used_RTT = None, probability_RTT.to(query_ND.dtype)
             if mask is not None:
                 kept_RTT = mask.kept[first : first + used_RTT.numel()].view(used_RTT.shape)
                 used_RTT = used_RTT * kept_RTT
                 first += used_RTT.numel()
-            _put(context_ND, group, heads, _product(used_RTT, value_RTK, ctx.keep_scale))
+            _put(context_ND, layout, _product(used_RTT, value_RTK, ctx.keep_scale))
             saved += [query_RTK, key_RTK, value_RTK, probability_RTT, used_RTT, kept_RTT]
         ctx.save_for_backward(*saved)
         return context_ND
@@ -53,20 +99,21 @@ class Attention(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient_ND: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Gradients of query, key and value."""
-        of_query_ND, of_key_ND, of_value_ND = (torch.empty_like(gradient_ND) for _ in range(3))
+        gradient_ND = gradient_ND.contiguous()
+        of_query_ND, of_key_ND, of_value_ND = (_unfilled(gradient_ND, ctx.layouts) for _ in range(3))
         saved = ctx.saved_tensors
-        for number, group in enumerate(ctx.groups):
+        for number, layout in enumerate(ctx.layouts):
             query_RTK, key_RTK, value_RTK, probability_RTT, used_RTT, kept_RTT = saved[6 * number : 6 * number + 6]
-            gradient_RTK = _heads(gradient_ND, group, ctx.heads)
-            _put(of_value_ND, group, ctx.heads, _product(used_RTT.transpose(1, 2), gradient_RTK, ctx.keep_scale))
+            gradient_RTK = _heads(gradient_ND, layout, ctx.heads)
+            _put(of_value_ND, layout, _product(used_RTT.transpose(1, 2), gradient_RTK, ctx.keep_scale))
             of_used_RTT = _product(gradient_RTK, value_RTK.transpose(1, 2), ctx.keep_scale)
             if kept_RTT is not None:
                 of_used_RTT.mul_(kept_RTT)
             of_scores_RTT = torch._softmax_backward_data(
                 of_used_RTT.float(), probability_RTT, -1, torch.float32
             ).to(gradient_ND.dtype)  # fmt: skip
-            _put(of_query_ND, group, ctx.heads, _product(of_scores_RTT, key_RTK, ctx.scale))
-            _put(of_key_ND, group, ctx.heads, _product(of_scores_RTT.transpose(1, 2), query_RTK, ctx.scale))
+            _put(of_query_ND, layout, _product(of_scores_RTT, key_RTK, ctx.scale))
+            _put(of_key_ND, layout, _product(of_scores_RTT.transpose(1, 2), query_RTK, ctx.scale))
         return of_query_ND, of_key_ND, of_value_ND, None, None, None
 
 
@@ -123,19 +170,30 @@ class AddAndNorm(torch.autograd.Function):
         )
 
 
-def _product(left_RIJ: torch.Tensor, right_RJK: torch.Tensor, factor: float) -> torch.Tensor:
-    """A batch of matrix products times `factor`, which costs no pass of its own."""
+def _product(
+    left_RIJ: torch.Tensor, right_RJK: torch.Tensor, factor: float, *, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """A batch of matrix products times `factor`, plus `bias`; neither costs a pass of its own."""
+    if bias is not None:
+        return torch.baddbmm(bias, left_RIJ, right_RJK, alpha=factor)
     out_RIK = left_RIJ.new_empty(left_RIJ.shape[0], left_RIJ.shape[1], right_RJK.shape[2])
     return torch.baddbmm(out_RIK, left_RIJ, right_RJK, beta=0, alpha=factor)
 
 
-def _heads(x_ND: torch.Tensor, group: Group, heads: int) -> torch.Tensor:
-    """The rows of a group as [R, T, K], contiguous."""
-    split_BTHK = x_ND[group.subwords].view(group.rows, group.length, heads, -1)
-    return split_BTHK.transpose(1, 2).reshape(group.rows * heads, group.length, -1)
+def _unfilled(like_ND: torch.Tensor, layouts: Sequence[Layout]) -> torch.Tensor:
+    """Room for what `_put` fills group by group; zeros for the sub-words that are no row's."""
+    x_ND = torch.empty_like(like_ND)
+    x_ND[layouts[-1].subwords.stop :] = 0
+    return x_ND
 
 
-def _put(x_ND: torch.Tensor, group: Group, heads: int, values_RTK: torch.Tensor) -> None:
+def _heads(x_ND: torch.Tensor, layout: Layout, heads: int) -> torch.Tensor:
+    """The rows of a group as [R, T, K]."""
+    x_NK = x_ND.view(len(x_ND) * heads, -1)
+    return x_NK.index_select(0, layout.from_heads).view(layout.rows, layout.length, -1)
+
+
+def _put(x_ND: torch.Tensor, layout: Layout, values_RTK: torch.Tensor) -> None:
     """The inverse of `_heads`, into `x_ND`."""
-    split_BTHK = x_ND[group.subwords].view(group.rows, group.length, heads, -1)
-    split_BTHK.copy_(values_RTK.view(group.rows, heads, group.length, -1).transpose(1, 2))
+    width = values_RTK.shape[2]
+    torch.index_select(values_RTK.view(-1, width), 0, layout.into_heads, out=x_ND[layout.subwords].view(-1, width))

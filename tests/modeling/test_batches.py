@@ -93,8 +93,8 @@ def test_assemble_packs_rows_without_padding() -> None:
     assert batch.rows.tolist() == [2, 1, 3, 0]
     assert batch.input_ids_N.tolist() == [2, 11, 12, 13, 3, 2, 8, 9, 10, 3, 2, 14, 3, 2, 7, 3]
     assert batch.positions_N.tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 0, 1, 2]
-    assert batch.groups == (Group(0, 2, 5), Group(10, 2, 3))
-    assert [group.subwords for group in batch.groups] == [slice(0, 10), slice(10, 16)]
+    assert batch.lengths_B.tolist() == [5, 5, 3, 3]
+    assert batch.groups == (Group(4, 16),)
     assert batch.labelled_L.tolist() == [1, 2, 3, 6, 8, 14]
     assert batch.labels_L.tolist() == [2, 0, 3, 1, 0, 4]
     assert batch.subwords == 16
@@ -102,24 +102,38 @@ def test_assemble_packs_rows_without_padding() -> None:
 
 
 def test_assemble_counts_what_the_parts_before_hold() -> None:
-    split = random_split([6, 9, 3, 6, 4])
+    split = random_split([26, 39, 3, 26, 24])
     rows = np.array([1, 0, 3, 4, 2])
     batch = assemble(split, rows, slice(2, 4))
     assert batch.rows.tolist() == [3, 4]
-    assert batch.groups == (Group(0, 1, 6), Group(6, 1, 4))
-    assert batch.subwords_before == 9 + 6
-    assert batch.pairs_before == 9**2 + 6**2
+    assert batch.lengths_B.tolist() == [26, 24]
+    assert batch.groups == (Group(2, 28),)
+    assert batch.subwords_before == 39 + 26
+    assert batch.pairs_before == 40**2 + 28**2
     labels = [split.labels[split.offsets[row] : split.offsets[row + 1]] for row in (1, 0)]
     assert batch.labels_before == int((np.concatenate(labels) != IGNORED).sum()) > 0
 
 
-@given(st.lists(st.integers(2, 12), min_size=1, max_size=20), st.integers(1, 8))
+@given(LENGTHS)
+def test_attention_pads_rows_to_few_lengths_near_their_own(lengths: np.ndarray) -> None:
+    split = random_split(lengths.tolist())
+    (rows,) = sorted_rows(split.lengths, budget=100_000)
+    groups = assemble(split, rows).groups
+    assert (np.diff([group.length for group in groups]) < 0).all()
+    padded = np.repeat([group.length for group in groups], [group.rows for group in groups])
+    assert (padded >= split.lengths[rows]).all()
+    assert (padded % 4 == 0).all()
+    longer = padded > 16
+    assert (split.lengths[rows][longer] >= 0.8 * padded[longer]).all()
+
+
+@given(st.lists(st.integers(2, 40), min_size=1, max_size=20), st.integers(1, 8))
 def test_assembled_parts_make_up_the_whole_batch(values: list[int], count: int) -> None:
     split = random_split(values)
     (rows,) = sorted_rows(split.lengths, budget=10_000)
     whole = assemble(split, rows)
     found = [assemble(split, rows, part) for part in parts(rows, split.lengths, count=count)]
-    for name in ("rows", "input_ids_N", "positions_N", "labels_L"):
+    for name in ("rows", "lengths_B", "input_ids_N", "positions_N", "labels_L"):
         assert np.concatenate([getattr(part, name) for part in found]).tolist() == getattr(whole, name).tolist()
     places = [part.labelled_L + part.subwords_before for part in found]
     assert torch.cat(places).tolist() == whole.labelled_L.tolist()

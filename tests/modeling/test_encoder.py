@@ -45,7 +45,7 @@ packed_kind = pytest.mark.parametrize("config", PACKED.values(), ids=PACKED)
 
 @pytest.fixture(scope="module")
 def split() -> EncodedSplit:
-    return random_split([4, 9, 3, 9, 12, 4, 6, 4])
+    return random_split([4, 9, 3, 9, 30, 4, 6, 4, 22, 20])
 
 
 def batch_of(split: EncodedSplit) -> Batch:
@@ -60,7 +60,7 @@ def parts_of(split: EncodedSplit, *, count: int) -> list[Batch]:
 
 def own_logits(model: PreTrainedModel, batch: Batch, *, pad: bool) -> torch.Tensor:
     """By the model's own forward over padded rows, or over one row after another, which needs no padding."""
-    lengths = [group.length for group in batch.groups for _ in range(group.rows)]
+    lengths = batch.lengths_B.tolist()
     rows = batch.input_ids_N.split(lengths)
     if not pad:
         logits_NC = torch.cat([model(input_ids=row_T[None]).logits[0] for row_T in rows])

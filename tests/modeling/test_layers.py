@@ -2,70 +2,87 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from stages.modeling.batches import Group
+from stages.modeling.batches import assemble
 from stages.modeling.dropout import Mask, Masks
-from stages.modeling.layers import AddAndNorm, Attention
+from stages.modeling.layers import AddAndNorm, Attention, Layout, layouts
+from tests.modeling.conftest import random_split
 
 HEADS, WIDTH, INNER = 2, 6, 5
-GROUPS = {
-    "one row": (Group(0, 1, 4),),
-    "one length": (Group(0, 3, 4),),
-    "several lengths": (Group(0, 2, 5), Group(10, 1, 4), Group(14, 3, 2), Group(20, 2, 1)),
+AFTER = 3  # sub-words after the last row
+# Longest first, as in a batch.
+LENGTHS = {
+    "one row": [4],
+    "one row that fills its group": [16],
+    "one group": [19, 18, 18, 16],
+    "several groups": [40, 34, 22, 22, 20, 9, 9, 2],
 }
 RATES = {"no mask": 0.0, "mask": 0.4}
 
 
 def plain_attention(
-    query_ND: torch.Tensor, key_ND: torch.Tensor, value_ND: torch.Tensor, groups: tuple[Group, ...], mask: Mask | None
+    query_ND: torch.Tensor, key_ND: torch.Tensor, value_ND: torch.Tensor, lengths: list[int], mask: Mask | None
 ) -> torch.Tensor:
-    """Row by row and head by head; the mask's values stand in this order."""
-    contexts, used = [], 0
-    for group in groups:
-        for row in range(group.rows):
-            places = slice(group.first + row * group.length, group.first + (row + 1) * group.length)
-            heads = []
-            for query_TK, key_TK, value_TK in zip(
-                *(x_ND[places].chunk(HEADS, dim=1) for x_ND in (query_ND, key_ND, value_ND)), strict=True
-            ):
-                weights_TT = (query_TK @ key_TK.t() / math.sqrt(query_TK.shape[1])).softmax(-1)
-                if mask is not None:
-                    kept = mask.kept[used : used + group.length**2]
-                    weights_TT = weights_TT * kept.view_as(weights_TT) * mask.scale
-                    used += group.length**2
-                heads.append(weights_TT @ value_TK)
-            contexts.append(torch.cat(heads, dim=1))
+    """Row by row and head by head; the mask's values stand in this order, with those of padding."""
+    contexts, first, used = [], 0, 0
+    for length, padded in zip(lengths, padded_lengths(lengths), strict=True):
+        heads = []
+        for query_TK, key_TK, value_TK in zip(
+            *(x_ND[first : first + length].chunk(HEADS, dim=1) for x_ND in (query_ND, key_ND, value_ND)), strict=True
+        ):
+            weights_TT = (query_TK @ key_TK.t() / math.sqrt(query_TK.shape[1])).softmax(-1)
+            if mask is not None:
+                kept_TT = mask.kept[used : used + padded**2].view(padded, padded)[:length, :length]
+                weights_TT = weights_TT * kept_TT * mask.scale
+                used += padded**2
+            heads.append(weights_TT @ value_TK)
+        contexts.append(torch.cat(heads, dim=1))
+        first += length
     assert mask is None or used == len(mask.kept)
-    return torch.cat(contexts)
+    return functional.pad(torch.cat(contexts), (0, 0, 0, AFTER))
+
+
+def padded_lengths(lengths: list[int]) -> list[int]:
+    batch = assemble(random_split(lengths), np.arange(len(lengths)))
+    return [group.length for group in batch.groups for _ in range(group.rows)]
+
+
+def places(lengths: list[int], dtype: torch.dtype = torch.float32) -> list[Layout]:
+    return layouts(assemble(random_split(lengths), np.arange(len(lengths))), HEADS, dtype)
 
 
 def random(*shape: int, seed: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype).requires_grad_()
 
 
-def projections(groups: tuple[Group, ...], dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
-    subwords = sum(group.rows * group.length for group in groups)
-    return [random(subwords, WIDTH, seed=seed, dtype=dtype) for seed in range(3)]
+def projections(lengths: list[int], dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
+    return [random(sum(lengths) + AFTER, WIDTH, seed=seed, dtype=dtype) for seed in range(3)]
 
 
-def pair_mask(groups: tuple[Group, ...], rate: float, dtype: torch.dtype = torch.float32) -> Mask | None:
-    pairs = HEADS * sum(group.rows * group.length**2 for group in groups)
+def pair_mask(lengths: list[int], rate: float, dtype: torch.dtype = torch.float32) -> Mask | None:
+    pairs = HEADS * sum(length**2 for length in padded_lengths(lengths))
     return Masks(1, 1).draw((pairs,), rate=rate, before=0, like=torch.zeros(0, dtype=dtype))
 
 
+def gradient(subwords: int) -> torch.Tensor:
+    """Nothing for the sub-words that are no row's."""
+    return functional.pad(random(subwords, WIDTH, seed=9).detach(), (0, 0, 0, AFTER))
+
+
 @pytest.mark.parametrize("rate", RATES.values(), ids=RATES)
-@pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS)
-def test_attention_and_its_gradients_equal_the_plain_formula(groups: tuple[Group, ...], rate: float) -> None:
-    inputs = projections(groups)
-    mask = pair_mask(groups, rate)
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+def test_attention_and_its_gradients_equal_the_plain_formula(lengths: list[int], rate: float) -> None:
+    inputs = projections(lengths)
+    mask = pair_mask(lengths, rate)
     assert (mask is None) == (rate == 0)
-    context_ND = Attention.apply(*inputs, groups, HEADS, mask)
-    expected_ND = plain_attention(*inputs, groups, mask)
+    context_ND = Attention.apply(*inputs, places(lengths), HEADS, mask)
+    expected_ND = plain_attention(*inputs, lengths, mask)
     torch.testing.assert_close(context_ND, expected_ND)
-    gradient_ND = random(*context_ND.shape, seed=9)
+    gradient_ND = gradient(sum(lengths))
     torch.testing.assert_close(
         torch.autograd.grad(context_ND, inputs, gradient_ND), torch.autograd.grad(expected_ND, inputs, gradient_ND)
     )
@@ -73,9 +90,9 @@ def test_attention_and_its_gradients_equal_the_plain_formula(groups: tuple[Group
 
 @pytest.mark.parametrize("layout", ["expanded", "transposed"])
 def test_attention_takes_a_gradient_of_any_layout(layout: str) -> None:
-    groups = GROUPS["several lengths"]
-    inputs = projections(groups)
-    context_ND = Attention.apply(*inputs, groups, HEADS, None)
+    lengths = [16, 16]  # whole groups: nothing may be asked of what comes after them
+    inputs = [x_ND[: sum(lengths)].detach().requires_grad_() for x_ND in projections(lengths)]
+    context_ND = Attention.apply(*inputs, places(lengths), HEADS, None)
     subwords = len(context_ND)
     gradient_ND = {
         "expanded": torch.arange(1.0, WIDTH + 1).expand(subwords, WIDTH),
@@ -89,11 +106,12 @@ def test_attention_takes_a_gradient_of_any_layout(layout: str) -> None:
 
 
 def test_attention_in_bf16_is_near_that_in_fp32() -> None:
-    groups = GROUPS["several lengths"]
-    short = projections(groups, torch.bfloat16)
+    lengths = LENGTHS["several groups"]
+    short = projections(lengths, torch.bfloat16)
     exact = [x_ND.detach().float().requires_grad_() for x_ND in short]
     contexts = [
-        Attention.apply(*inputs, groups, HEADS, pair_mask(groups, 0.4, inputs[0].dtype)) for inputs in (short, exact)
+        Attention.apply(*inputs, places(lengths, dtype), HEADS, pair_mask(lengths, 0.4, dtype))
+        for inputs, dtype in ((short, torch.bfloat16), (exact, torch.float32))
     ]
     assert contexts[0].dtype is torch.bfloat16
     torch.testing.assert_close(contexts[0].float(), contexts[1], rtol=0.05, atol=0.05)
