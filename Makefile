@@ -3,14 +3,14 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: run test test-slow check bench-train bench-quality bench-encoding clean
+.PHONY: run test test-slow check bench-train bench-quality bench-evaluate bench-encoding clean
 .DEFAULT_GOAL := run
 
 run: $(STAMP)  ## the whole pipeline on the demo corpus; only what is stale runs
 	@$(VENV)/bin/tuneline run
 
 test: $(STAMP)  ## all tests but the slow ones, the end-to-end runs included
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(STAMP)  ## trainings that are killed again and again, full disks, servers that go away: minutes
 	$(VENV)/bin/pytest -m slow
@@ -26,6 +26,9 @@ bench-train: $(STAMP)  ## training speed beside the Hugging Face Trainer and a t
 
 bench-quality: $(STAMP)  ## time to the Trainer's dev F1, on two corpora and three seeds; forty minutes
 	$(VENV)/bin/python -m tests.benchmarks.bench_quality
+
+bench-evaluate: $(STAMP)  ## scoring beside seqeval, inference beside the pipeline of transformers; ten minutes
+	$(VENV)/bin/python -m tests.benchmarks.bench_evaluate
 
 bench-encoding: $(STAMP)  ## encoding speed beside datasets.map, and memory on 10 and 50 million words
 	$(VENV)/bin/python -m tests.benchmarks.bench_encoding

@@ -4,10 +4,12 @@ import sys
 from typing import Any, cast
 
 from prefect import flow, get_run_logger
+from prefect.artifacts import create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
-from pipeline.workspace import REGISTER, How, StageFailedError, is_registered, reproduce
+from pipeline.workspace import EVALUATE, METRICS, REGISTER, How, StageFailedError, is_registered, reproduce
+from stages.artifacts import read_json
 
 USER_FAULT_STATE = "UserFault"  # the name of a failed state that no retry can help
 
@@ -36,6 +38,8 @@ def run_stage(stage: str) -> How | State[Any]:
             how = reproduce(stage, on_line=show, on_progress=draw, force=True)
     except StageFailedError as failure:
         return Failed(name=USER_FAULT_STATE if failure.is_users_fault else None, message=str(failure))
+    if stage == EVALUATE:
+        _show_scores()
     return how
 
 
@@ -49,3 +53,14 @@ def run_pipeline(stages: list[str]) -> dict[str, How] | State[Any]:
             return Failed(name=state.name, message=state.message)
         outcomes[stage] = cast(How, state.result())
     return outcomes
+
+
+def _show_scores() -> None:
+    """A table of the strict scores, as an artifact of the flow run."""
+    rows = []
+    for split, tables in read_json(METRICS).items():
+        strict = tables["entity_strict"]
+        for name, row in {"all types": strict["micro"], **strict["per_type"]}.items():
+            figures = {column: f"{row[column]:.4f}" for column in ("precision", "recall", "f1", "f1_low", "f1_high")}
+            rows.append({"split": split, "entities": name, **figures, "support": row["support"]})
+    create_table_artifact(rows, key="scores", description="Entity scores, strict; f1_low to f1_high: 95 % interval.")

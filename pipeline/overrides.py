@@ -42,6 +42,14 @@ def with_values(path: Path, assignments: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
+def value_of(path: Path, key: str) -> Any:
+    """The value of a dotted key of the params file, which has it."""
+    node: Any = read_document(path)
+    for part in key.split("."):
+        node = node[part]
+    return node
+
+
 def _leaves(node: CommentedMap, prefix: str = "") -> Iterator[tuple[str, tuple[int, int]]]:
     """Dotted keys, each with the row and column at which its value starts; a map in braces is a value."""
     for key, value in node.items():

@@ -21,6 +21,8 @@ from stages.tracking import read_marker
 PARAMS = Path("params.yaml")
 REGISTRATION = Path("data/registration.json")
 METRICS = Path("data/report/metrics.json")
+PREDICTIONS = Path("data/report/predictions.parquet")
+PAGE = Path("data/report/report.html")
 ENCODED = "data/encoded"
 TOKENIZE = "tokenize"
 EVALUATE = "evaluate"

@@ -1,11 +1,11 @@
-"""evaluate: data/model on the dev and test splits of data/encoded -> data/report, scores and predictions."""
+"""evaluate: data/model on the dev and test splits of data/encoded -> data/report: scores, predictions, plots, page."""
 
+import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import numpy as np
 from pydantic import Field
 
 from stages import tracking
@@ -19,13 +19,18 @@ from stages.modeling.device import Precision, choose_compute, make_repeatable, p
 from stages.modeling.prediction import WordPredictions, predict
 from stages.modeling.record import read_training
 from stages.params import RuntimeParams, Section, load_params
-from stages.scoring.entities import Scores, entities, scores
+from stages.scoring.diagnosis import diagnose, figures
+from stages.scoring.entities import Tagging
+from stages.scoring.mistakes import surfaces
+from stages.scoring.plots import write_plots
+from stages.scoring.predictions import Predictions, write_predictions
+from stages.scoring.report import Learning, Report, Split, render
+from stages.scoring.scores import scores
 
 ENCODED = Path("data/encoded")
 MODEL = Path("data/model")
 REPORT = Path("data/report")
-SPLITS = ("dev", "test")
-PREDICTIONS_VERSION = "1"  # of predictions.parquet, in the metadata of its schema
+SPLITS = ("test", "dev")
 
 log = logging.getLogger("evaluate")
 
@@ -56,35 +61,42 @@ def main(params_file: Path) -> None:
     place(model, compute)
     check_labels(labels_of(model), manifest)
 
-    metrics: dict[str, Scores] = {}
-    rows: list[dict[str, Any]] = []
+    train = read_split(ENCODED, "train")
+    train_tags = Tagging(train.labels[train.owners()].astype(np.int64), train.word_bounds, tuple(manifest.labels))
+    in_train = surfaces(train_tags.entities(strict=True), train.words)
+    predictions: dict[str, Predictions] = {}
+    metrics: dict[str, Any] = {}
+    report: Report = {"facts": facts(record, manifest), "splits": {}, "learning": learning(record)}
     for split in SPLITS:
         encoded = read_split(ENCODED, split)
-        predictions = predict(model, encoded, compute, batch_subwords=params.evaluate.batch_subwords)
-        split_rows = sentence_rows(split, encoded, predictions, manifest.labels)
-        metrics[split] = scores([row["gold"] for row in split_rows], [row["predicted"] for row in split_rows])
-        rows += split_rows
+        try:
+            labels = predict(model, encoded, compute, batch_subwords=params.evaluate.batch_subwords)
+        except ArtifactError as error:
+            raise ArtifactError(f"{ENCODED / split}.arrow, {error}") from None
+        predictions[split] = tagged(encoded, labels, manifest.labels)
+        diagnosis = diagnose(predictions[split], in_train)
+        tables = scores(predictions[split].gold, predictions[split].predicted)
+        report["splits"][split] = cast(Split, {"scores": tables, **diagnosis})
+        metrics[split] = tables | figures(diagnosis)
 
     with whole(REPORT) as folder:
         folder.mkdir()
         write_json(folder / "metrics.json", metrics)
-        table = pa.Table.from_pylist(rows).replace_schema_metadata({"format_version": PREDICTIONS_VERSION})
-        pq.write_table(table, folder / "predictions.parquet")
+        write_predictions(folder / "predictions.parquet", predictions)
+        write_plots(folder / "plots", report)
+        (folder / "report.html").write_text(render(report), encoding="utf-8")
 
-    for split in SPLITS:
+    for split in reversed(SPLITS):
         micro = metrics[split]["entity_strict"]["micro"]
         log.info(
-            "%-4s entity F1 %.4f (precision %.4f, recall %.4f, %d entities)",
+            "%-4s entity F1 %.4f (95 %% interval %.4f to %.4f; precision %.4f, recall %.4f, %d entities)",
             split,
-            micro["f1"],
-            micro["precision"],
-            micro["recall"],
-            micro["support"],
+            *(micro[column] for column in ("f1", "f1_low", "f1_high", "precision", "recall", "support")),
         )
     journal = Journal(record["train_key"])
     journal.tell_from(MODEL, record)
     journal.figures(metrics)
-    tracking.send(journal)
+    tracking.send(journal, report=REPORT)
 
 
 def check_labels(labels: list[str], manifest: Manifest) -> None:
@@ -96,32 +108,43 @@ def check_labels(labels: list[str], manifest: Manifest) -> None:
         )
 
 
-def sentence_rows(
-    split: str, encoded: EncodedSplit, predictions: WordPredictions, labels: list[str]
-) -> list[dict[str, Any]]:
-    """A row for each sentence: words, gold and predicted tags, probabilities, and the counts that F1 is made of."""
-    rows = []
-    per_sentence = zip(
-        encoded.words.to_pylist(), predictions.gold, predictions.predicted, predictions.probability, strict=True
+def tagged(encoded: EncodedSplit, predictions: WordPredictions, labels: list[str]) -> Predictions:
+    """The predictions with the words they are about."""
+    gold, predicted = (
+        Tagging(ids_W, encoded.word_bounds, tuple(labels)) for ids_W in (predictions.gold_W, predictions.predicted_W)
     )
-    for number, (words, gold_ids, predicted_ids, probability) in enumerate(per_sentence):
-        gold = [labels[index] for index in gold_ids]
-        predicted = [labels[index] for index in predicted_ids]
-        gold_entities, predicted_entities = set(entities(gold, strict=True)), set(entities(predicted, strict=True))
-        rows.append(
-            {
-                "split": split,
-                "sentence": number,
-                "words": words,
-                "gold": gold,
-                "predicted": predicted,
-                "probability": probability.tolist(),
-                "gold_entities": len(gold_entities),
-                "predicted_entities": len(predicted_entities),
-                "correct_entities": len(gold_entities & predicted_entities),
-            }
-        )
-    return rows
+    return Predictions(encoded.words, gold, predicted, predictions.probability_W)
+
+
+def facts(record: dict[str, Any], manifest: Manifest) -> list[tuple[str, str]]:
+    """What made the model, for the head of the report."""
+    train = record["parameters"]["train"]
+    counts = manifest.counts["train"]
+    return [
+        ("Encoder", str(record["parameters"]["model"]["pretrained"])),
+        ("Trained on", f"{counts['sentences']:,} sentences, {counts['words']:,} words"),
+        ("Epoch kept", f"{record['best_epoch']} of {len(record['dev_f1'])}, by F1 on dev"),
+        ("Learning rate", f"{train['learning_rate']:g}, {train['schedule']}"),
+        ("Sub-words a batch", f"{train['batch_subwords']:,}"),
+        ("Seed", str(train["seed"])),
+        ("Precision", str(record["precision"])),
+        ("Train key", record["train_key"][:12]),
+    ]
+
+
+def learning(record: dict[str, Any]) -> Learning:
+    """The curves of the training that made data/model."""
+    lines = (MODEL / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    steps = [json.loads(line) for line in lines]
+    ends = [step for step in steps if step["ends_epoch"]]
+    return {
+        "steps": [{"step": s["step"], "loss": s["loss"], "learning_rate": s["learning_rate"]} for s in steps],
+        "epochs": [
+            {"epoch": step["epoch"], "step": step["step"], "dev_f1": f1}
+            for step, f1 in zip(ends, record["dev_f1"], strict=True)
+        ],
+        "best_epoch": record["best_epoch"],
+    }
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from stages.modeling.classifier import labels_of, load_classifier
 from stages.modeling.device import Compute, choose_compute, place
 from stages.modeling.prediction import SCORING_SUBWORDS, predict
 from stages.modeling.record import read_training
-from stages.scoring.entities import entities
+from stages.scoring.entities import Tagging
+from stages.scoring.mistakes import entity_scores
 
 
 @dataclass(frozen=True)
@@ -55,19 +56,22 @@ class Recognizer:
         unlabelled = np.zeros(len(words.values), np.int32)
         split = split_of(pa.Table.from_batches([self.encoder.encode(words, unlabelled).rows()]))
         predictions = predict(self.model, split, self.compute, batch_subwords=SCORING_SUBWORDS)
-        labels = labels_of(self.model)
-        return [
-            [
+        tagging = Tagging(predictions.predicted_W, split.word_bounds, tuple(labels_of(self.model)))
+        found = tagging.entities(strict=False)
+        scores = entity_scores(found, predictions.probability_W)
+        recognized: list[list[dict[str, Any]]] = [[] for _ in texts]
+        for first, after, kind, sentence, score in zip(
+            found.first_E, found.after_E, found.type_E, found.sentence_E, scores, strict=True
+        ):
+            places = spans[sentence][first - tagging.bounds[sentence] : after - tagging.bounds[sentence]]
+            start, end = places[0][0], places[-1][1]
+            recognized[sentence].append(
                 {
-                    "text": text[places[first][0] : places[last - 1][1]],
-                    "type": kind,
-                    "start": places[first][0],
-                    "end": places[last - 1][1],
-                    "score": float(probability[first:last].mean()),
+                    "text": texts[sentence][start:end],
+                    "type": tagging.types[kind],
+                    "start": start,
+                    "end": end,
+                    "score": float(score),
                 }
-                for kind, first, last in entities([labels[index] for index in predicted], strict=False)
-            ]
-            for text, places, predicted, probability in zip(
-                texts, spans, predictions.predicted, predictions.probability, strict=True
             )
-        ]
+        return recognized

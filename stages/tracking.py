@@ -35,7 +35,7 @@ DATABASE_LOCK = Path(".tuneline/mlflow.lock")
 SERVED_CODE = Path(__file__).parent / "serving.py"
 # What the served model imports; its environment pins these at the versions that are installed here.
 SERVED_PACKAGES = (
-    "mlflow", "numpy", "pyarrow", "pydantic", "ruamel.yaml", "safetensors", "seqeval", "torch", "transformers",
+    "mlflow", "numpy", "pyarrow", "pydantic", "ruamel.yaml", "safetensors", "torch", "transformers",
 )  # fmt: skip
 
 TRAIN_KEY_TAG = "tuneline.train_key"
@@ -138,10 +138,10 @@ def send_live(train_key: str, ended: IO[str]) -> None:
     send(journal)
 
 
-def send(journal: Journal) -> None:
-    """Send what the present MLflow store has not got; whatever goes wrong is a warning, for the results are safe."""
+def send(journal: Journal, *, report: Path | None = None) -> None:
+    """As `deliver`, but whatever goes wrong is a warning, for the results are safe."""
     try:
-        deliver(journal)
+        deliver(journal, report=report)
     except Exception as error:  # a training of hours must not be lost to a wrong port or a missing driver
         log.warning(
             "warning: MLflow at %s was not told (%s). The journal %s is sent at the next chance.",
@@ -151,8 +151,11 @@ def send(journal: Journal) -> None:
         )
 
 
-def deliver(journal: Journal) -> str:
-    """Send what the present MLflow store has not got, and return its run id; RegistryError if the store is away."""
+def deliver(journal: Journal, *, report: Path | None = None) -> str:
+    """Send what the present MLflow store has not got, and the folder `report`; return the id of the run.
+
+    RegistryError if the store is away.
+    """
     with journal.locked(), reachable():
         client = connect()
         run_id, told = _run_of(client, journal.train_key)
@@ -163,6 +166,8 @@ def deliver(journal: Journal) -> str:
             unsent = [event for event in unsent if event["kind"] == "metrics" and event["step"] == FINAL]
         _tell(client, run_id, unsent)
         journal.mark_sent(run_id, len(events))
+        if report is not None:
+            client.log_artifacts(run_id, str(report), "report")
         return run_id
 
 
@@ -172,12 +177,12 @@ def register(journal: Journal, *, name: str, model: Path, model_digest: str, rep
     The same digest is registered once, however often this is called; a version that is champion keeps that alias
     alone. RegistryError if MLflow is away.
     """
-    run_id = deliver(journal)
+    run_id = deliver(journal, report=report)
     with reachable():
         client = connect()
         tags = {DIGEST_TAG: model_digest, TRAIN_KEY_TAG: journal.train_key}
         number = find_version(client, name, model_digest) or _new_version(
-            client, run_id, name=name, model=model, report=report, tags=tags
+            client, run_id, name=name, model=model, tags=tags
         )
         if CHAMPION not in client.get_model_version(name, str(number)).aliases:
             client.set_registered_model_alias(name, CHALLENGER, str(number))
@@ -235,9 +240,7 @@ def find_version(client: "MlflowClient", name: str, model_digest: str) -> int | 
     return min((int(entry.version) for entry in found), default=None)
 
 
-def _new_version(
-    client: "MlflowClient", run_id: str, *, name: str, model: Path, report: Path, tags: dict[str, str]
-) -> int:
+def _new_version(client: "MlflowClient", run_id: str, *, name: str, model: Path, tags: dict[str, str]) -> int:
     import mlflow
     from mlflow.exceptions import MlflowException
 
@@ -251,7 +254,6 @@ def _new_version(
             pip_requirements=[f"{package}=={_public_version(package)}" for package in SERVED_PACKAGES],
             metadata={DIGEST_TAG: tags[DIGEST_TAG]},
         )
-        mlflow.log_artifacts(str(report), "report")
     finally:
         mlflow.end_run("FINISHED")  # as the training was, whatever happens to the upload
     try:

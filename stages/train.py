@@ -40,7 +40,7 @@ from stages.modeling.training import Settings, Step, train
 from stages.modeling.weights import MasterWeights
 from stages.params import PretrainedParams, RuntimeParams, Section, load_params
 from stages.progress import bar
-from stages.scoring.entities import strict_f1
+from stages.scoring.entities import Tagging, strict_f1
 
 ENCODED = Path("data/encoded")
 MODEL = Path("data/model")
@@ -258,10 +258,12 @@ def watched(steps: Iterator[Step], *, done: int) -> Iterator[Step]:
 
 def score_dev(training: Training) -> float:
     """Entity F1 (strict, micro) on the dev split."""
-    predictions = predict(training.model, training.splits["dev"], training.compute, batch_subwords=SCORING_SUBWORDS)
-    labels = training.labels
-    gold = [[labels[index] for index in sentence] for sentence in predictions.gold]
-    predicted = [[labels[index] for index in sentence] for sentence in predictions.predicted]
+    dev = training.splits["dev"]
+    predictions = predict(training.model, dev, training.compute, batch_subwords=SCORING_SUBWORDS)
+    gold, predicted = (
+        Tagging(ids_W, dev.word_bounds, tuple(training.labels))
+        for ids_W in (predictions.gold_W, predictions.predicted_W)
+    )
     return strict_f1(gold, predicted)
 
 

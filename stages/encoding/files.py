@@ -28,6 +28,7 @@ FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 IGNORED = -100  # the label that torch's cross entropy skips by default
 NO_WORD = -1
+SHOWN_WORDS = 8  # of a sentence in a message
 SCHEMA = pa.schema(
     [
         ("input_ids", pa.list_(pa.int32())),
@@ -76,6 +77,34 @@ class EncodedSplit:
         """Words of each sentence."""
         counts: Int32s = self.words.value_lengths().to_numpy()
         return counts
+
+    @property
+    def word_bounds(self) -> npt.NDArray[np.int64]:
+        """Where each sentence begins in the words of the split, and where the last one ends."""
+        return np.append(0, np.cumsum(self.word_counts, dtype=np.int64))
+
+    def owners(self) -> npt.NDArray[np.int64]:
+        """Of each word of the split the place of its label in the columns of sub-words.
+
+        Every word is owned by one window; ArtifactError that names the sentence where one is not.
+        """
+        places = np.flatnonzero(self.word_index != NO_WORD)
+        rows = np.searchsorted(self.offsets, places, side="right") - 1
+        bounds = self.word_bounds
+        words = bounds[self.sentence[rows]] + self.word_index[places]
+        times = np.bincount(words, minlength=bounds[-1])
+        if (times != 1).any():
+            word = int(np.flatnonzero(times != 1)[0])
+            sentence = int(np.searchsorted(bounds, word, side="right")) - 1
+            shown = self.words[sentence].as_py()
+            raise ArtifactError(
+                f"sentence {sentence + 1} ({' '.join(shown[:SHOWN_WORDS])} ...): {times[word]} windows own its word "
+                f"{word - bounds[sentence] + 1} instead of one, as do {(times != 1).sum()} words in all. "
+                "Run `dvc repro --force tokenize`."
+            )
+        owners = np.empty(len(words), dtype=np.int64)
+        owners[words] = places
+        return owners
 
     @property
     def lengths(self) -> Int32s:

@@ -102,14 +102,14 @@ def assemble(split: EncodedSplit, rows: Rows, part: slice = slice(None)) -> Batc
     before, chosen = rows[: part.start or 0], rows[part]
     lengths = split.lengths[rows].astype(np.int64)
     padded = _padded_lengths(lengths)
-    positions, places = _places(split, chosen)
-    labels = split.labels[places]
+    positions, places_N = places(split, chosen)
+    labels = split.labels[places_N]
     labelled = np.flatnonzero(labels != IGNORED)
     return Batch(
         rows=chosen,
         lengths_B=lengths[part],
         groups=tuple(Group(len(list(run)), length) for length, run in groupby(padded[part])),
-        input_ids_N=torch.from_numpy(split.input_ids[places].astype(np.int64)),
+        input_ids_N=torch.from_numpy(split.input_ids[places_N].astype(np.int64)),
         positions_N=torch.from_numpy(positions),
         labelled_L=torch.from_numpy(labelled),
         labels_L=torch.from_numpy(labels[labelled].astype(np.int64)),
@@ -121,11 +121,11 @@ def assemble(split: EncodedSplit, rows: Rows, part: slice = slice(None)) -> Batc
 
 def label_count(split: EncodedSplit, rows: Rows) -> int:
     """How many sub-words of these rows have a label."""
-    _, places = _places(split, rows)
-    return int((split.labels[places] != IGNORED).sum())
+    _, places_N = places(split, rows)
+    return int((split.labels[places_N] != IGNORED).sum())
 
 
-def _places(split: EncodedSplit, rows: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def places(split: EncodedSplit, rows: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Of each sub-word of the rows, in order: its position in its row, and its place in the split's columns."""
     lengths = split.lengths[rows].astype(np.int64)
     positions = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)

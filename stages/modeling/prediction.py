@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel
 
-from stages.encoding.files import IGNORED, EncodedSplit
-from stages.modeling.batches import assemble, sorted_rows
+from stages.encoding.files import EncodedSplit
+from stages.modeling.batches import assemble, places, sorted_rows
 from stages.modeling.device import Compute
 from stages.modeling.encoder import label_logits
 
@@ -20,42 +20,29 @@ SCORING_SUBWORDS = 4096  # sub-words in a batch where nobody chose another; with
 
 @dataclass(frozen=True)
 class WordPredictions:
-    """Gold and predicted label ids and the probability of the predicted one, a list item for each sentence.
+    """Gold and predicted label id of every word, sentence after sentence, and the probability of the predicted one."""
 
-    Item i holds one value for each word of sentence i, in order.
-    """
-
-    gold: list[npt.NDArray[np.int64]]
-    predicted: list[npt.NDArray[np.int64]]
-    probability: list[npt.NDArray[np.float32]]
+    gold_W: npt.NDArray[np.int64]
+    predicted_W: npt.NDArray[np.int64]
+    probability_W: npt.NDArray[np.float32]
 
 
 def predict(model: PreTrainedModel, split: EncodedSplit, compute: Compute, *, batch_subwords: int) -> WordPredictions:
-    """Predict every word once. AssertionError if a word has no prediction or two, which would be a bug of ours."""
-    first_word = np.concatenate([[0], np.cumsum(split.word_counts)])
-    gold_W = np.full(first_word[-1], IGNORED)
-    predicted_W = np.full(first_word[-1], IGNORED)
-    probability_W = np.zeros(first_word[-1], dtype=np.float32)
-    times_seen_W = np.zeros(first_word[-1], dtype=np.int64)
+    """Predict every word once; ArtifactError if not exactly one window owns each."""
+    owners_W = split.owners()
+    word_of = np.zeros(len(split.input_ids), dtype=np.int64)
+    word_of[owners_W] = np.arange(len(owners_W))
+    predicted_W = np.zeros(len(owners_W), dtype=np.int64)
+    probability_W = np.zeros(len(owners_W), dtype=np.float32)
 
     with torch.inference_mode():
         for rows in sorted_rows(split.lengths, budget=batch_subwords):
-            batch = assemble(split, rows).to(compute.device)
-            probability_LC = label_logits(model, batch).float().softmax(dim=-1)
+            batch = assemble(split, rows)
+            _, places_N = places(split, rows)
+            words_L = word_of[places_N[batch.labelled_L.numpy()]]
+            probability_LC = label_logits(model, batch.to(compute.device)).float().softmax(dim=-1)
             probability_L, label_L = probability_LC.max(dim=-1)
-            # The labelled sub-words of a row follow each other in the order of their words.
-            words = np.concatenate([_owned_words(split, row) + first_word[split.sentence[row]] for row in rows])
-            gold_W[words] = batch.labels_L.cpu().numpy()
-            predicted_W[words] = label_L.cpu().numpy()
-            probability_W[words] = probability_L.cpu().numpy()
-            np.add.at(times_seen_W, words, 1)
+            predicted_W[words_L] = label_L.cpu().numpy()
+            probability_W[words_L] = probability_L.cpu().numpy()
 
-    once = times_seen_W == 1
-    assert once.all(), f"{(~once).sum()} words have no prediction or more than one"
-    inner = first_word[1:-1]
-    return WordPredictions(np.split(gold_W, inner), np.split(predicted_W, inner), np.split(probability_W, inner))
-
-
-def _owned_words(split: EncodedSplit, row: int) -> npt.NDArray[np.int32]:
-    words = split.word_index[split.offsets[row] : split.offsets[row + 1]]
-    return words[words >= 0]
+    return WordPredictions(split.labels[owners_W].astype(np.int64), predicted_W, probability_W)

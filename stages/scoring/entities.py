@@ -1,97 +1,163 @@
-"""Entity and token scores of tag sequences in IOB2.
+"""Entities of tag sequences in IOB2, found with array operations, and how two taggings of the same words agree.
 
-Two readings of the same tags, each under a name of its own, since published figures mix them:
+Two readings of the same tags, since published figures mix them:
 
-    entity_strict     an entity opens with B- and counts if type and both ends agree (seqeval, strict, IOB2)
-    entity_conlleval  the same, but an I- without its B- opens an entity too, as the CoNLL script conlleval reads it
-    token             per tag of single words; its averages that count O flatter, since most words are O
+    strict      an entity opens with B-; an I- that continues none is nothing (seqeval, strict, IOB2)
+    conlleval   the same, but an I- that continues none opens an entity too, as the CoNLL script conlleval reads it
+
+Shape legend: W words of a split, S sentences, E entities.
 """
 
-import warnings
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
 
-from seqeval.metrics import classification_report, f1_score
-from seqeval.scheme import IOB2
-from sklearn.metrics import precision_recall_fscore_support
+import numpy as np
+import numpy.typing as npt
 
-Tags = Sequence[Sequence[str]]
-Scores = dict[str, Any]
-AVERAGES = ("micro", "macro", "weighted")
+OUTSIDE = "O"
+
+Numbers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Truths = npt.NDArray[np.bool_]
 
 
-def scores(gold: Tags, predicted: Tags) -> Scores:
-    """All three tables of one split: `{"entity_strict": {"micro": …, "per_type": {…}}, …}`."""
-    with warnings.catch_warnings():
-        # Both libraries warn of each type or tag that was never predicted; its 0 in the table says so already.
-        warnings.simplefilter("ignore")
-        strict = classification_report(gold, predicted, mode="strict", scheme=IOB2, output_dict=True, zero_division=0)
-        conlleval = classification_report(gold, predicted, output_dict=True, zero_division=0)
+@dataclass(frozen=True)
+class Tagging:
+    """The tags of a split, sentence after sentence: of each word the index of its tag in `tags`.
+
+    `bounds` are S + 1 word numbers: sentence i holds the words from `bounds[i]` to before `bounds[i + 1]`.
+    """
+
+    ids_W: Numbers
+    bounds: Numbers
+    tags: tuple[str, ...]
+
+    @property
+    def sentences(self) -> int:
+        """How many sentences."""
+        return len(self.bounds) - 1
+
+    @cached_property
+    def types(self) -> tuple[str, ...]:
+        """All types that the tags know, in alphabetical order."""
+        return tuple(sorted({tag[2:] for tag in self.tags if tag != OUTSIDE}))
+
+    @cached_property
+    def type_W(self) -> Numbers:
+        """Of each word the index of its type; -1 for O."""
+        return np.array([self.types.index(t[2:]) if t != OUTSIDE else -1 for t in self.tags], dtype=np.int64)[
+            self.ids_W
+        ]
+
+    @cached_property
+    def continues_W(self) -> Truths:
+        """Whether a word goes on with what the word before it belongs to: an I- after a B- or I- of its type."""
+        inside_W = np.array([tag.startswith("I-") for tag in self.tags], dtype=bool)[self.ids_W]
+        continues_W = np.zeros(len(self.ids_W), dtype=bool)
+        continues_W[1:] = inside_W[1:] & (self.type_W[1:] == self.type_W[:-1])
+        continues_W[self._first_words] = False
+        return continues_W
+
+    def entities(self, *, strict: bool) -> "Entities":
+        """All entities, in order."""
+        begins = np.array([tag.startswith("B-") for tag in self.tags], dtype=bool)
+        inside_W = self.type_W >= 0
+        followed_W = np.append(self.continues_W[1:], False)
+        first_E = np.flatnonzero(inside_W & ~self.continues_W)
+        after_E = np.flatnonzero(inside_W & ~followed_W) + 1
+        if strict:
+            opened = begins[self.ids_W[first_E]]
+            first_E, after_E = first_E[opened], after_E[opened]
+        sentence_E = np.searchsorted(self.bounds, first_E, side="right") - 1
+        return Entities(first_E, after_E, self.type_W[first_E], sentence_E)
+
+    def impossible(self) -> dict[tuple[str, str], int]:
+        """How often an I- goes on with nothing: by the tag before it, `start` if there is none, and its own."""
+        inside = np.array([tag.startswith("I-") for tag in self.tags], dtype=bool)
+        places = np.flatnonzero(inside[self.ids_W] & ~self.continues_W)
+        start = len(self.tags)
+        before = np.where(np.isin(places, self._first_words), start, self.ids_W[places - 1])
+        pairs, counts = np.unique(before * (start + 1) + self.ids_W[places], return_counts=True)
+        names = [*self.tags, "start"]
         return {
-            "entity_strict": _entity_table(strict),
-            "entity_conlleval": _entity_table(conlleval),
-            "token": _token_table(gold, predicted),
+            (names[pair // (start + 1)], names[pair % (start + 1)]): int(count)
+            for pair, count in zip(pairs.tolist(), counts, strict=True)
         }
 
-
-def strict_f1(gold: Tags, predicted: Tags) -> float:
-    """Micro-averaged F1 over entities, strict: the figure that chooses the best epoch."""
-    return float(f1_score(gold, predicted, mode="strict", scheme=IOB2, zero_division=0))
-
-
-def entities(tags: Sequence[str], *, strict: bool) -> list[tuple[str, int, int]]:
-    """Entities as (type, first word, word after the last).
-
-    Strict: an entity opens with B-, and an I- that continues none is nothing. Else it opens one, as in conlleval.
-    """
-    found: list[tuple[str, int, int]] = []
-    open_type: str | None = None
-    for index, tag in enumerate(tags):
-        prefix, kind = tag[0], tag[2:]
-        if prefix == "I" and kind == open_type:
-            found[-1] = (kind, found[-1][1], index + 1)
-        elif prefix == "B" or (prefix == "I" and not strict):
-            found.append((kind, index, index + 1))
-            open_type = kind
-        else:
-            open_type = None
-    return found
+    @property
+    def _first_words(self) -> Numbers:
+        """The first word of each sentence that has any."""
+        return self.bounds[:-1][np.diff(self.bounds) > 0]
 
 
-def _entity_table(report: dict[str, dict[str, Any]]) -> Scores:
-    averages = {kind: _entity_row(report[f"{kind} avg"]) for kind in AVERAGES}
-    types = {name: _entity_row(row) for name, row in report.items() if not name.endswith(" avg")}
-    return {**averages, "per_type": types}
+@dataclass(frozen=True)
+class Entities:
+    """Entities of one tagging, in order: first word, word after the last, index of the type, sentence."""
 
+    first_E: Numbers
+    after_E: Numbers
+    type_E: Numbers
+    sentence_E: Numbers
 
-def _token_table(gold: Tags, predicted: Tags) -> Scores:
-    gold_tags = [tag for tags in gold for tag in tags]
-    predicted_tags = [tag for tags in predicted for tag in tags]
-    names = sorted({*gold_tags, *predicted_tags})
-    entity_names = [name for name in names if name != "O"]
+    def __len__(self) -> int:
+        return len(self.first_E)
 
-    def average(over: list[str], kind: str) -> Scores:
-        precision, recall, f1, _ = precision_recall_fscore_support(
-            gold_tags, predicted_tags, labels=over, average=kind, zero_division=0
+    @property
+    def length_E(self) -> Numbers:
+        """Words of each."""
+        return self.after_E - self.first_E
+
+    @cached_property
+    def words(self) -> tuple[Numbers, Numbers]:
+        """Of each word of all entities: the number of its entity, and the number of the word."""
+        entity = np.repeat(np.arange(len(self)), self.length_E)
+        position = np.arange(len(entity)) - np.repeat(np.cumsum(self.length_E) - self.length_E, self.length_E)
+        return entity, self.first_E[entity] + position
+
+    def also_in(self, other: "Entities") -> Truths:
+        """Of each entity whether `other` has the same: both ends and the type."""
+        found = np.searchsorted(other.first_E, self.first_E)
+        found[found == len(other)] = 0
+        if not len(other):
+            return np.zeros(len(self), dtype=bool)
+        same_E: Truths = (
+            (other.first_E[found] == self.first_E)
+            & (other.after_E[found] == self.after_E)
+            & (other.type_E[found] == self.type_E)
         )
-        support = sum(tag in over for tag in gold_tags)
-        return {"precision": float(precision), "recall": float(recall), "f1": float(f1), "support": support}
-
-    columns = precision_recall_fscore_support(gold_tags, predicted_tags, labels=names, zero_division=0)
-    return {
-        "per_tag": {
-            name: {"precision": float(p), "recall": float(r), "f1": float(f1), "support": int(n)}
-            for name, p, r, f1, n in zip(names, *columns, strict=True)
-        },
-        "without_O": {kind: average(entity_names, kind) for kind in AVERAGES} if entity_names else {},
-        "with_O": {kind: average(names, kind) for kind in AVERAGES},  # micro over all tags is plain accuracy
-    }
+        return same_E
 
 
-def _entity_row(row: dict[str, Any]) -> Scores:
-    return {
-        "precision": float(row["precision"]),
-        "recall": float(row["recall"]),
-        "f1": float(row["f1-score"]),
-        "support": int(row["support"]),
-    }
+def taggings(*sides: Sequence[Sequence[str]]) -> tuple[Tagging, ...]:
+    """Taggings of the same words from lists of tags; their `tags` are all that occur in any."""
+    tags = tuple(sorted({tag for side in sides for sentence in side for tag in sentence}))
+    number = {tag: index for index, tag in enumerate(tags)}
+    return tuple(
+        Tagging(
+            np.array([number[tag] for sentence in side for tag in sentence], dtype=np.int64),
+            np.cumsum([0, *map(len, side)]),
+            tags,
+        )
+        for side in sides
+    )
+
+
+def strict_f1(gold: Tagging, predicted: Tagging) -> float:
+    """Micro-averaged F1 over entities, strict: the figure that chooses the best epoch."""
+    found, expected = predicted.entities(strict=True), gold.entities(strict=True)
+    counts = (np.array([count]) for count in (found.also_in(expected).sum(), len(found), len(expected)))
+    return float(ratios(*counts)[2][0])
+
+
+def ratios(correct: Numbers, predicted: Numbers, gold: Numbers) -> tuple[Floats, Floats, Floats]:
+    """Precision, recall and F1 of counts, in the order of operations of seqeval."""
+    precision, recall = divided(correct, predicted), divided(correct, gold)
+    denominator = precision + recall
+    denominator[denominator == 0] = 1
+    return precision, recall, 2 * precision * recall / denominator
+
+
+def divided(numerator: Numbers, denominator: Numbers) -> Floats:
+    """The quotients, 0 where there is no denominator."""
+    return np.divide(numerator, denominator, out=np.zeros(len(numerator)), where=denominator != 0)

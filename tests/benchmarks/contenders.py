@@ -24,7 +24,7 @@ from stages.modeling.prediction import predict
 from stages.modeling.training import Settings, Step, train
 from stages.modeling.weights import MasterWeights
 from stages.params import load_params
-from stages.scoring.entities import strict_f1
+from stages.scoring.entities import Tagging, strict_f1
 from stages.train import Params, TrainParams
 from tests.benchmarks.corpora import Corpus
 from tests.conftest import ROOT
@@ -115,7 +115,7 @@ def dev_f1(model: PreTrainedModel, corpus: Corpus, compute: Compute) -> float:
     """Entity F1 (strict, micro) on dev."""
     predictions = predict(model, corpus.dev, compute, batch_subwords=4096)
     gold, predicted = (
-        [[corpus.labels[index] for index in sentence] for sentence in side]
-        for side in (predictions.gold, predictions.predicted)
+        Tagging(ids_W, corpus.dev.word_bounds, tuple(corpus.labels))
+        for ids_W in (predictions.gold_W, predictions.predicted_W)
     )
     return strict_f1(gold, predicted)

@@ -6,9 +6,9 @@ from stages.corpus.findings import Findings
 from stages.corpus.reading import open_corpus
 from stages.corpus.schemes import TagReader
 from stages.corpus.sentences import Sentence
-from stages.scoring.entities import entities
 from tests.conftest import DEMO
 from tests.corpus.conftest import data_params, read
+from tests.oracles import entities
 
 AT_LEAST = {"train": 1200, "dev": 250, "test": 250}
 

@@ -9,9 +9,9 @@ from seqeval.metrics.sequence_labeling import get_entities
 from stages.corpus.findings import Findings
 from stages.corpus.schemes import SCHEMES, B, E, Entities, I, O, S, TagReader, label_ids, prefixes, spans
 from stages.corpus.sentences import Block, BlockBuilder, Int32s
-from stages.scoring.entities import entities
 from tests.conftest import CORPORA, needs_corpora
 from tests.corpus.conftest import data_params, open_corpus
+from tests.oracles import entities
 
 TYPES = ("PER", "LOC", "creative-work")
 LETTERS = {O: "O", B: "B", I: "I", E: "E", S: "S"}

@@ -17,9 +17,9 @@ from stages.corpus.reading import SplitParams, open_corpus
 from stages.corpus.survey import Context, Survey, survey
 from stages.encoding.tokenizer import load_tokenizer
 from stages.encoding.vocabulary import Vocabulary
-from stages.scoring.entities import entities
 from tests.conftest import CORPORA, DEMO, needs_corpora
 from tests.corpus.conftest import GOOD, REST, SENTENCES, Files, Pairs, data_params, fill, parquet
+from tests.oracles import entities
 
 WNUT17, WIKIGOLD = CORPORA / "wnut17", CORPORA / "wikigold/wikigold.conll.txt"
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.overrides import with_values
+from pipeline.overrides import value_of, with_values
 from stages.errors import ParamsError
 from tests.conftest import ROOT
 
@@ -66,3 +66,9 @@ def test_with_values_sets_a_map_in_braces_and_unsets_it_again(tmp_path: Path) ->
     assert again.split("#")[0].strip() == "split: null"
     with pytest.raises(ParamsError, match=r"data\.split\.dev: no such key"):
         with_values(file, ["data.split.dev=0.2"])
+
+
+def test_value_of_reads_what_with_values_wrote(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(with_values(PARAMS, ["train.seed=99"]), encoding="utf-8")
+    assert value_of(tmp_path / "params.yaml", "train.seed") == 99
+    assert value_of(PARAMS, "data.dir") == "data/corpora/demo"
