@@ -1,14 +1,19 @@
 """Each mistake gets one message that says what, where and what next, exit code 2, and leaves nothing half-written."""
 
+import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from stages import command, evaluate, tokenize, train
-from tests.conftest import Project, checkout, write_params, write_small_corpus
+from stages.artifacts import file_digest, read_json, write_json
+from stages.encoding.files import SCHEMA, split_writer
+from tests.conftest import ROOT, Project, checkout, write_params, write_small_corpus
 
 Spoil = Callable[[Path], None]
 
@@ -105,6 +110,69 @@ def test_later_stages_refuse(
 
 
 @pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> Path:
+    """A folder with a model, which evaluate would take."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_small_corpus(folder / "data/corpora/demo", train=20, rest=5)
+    write_params(folder, tiny_pretrained, **{"train.epochs": 1})
+    for stage in ("tokenize", "train"):
+        subprocess.run(
+            [sys.executable, "-m", f"stages.{stage}"],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=True,
+            capture_output=True,
+        )
+    return folder
+
+
+def windows_broken(folder: Path) -> None:
+    """As a fault in the windowing would: the fifth word of dev's first sentence is owned twice, the sixth never."""
+    encoded = folder / "data/encoded"
+    with pa.ipc.open_file(encoded / "dev.arrow") as reader:
+        rows = reader.read_all().to_pylist()
+    words = rows[0]["word_index"]
+    words[words.index(5)] = 4
+    with split_writer(encoded / "dev.arrow") as writer:
+        writer.write_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+    manifest = read_json(encoded / "manifest.json")
+    manifest["digests"]["dev"] = file_digest(encoded / "dev.arrow")
+    write_json(encoded / "manifest.json", manifest)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (windows_broken, "data/encoded/dev.arrow, sentence 1 ("),
+        (windows_broken, "2 windows own its word 5 instead of one, as do 2 words in all"),
+        (replaced("data/model/config.json", '"B-LOC"', '"B-PLACE"'), "data/model predicts O, B-PLACE, I-LOC"),
+        (written("data/encoded/test.arrow", "x"), "test.arrow is not the file that"),
+        (removed("data/encoded/train.arrow"), "train.arrow is not the file that"),
+        (written("data/model/training.json", "{"), "data/model/training.json is damaged"),
+    ],
+    ids=["windows: where", "windows: what", "other labels", "arrow damaged", "arrow lost", "record damaged"],
+)
+def test_evaluate_refuses(
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    spoil: Spoil,
+    message: str,
+) -> None:
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["stage"])
+    spoil(tmp_path)
+    with pytest.raises(SystemExit) as exit_:
+        command.run_recipe(evaluate.main)
+    shown = capsys.readouterr().err
+    assert exit_.value.code == 2
+    assert message in shown
+    assert not (tmp_path / "data/report").exists()
+
+
+@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> Project:
     return checkout(tmp_path_factory.mktemp("bad"), tiny_pretrained)
 
@@ -116,6 +184,9 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> 
         (["run", "--set", "train.epochs=many"], "train.epochs: Input should be a valid integer"),
         (["run", "--set", "train.epochs"], "write it as SECTION.KEY=VALUE"),
         (["run", "--stage", "trane"], "--stage trane: no such stage; there are tokenize, train, evaluate, register"),
+        (["run", "--seeds", "2", "--stage", "train"], "so it goes as far as evaluate; drop --stage train"),
+        (["run", "--seeds", "0"], "greater than or equal to 1"),
+        (["mistakes"], "data/report/predictions.parquet: no such file. `dvc repro evaluate` makes it."),
         (["predict", "nothing", "params.yaml"], "nothing@challenger cannot be loaded"),
         (["predict", "nothing", "nofile"], "No such file"),
         (["unknown"], "No such command 'unknown'"),

@@ -143,8 +143,8 @@ def test_a_signal_ends_the_training_with_its_code_and_a_checkpoint(
 def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(
     trainable: MakeTrainable, undisturbed: dict[int, tuple[str, str]]
 ) -> None:
-    expected = run_undisturbed(trainable, undisturbed, 4)
-    training = trainable(**{"train.epochs": 4})
+    expected = run_undisturbed(trainable, undisturbed, 12)
+    training = trainable(**{"train.epochs": 12})
     process = training.start()
     while len(training.checkpoints()) < 2:
         assert process.poll() is None, training.log()
