@@ -64,3 +64,9 @@ def test_committed_lock_file_describes_the_committed_code() -> None:
             if not path.startswith("data/")
         }
     assert changed == set()
+
+
+def test_what_the_code_reads_beside_itself_is_a_dep_too(declared: dict[str, Any]) -> None:
+    beside = {str(path.relative_to(ROOT)) for path in (ROOT / "stages").rglob("*") if path.is_file()}
+    beside = {path for path in beside if not path.endswith((".py", ".pyc"))}
+    assert beside == {path for path in declared["evaluate"]["deps"] if path.startswith("stages/")} & beside
