@@ -272,6 +272,7 @@ def test_mlflow_serves_the_model_over_http(project: Project, first: Any) -> None
     assert served == [local["entities"]]
 
 
+@pytest.mark.slow
 def test_two_fresh_checkouts_reproduce_the_same_lock_file(tmp_path: Path, tiny_pretrained: Path) -> None:
     locks = []
     for name in ("one", "two"):
