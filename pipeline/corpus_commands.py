@@ -14,7 +14,7 @@ from pipeline.overrides import with_values
 from pipeline.terminal import Json, draw, interruptible, out, print_json, program
 from stages.params import read_document
 
-corpora = typer.Typer()
+commands = typer.Typer()
 
 FORMATS = """
 Formats are told apart by the name and the first bytes of each file; data.format says otherwise. Any may be a .gz.
@@ -51,7 +51,7 @@ folders of these names. A corpus of one file is split by a hash of each sentence
 """
 
 
-@corpora.command(epilog=FORMATS)
+@commands.command(epilog=FORMATS)
 def check(
     folder: Annotated[
         Path | None, typer.Argument(metavar="[DIR]", help="A corpus, or one file; data.dir of params.yaml if absent.")
@@ -104,7 +104,7 @@ data files, those in folders train, dev and test of it, and the licence are fetc
 """
 
 
-@corpora.command("import", epilog=IMPORT_EPILOG)
+@commands.command("import", epilog=IMPORT_EPILOG)
 def import_(
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="A path, or an address: https://, s3://, hf://, ftp:// ...")

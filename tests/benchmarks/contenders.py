@@ -98,7 +98,7 @@ def textbook(corpus: Corpus, rows: Rows) -> float:
     """The loop of a tutorial: batch 16, everything padded to 128, fp32, AdamW; the seconds that an epoch took."""
     collator = DataCollatorForTokenClassification(corpus.tokenizer, padding="max_length", max_length=128)
     short = [{name: values[:128] for name, values in row.items()} for row in rows.rows]
-    loader = DataLoader(short, batch_size=16, shuffle=True, collate_fn=collator)  # type: ignore[arg-type]
+    loader = DataLoader(short, batch_size=16, shuffle=True, collate_fn=collator)  # type: ignore[arg-type]  # a list is a dataset
     compute = choose_compute("auto", "fp32")
     model = peer_model(corpus, 13).to(compute.device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-5)

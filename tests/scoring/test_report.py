@@ -42,12 +42,12 @@ def split_of(types: Sequence[str] = ("LOC", "PER"), mistakes: Sequence[Mistake] 
         "words": 1200,
         "scores": {
             "entity_strict": {
-                "micro": {**row, **bounds},  # type: ignore[typeddict-item]
+                "micro": {**row, **bounds},  # type: ignore[typeddict-item]  # mypy does not see which keys ** brings
                 "macro": row,
                 "weighted": row,
-                "per_type": {name: {**row, **bounds} for name in types},  # type: ignore[typeddict-item]
+                "per_type": {name: {**row, **bounds} for name in types},  # type: ignore[typeddict-item]  # as above
             },
-            "entity_conlleval": {**averages, "per_type": dict.fromkeys(types, row)},  # type: ignore[typeddict-item]
+            "entity_conlleval": {**averages, "per_type": dict.fromkeys(types, row)},  # type: ignore[typeddict-item]  # as above
             "token": {
                 "per_tag": {"O": row} | {f"B-{name}": row for name in types},
                 "without_O": averages if types else {},  # type: ignore[typeddict-item]

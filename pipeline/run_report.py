@@ -1,0 +1,66 @@
+"""What `tuneline run` says at its end: to a person, or as JSON."""
+
+import shlex
+from typing import Any
+
+from pipeline import workspace
+from pipeline.seeds import SPLITS, over_seeds
+from pipeline.terminal import out, print_json, program
+from stages.artifacts import read_json
+from stages.tracking import read_marker, shown_uri, tracking_uri
+
+
+def report_run(
+    by_how: dict[str, list[str]], *, up_to: str, as_json: bool, seeds: list[dict[str, Any]] | None = None
+) -> None:
+    """Say what ran; of scores and the model only if this call went as far as the stage that makes them."""
+    marker = read_marker() if up_to == workspace.REGISTER else None
+    if as_json:
+        model = marker and {"name": marker.name, "version": marker.version, "digest": marker.model_digest}
+        of_seeds = {"seeds": seeds, **over_seeds(seeds)} if seeds else {}
+        print_json({**by_how, "model": model, "mlflow_run": marker and marker.mlflow_run, **of_seeds})
+        return
+    if not by_how["executed"] and not by_how["restored"]:
+        out.print("Nothing to do: every stage is fresh." if marker else f"Nothing to do up to {up_to}.")
+    for how, names in by_how.items():
+        if names:
+            out.print(f"{how:<9} {', '.join(names)}")
+    if up_to not in (workspace.EVALUATE, workspace.REGISTER):
+        return
+    metrics = read_json(workspace.METRICS)
+    for split in SPLITS:
+        micro = metrics[split]["entity_strict"]["micro"]
+        interval = f"95 % interval {micro['f1_low']:.4f} to {micro['f1_high']:.4f}"
+        out.print(f"{split:<9} entity F1 {micro['f1']:.4f} (strict, {interval}, {micro['support']} entities)")
+    if seeds:
+        _report_seeds(seeds)
+    if not marker:
+        return
+    out.print(f"model     {marker.name} version {marker.version}, digest {marker.model_digest[:12]}")
+    _report_next(marker.name)
+
+
+def _report_seeds(seeds: list[dict[str, Any]]) -> None:
+    for entry in seeds:
+        out.print(f"seed {entry['seed']:<4} dev {entry['dev']:.4f}  test {entry['test']:.4f}")
+    over = over_seeds(seeds)
+    figures = "  ".join(f"{split} {over['mean'][split]:.4f} ± {over['deviation'][split]:.4f}" for split in SPLITS)
+    out.print(f"mean      {figures}  (standard deviation over {len(seeds)} seeds)")
+
+
+def _report_next(name: str) -> None:
+    """What a person can do now, as commands to copy."""
+    tuneline = program("tuneline")
+    on_server = tracking_uri().startswith("http")
+    out.print("\nNext:", style="bold")
+    for what, command in (
+        ("use it", f'echo "Angela Merkel visited Siemens in Munich." | {tuneline} predict {shlex.quote(name)}'),
+        ("look at its mistakes", f"{tuneline} mistakes, or open {workspace.PAGE} in a browser"),
+        (
+            "see runs and models",
+            shown_uri() if on_server else f"{program('mlflow')} ui --backend-store-uri {tracking_uri()}",
+        ),
+        ("try other values", f"{tuneline} run --set train.learning_rate=1e-4"),
+        ("your own text", f"{tuneline} run --set data.dir=FOLDER --set register.name=NAME"),
+    ):
+        out.print(f"  {what:<20} {command}")
