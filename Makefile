@@ -3,11 +3,13 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: run test test-slow check bench-train bench-quality bench-evaluate bench-encoding clean
+.PHONY: run install test test-slow check bench-train bench-quality bench-evaluate bench-encoding clean
 .DEFAULT_GOAL := run
 
 run: $(STAMP)  ## the whole pipeline on the demo corpus; only what is stale runs
 	@$(VENV)/bin/tuneline run
+
+install: $(STAMP)  ## only make .venv, as a worker's machine needs it
 
 test: $(STAMP)  ## all tests but the slow ones, the end-to-end runs included
 	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile

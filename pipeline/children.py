@@ -17,14 +17,15 @@ from stages.progress import VARIABLE as PROGRESS
 USER_FAULT = 2
 
 
-def environment() -> dict[str, str]:
-    """Our environment, with `python` being ours, and word of whether a person looks on."""
+def environment(*, watched: bool = False) -> dict[str, str]:
+    """Our environment, with `python` being ours, and word of whether somebody looks on: a person, or `watched`."""
     variables = dict(os.environ)
     variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables.get('PATH', '')}"
     variables["PYTHONUNBUFFERED"] = "1"
     variables.pop(PROGRESS, None)
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() or watched:
         variables[PROGRESS] = "1"
+    if sys.stderr.isatty():
         variables["COLUMNS"] = str(shutil.get_terminal_size().columns)
     return variables
 

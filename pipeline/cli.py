@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,8 +11,9 @@ from rich.text import Text
 
 from pipeline import corpus_commands, model_commands, workspace
 from pipeline.children import USER_FAULT
-from pipeline.run_report import report_run
-from pipeline.running import run_stale, states_with, up_to
+from pipeline.overrides import with_values
+from pipeline.run_report import report_deployment, report_run
+from pipeline.running import prepare_prefect, run_stale, states_with, up_to, write_params
 from pipeline.seeds import score_other_seeds, seed_scores
 from pipeline.terminal import Json, err, out, print_json
 from stages.errors import UserError
@@ -71,7 +73,12 @@ def run(
         tuneline run --seeds 3
     """
     workspace.enter_root()
-    states = up_to(states_with(settings or []), stage)
+    with workspace.alone(on_wait=err.print):
+        _run(settings or [], stage, seeds, as_json=as_json)
+
+
+def _run(settings: list[str], stage: str | None, seeds: int, *, as_json: bool) -> None:
+    states = up_to(states_with(settings), stage)
     last = states[-1].name
     if seeds == 1:
         report_run(run_stale(states), up_to=last, as_json=as_json)
@@ -99,3 +106,44 @@ def status(as_json: Json = False) -> None:
         shown = Text("fresh", "green") if state.fresh else Text("stale", "yellow")
         table.add_row(state.name, shown, "\n".join(state.because))
     out.print(table)
+
+
+@app.command()
+def deploy(
+    cron: Annotated[
+        str | None,
+        typer.Option(metavar='"M H D M W"', help='When runs start by themselves; "" for never. Kept in params.yaml.'),
+    ] = None,
+    repository: Annotated[
+        str | None, typer.Option(metavar="URL", help="From where workers clone; the git remote origin if absent.")
+    ] = None,
+    revision: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The branch or tag of a run; the present branch if absent.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Only show what would change.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Have a Prefect server run this project: work pools, deployments and schedule, as params.yaml describes them.
+
+    The server is the one that PREFECT_API_URL names. Doing it again changes nothing; what changes is said.
+
+    Examples:
+
+        tuneline deploy --show
+
+        tuneline deploy --cron "0 2 * * *"
+    """
+    workspace.enter_root()
+    prepare_prefect()
+    from pipeline import deployments
+
+    values = [] if cron is None else [f'orchestration.cron="{cron}"' if cron else "orchestration.cron=null"]
+    text = with_values(workspace.PARAMS, values)
+    workspace.check_params(text)
+    deployments.check_data_remote()
+    source = deployments.source_of(Path.cwd(), repository=repository, revision=revision)
+    wanted = deployments.wanted_deployments(source, cron=cron)
+    said = deployments.bring_about(wanted, change=not show)
+    if not show:
+        write_params(text)
+    report_deployment(wanted, said, missing=deployments.unpushed(Path.cwd(), source), as_json=as_json)

@@ -1,49 +1,54 @@
 """The stages as Prefect flows: when one runs, what is logged, how it ends. What is up to date is DVC's to say."""
 
-import sys
+import os
+import re
+import time
+from collections.abc import Callable
 from typing import Any, cast
+from uuid import UUID
 
 from prefect import flow, get_run_logger
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
 from prefect.states import Failed
 
+from pipeline.terminal import draw
 from pipeline.workspace import EVALUATE, METRICS, REGISTER, How, StageFailedError, is_registered, reproduce
 from stages.artifacts import read_json
+from stages.tracking import FLOW_RUN
 
+RUN_FLOW, STAGE_FLOW = "tuneline", "tuneline-stage"  # of deployments
 USER_FAULT_STATE = "UserFault"  # the name of a failed state that no retry can help
-
-CLEAR_LINE = "\r\x1b[K"
+PERCENT = re.compile(r"(\d+)%\|")
+PROGRESS_SECONDS = 5  # between two updates of a progress artifact
 
 
 @flow(name="stage", flow_run_name="{stage}", validate_parameters=False)
 def run_stage(stage: str) -> How | State[Any]:
     """Run one stage through DVC, its output going to Prefect's log line by line."""
     logger = get_run_logger()
+    os.environ[FLOW_RUN] = str(flow_run.id)
 
     def show(line: str) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(CLEAR_LINE)
+        draw("")
         logger.info(line)
 
-    def draw(progress: str) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(CLEAR_LINE + progress)
-            sys.stderr.flush()
-
+    on_progress = _progress_of(stage)
     try:
-        how = reproduce(stage, on_line=show, on_progress=draw)
+        how = reproduce(stage, on_line=show, on_progress=on_progress)
         if stage == REGISTER and not is_registered():
             # Its output came from the cache, and a registry is outside DVC's sight.
-            how = reproduce(stage, on_line=show, on_progress=draw, force=True)
+            how = reproduce(stage, on_line=show, on_progress=on_progress, force=True)
     except StageFailedError as failure:
         return Failed(name=USER_FAULT_STATE if failure.is_users_fault else None, message=str(failure))
     if stage == EVALUATE:
-        _show_scores()
+        description = "Entity scores, strict; f1_low to f1_high: 95 % interval."
+        create_table_artifact(score_rows(), key="scores", description=description)
     return how
 
 
-@flow(name="tuneline", flow_run_name="run", validate_parameters=False)
+@flow(name=RUN_FLOW, flow_run_name="run", validate_parameters=False)
 def run_pipeline(stages: list[str]) -> dict[str, How] | State[Any]:
     """Run stages one after another; the first that fails ends the run."""
     outcomes: dict[str, How] = {}
@@ -55,12 +60,38 @@ def run_pipeline(stages: list[str]) -> dict[str, How] | State[Any]:
     return outcomes
 
 
-def _show_scores() -> None:
-    """A table of the strict scores, as an artifact of the flow run."""
+def _progress_of(stage: str) -> Callable[[str], None]:
+    """What shows the states of a stage's progress bar: on the terminal, and now and then as an artifact of the run."""
+    artifact: UUID | None = None
+    shown = 0.0
+
+    def on_progress(line: str) -> None:
+        nonlocal artifact, shown
+        draw(line)
+        found = PERCENT.search(line)
+        if not found or time.monotonic() - shown < PROGRESS_SECONDS:
+            return
+        shown = time.monotonic()
+        if artifact is None:
+            created = create_progress_artifact(float(found[1]), key=f"{stage}-progress", description=line)
+            artifact = cast(UUID, created)
+        else:
+            update_progress_artifact(artifact, float(found[1]), description=line)
+
+    return on_progress
+
+
+def stage_deployment(name: str, stage: str) -> str:
+    """The deployment of a stage of the project whose registered model has this name."""
+    return f"{name}-{stage}"
+
+
+def score_rows() -> list[dict[str, Any]]:
+    """The strict scores of the last evaluation, a row for each split and type of entity."""
     rows = []
     for split, tables in read_json(METRICS).items():
         strict = tables["entity_strict"]
         for name, row in {"all types": strict["micro"], **strict["per_type"]}.items():
             figures = {column: f"{row[column]:.4f}" for column in ("precision", "recall", "f1", "f1_low", "f1_high")}
             rows.append({"split": split, "entities": name, **figures, "support": row["support"]})
-    create_table_artifact(rows, key="scores", description="Entity scores, strict; f1_low to f1_high: 95 % interval.")
+    return rows

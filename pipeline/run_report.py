@@ -1,13 +1,17 @@
-"""What `tuneline run` says at its end: to a person, or as JSON."""
+"""What `tuneline run` and `tuneline deploy` say at their end: to a person, or as JSON."""
 
+import os
 import shlex
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline import workspace
 from pipeline.seeds import SPLITS, over_seeds
-from pipeline.terminal import out, print_json, program
+from pipeline.terminal import err, out, print_json, program
 from stages.artifacts import read_json
-from stages.tracking import read_marker, shown_uri, tracking_uri
+from stages.tracking import SQLITE, read_marker, shown_uri, tracking_uri
+
+if TYPE_CHECKING:
+    from pipeline.deployments import Wanted
 
 
 def report_run(
@@ -38,6 +42,42 @@ def report_run(
         return
     out.print(f"model     {marker.name} version {marker.version}, digest {marker.model_digest[:12]}")
     _report_next(marker.name)
+
+
+def report_deployment(wanted: list["Wanted"], said: list[str], *, missing: str | None, as_json: bool) -> None:
+    """Say what was changed on the Prefect server, how workers are started, and how a run is."""
+    run = wanted[0]
+    pools = list(dict.fromkeys(each.pool for each in wanted))
+    server = os.environ["PREFECT_API_URL"]
+    prefect = program("prefect")
+    # A pool that trains takes one run at a time; the others must not, for the run itself waits in one of them.
+    limits = {pool: " --limit 1" if pool != run.pool else "" for pool in pools}
+    commands = {
+        **{
+            f"worker of {p}": f"{prefect} worker start --pool {shlex.quote(p)} --type process{limits[p]}" for p in pools
+        },
+        "start a run": f"{prefect} deployment run {shlex.quote(f'{run.flow}/{run.name}')}",
+    }
+    if as_json:
+        print_json({"said": said, "commands": commands, "missing": missing})
+        return
+    for line in said:
+        out.print(line)
+    if missing:
+        err.print(f"warning: {missing}; workers see only what is pushed", style="yellow")
+    if "MLFLOW_TRACKING_URI" not in run.variables:
+        err.print(
+            "warning: MLFLOW_TRACKING_URI holds a password, so it stays here; set it on each worker", style="yellow"
+        )
+    elif run.variables["MLFLOW_TRACKING_URI"].startswith(SQLITE):
+        err.print(
+            "note: models go to a file of this machine; for several, set MLFLOW_TRACKING_URI to a server's address"
+        )
+    out.print(
+        f"\nOn each worker's machine, in a clone of its own after `make install`:\n  export PREFECT_API_URL={server}"
+    )
+    for what, command in commands.items():
+        out.print(f"  {what:<18} {command}")
 
 
 def _report_seeds(seeds: list[dict[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 """The project folder as DVC sees it: which stages are stale and why, and how one is run."""
 
+import json
 import os
 import re
 import signal
@@ -7,16 +8,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import psutil
+from filelock import FileLock, Timeout
+
 from pipeline.children import USER_FAULT, environment, lines, told
 from stages.artifacts import read_json
 from stages.errors import ArtifactError, UserError, first_line
-from stages.tracking import read_marker
+from stages.tracking import find_registration, read_marker, write_marker
 
 PARAMS = Path("params.yaml")
 REGISTRATION = Path("data/registration.json")
@@ -25,12 +29,15 @@ PREDICTIONS = Path("data/report/predictions.parquet")
 PAGE = Path("data/report/report.html")
 ENCODED = "data/encoded"
 TOKENIZE = "tokenize"
+TRAIN = "train"
 EVALUATE = "evaluate"
 REGISTER = "register"
 MISSING = " is missing"
 
+RUN_LOCK = Path(".tuneline/run.lock")
+DVC_LOCK = Path(".dvc/tmp/rwlock")
+STOP_PATIENCE = 10  # seconds in which a stage may end by itself once it was asked to
 # What `dvc repro` says to a person who called it by hand; the flow has its own words for these.
-STOP_PATIENCE = 20  # seconds in which a stage may end by itself once it was asked to
 DVC_HINT = re.compile(
     r"(Generating|Updating) lock file|To track the changes|\s+git add|To enable auto staging|\s+dvc config"
     r"|Use `dvc push`|ERROR: failed to reproduce .* exited with 2$"
@@ -78,6 +85,45 @@ def enter_root() -> None:
     raise UserError(f"{here} is not inside a Tuneline project: no dvc.yaml here or above. Change to your checkout.")
 
 
+@contextmanager
+def alone(on_wait: Callable[[str], None]) -> Iterator[None]:
+    """Within, no other `tuneline run` changes this checkout; one that does is waited for, and told of."""
+    RUN_LOCK.parent.mkdir(exist_ok=True)
+    lock = FileLock(RUN_LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        on_wait("another run is at work in this checkout; this one begins when that has ended")
+        lock.acquire()
+    try:
+        drop_stale_locks()
+        yield
+    finally:
+        lock.release()
+
+
+def drop_stale_locks() -> None:
+    """Delete DVC's lock on paths if no process of DVC has it any more.
+
+    DVC itself takes any process with the number of a dead one for the one that locked.
+    """
+    try:
+        held = json.loads(DVC_LOCK.read_text(encoding="utf-8"))
+        readers = [entry for entries in held.get("read", {}).values() for entry in entries]
+        numbers = {int(entry["pid"]) for entry in [*held.get("write", {}).values(), *readers]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return
+    if not any(_is_dvc(number) for number in numbers):
+        DVC_LOCK.unlink(missing_ok=True)
+
+
+def _is_dvc(number: int) -> bool:
+    try:
+        return any("dvc" in word for word in psutil.Process(number).cmdline())
+    except psutil.Error:
+        return False
+
+
 def stage_states() -> list[StageState]:
     """All stages, upstream first. A stage below a stale one is stale too: its input is about to be made anew."""
     import networkx
@@ -108,16 +154,19 @@ def stage_states() -> list[StageState]:
 
 
 def is_registered() -> bool:
-    """Whether the model of data/registration.json is known to be in the present registry."""
+    """Whether the model of data/registration.json is in the present registry, which is asked if need be."""
     try:
         registration = read_json(REGISTRATION)
     except ArtifactError:
         return False
+    name, model_digest = registration["name"], registration["model_digest"]
     marker = read_marker()
-    return marker is not None and (marker.name, marker.model_digest) == (
-        registration["name"],
-        registration["model_digest"],
-    )
+    if marker is not None and (marker.name, marker.model_digest) == (name, model_digest):
+        return True
+    found = find_registration(name, model_digest)
+    if found:
+        write_marker(found)
+    return found is not None
 
 
 def check_inputs(states: list[StageState]) -> None:
@@ -173,7 +222,7 @@ def reproduce(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=environment(),
+        env=environment(watched=True),
         start_new_session=True,  # so that it can be stopped with all that it started
     )
     assert process.stdout is not None

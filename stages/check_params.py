@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from stages import evaluate, register, tokenize, train
+from stages import evaluate, orchestration, register, tokenize, train
 from stages.command import run_recipe
 from stages.errors import ParamsError, listed
 from stages.params import read_document, section_faults, unknown_sections
@@ -12,8 +12,8 @@ def main(params_file: Path) -> None:
     """Raise ParamsError with the faults of the whole file, in the order of the stages."""
     document = read_document(params_file)
     faults = unknown_sections(document, params_file)
-    for recipe in (tokenize, train, evaluate, register):
-        faults += section_faults(document, recipe.Params, params_file)
+    for reader in (tokenize, train, evaluate, register, orchestration):
+        faults += section_faults(document, reader.Params, params_file)
     if faults:
         raise ParamsError(listed(f"{params_file} is not usable:", list(dict.fromkeys(faults))))
 

@@ -16,7 +16,7 @@ from ruamel.yaml.error import YAMLError
 from stages.errors import ParamsError, listed
 
 DEFAULT_FILE = Path("params.yaml")
-SECTIONS = ("data", "model", "tokenize", "train", "evaluate", "register", "runtime")
+SECTIONS = ("data", "model", "tokenize", "train", "evaluate", "register", "runtime", "orchestration")
 
 
 class Section(BaseModel):
@@ -37,6 +37,7 @@ class RuntimeParams(Section):
     """Where and how to compute. No dependency of a stage, or a checkout would be stale on each other machine."""
 
     device: Literal["auto", "cpu", "cuda"]
+    checkpoint_dir: str = Field(min_length=1)
     checkpoint_seconds: int = Field(ge=1)
 
 

@@ -41,6 +41,8 @@ SERVED_PACKAGES = (
 TRAIN_KEY_TAG = "tuneline.train_key"
 TOLD_TAG = "tuneline.told"  # set once a run has all of its training
 DIGEST_TAG = "tuneline.model_digest"
+FLOW_RUN_TAG = "prefect.flow_run_id"
+FLOW_RUN = "TUNELINE_FLOW_RUN"  # the variable by which a flow tells its stage
 CHALLENGER = "challenger"
 CHAMPION = "champion"
 
@@ -240,6 +242,23 @@ def find_version(client: "MlflowClient", name: str, model_digest: str) -> int | 
     return min((int(entry.version) for entry in found), default=None)
 
 
+def find_registration(name: str, model_digest: str) -> Registration | None:
+    """The registration of these model files in the present registry; None if it has none, or is away."""
+    uri = tracking_uri()
+    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
+        return None
+    try:
+        with reachable():
+            client = connect()
+            number = find_version(client, name, model_digest)
+            if number is None:
+                return None
+            run_id = client.get_model_version(name, str(number)).run_id or ""
+    except RegistryError:
+        return None
+    return Registration(shown_uri(), name, number, model_digest, run_id)
+
+
 def _new_version(client: "MlflowClient", run_id: str, *, name: str, model: Path, tags: dict[str, str]) -> int:
     import mlflow
     from mlflow.exceptions import MlflowException
@@ -286,7 +305,10 @@ def _run_of(client: "MlflowClient", train_key: str) -> tuple[str, bool]:
     found = client.search_runs([experiment_id], f"tags.`{TRAIN_KEY_TAG}` = '{train_key}'", max_results=1)
     if found:
         return found[0].info.run_id, TOLD_TAG in found[0].data.tags
-    run = client.create_run(experiment_id, tags={TRAIN_KEY_TAG: train_key}, run_name=f"train-{train_key[:8]}")
+    tags = {TRAIN_KEY_TAG: train_key}
+    if FLOW_RUN in os.environ:
+        tags[FLOW_RUN_TAG] = os.environ[FLOW_RUN]
+    run = client.create_run(experiment_id, tags=tags, run_name=f"train-{train_key[:8]}")
     return run.info.run_id, False
 
 

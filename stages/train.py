@@ -9,13 +9,14 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from pydantic import Field
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -57,6 +58,7 @@ class TrainParams(Section):
     learning_rate: float = Field(gt=0, lt=1)
     schedule: Schedule
     warmup_ratio: float = Field(ge=0, le=1)
+    head_rate: float = Field(gt=0)
     layer_decay: float = Field(gt=0, le=1)
     weight_decay: float = Field(ge=0)
     max_gradient_norm: float = Field(gt=0)
@@ -133,9 +135,10 @@ def train_model(params: Params, processes: Processes) -> None:
         vocabulary=torch.from_numpy(np.unique(splits["train"].input_ids)).long(),
         weight_decay=params.train.weight_decay,
         layer_decay=params.train.layer_decay,
+        head_rate=params.train.head_rate,
     )
     training = Training(params, model, weights, splits, manifest.labels, compute, processes)
-    checkpoints = Checkpoints(record["train_key"])
+    checkpoints = Checkpoints(Path(params.runtime.checkpoint_dir) / record["train_key"])
     journal = Journal(record["train_key"])
     if processes.leads:
         journal.begin(record)
@@ -143,7 +146,10 @@ def train_model(params: Params, processes: Processes) -> None:
     else:
         logging.getLogger().setLevel(logging.WARNING)
 
-    with tracking.live(journal) if processes.leads else nullcontext():
+    with ExitStack() as stack:
+        if processes.leads:
+            stack.enter_context(held(checkpoints.folder))
+            stack.enter_context(tracking.live(journal))
         progress = fit(training, checkpoints, journal)
         if not processes.leads:
             return
@@ -152,6 +158,22 @@ def train_model(params: Params, processes: Processes) -> None:
         checkpoints.remove()
         log.info("kept epoch %d with dev F1 %.4f", progress.best_epoch, max(progress.dev_f1))
         journal.end()
+
+
+@contextmanager
+def held(checkpoints: Path) -> Iterator[None]:
+    """Within, no other training writes these checkpoints; wait for one that does, on whichever machine shares them."""
+    checkpoints.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{checkpoints}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("waiting for the other process that trains the same, and holds %s", lock.lock_file)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def key_of(manifest: Manifest, pretrained: Path, params: TrainParams, machine: dict[str, Any]) -> str:

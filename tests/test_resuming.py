@@ -66,7 +66,7 @@ def assert_same(training: Trainable, expected: tuple[str, str]) -> None:
     assert digest == expected[0]
     lines = [json.loads(line) for line in history.splitlines()]
     assert [line["step"] for line in lines] == list(range(1, lines[0]["steps"] + 1))
-    assert not list(training.folder.glob(".checkpoints/*"))
+    assert not training.checkpoints()
 
 
 def kill_while_it_writes(training: Trainable, process: "subprocess.Popen[bytes]", generator: random.Random) -> bool:

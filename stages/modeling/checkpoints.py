@@ -1,6 +1,6 @@
 """Checkpoints of a training: all that decides how it goes on, so that one that was killed ends with the same bytes.
 
-.checkpoints/<train key>/
+<runtime.checkpoint_dir>/<train key>/
     step-00000120/
         state.safetensors   masters of the weights and moments of the optimizer
         best.safetensors    masters as they were after the best epoch so far, once there is one
@@ -25,7 +25,6 @@ from stages.errors import ArtifactError
 from stages.modeling.training import Step
 from stages.modeling.weights import MasterWeights
 
-CHECKPOINTS = Path(".checkpoints")
 FORMAT_VERSION = 1
 KEPT = 2
 STATE, BEST, PROGRESS = "state.safetensors", "best.safetensors", "progress.json"
@@ -54,10 +53,10 @@ class Progress:
 
 
 class Checkpoints:
-    """The checkpoints of the training with one key."""
+    """The checkpoints of one training, in a folder of their own."""
 
-    def __init__(self, train_key: str) -> None:
-        self.folder = CHECKPOINTS / train_key
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._best_file: tuple[int, Path] | None = None  # of which epoch, and where its weights were written last
 
     def save(self, progress: Progress, weights: MasterWeights) -> None:

@@ -8,7 +8,6 @@ with the same rate and decay: clipping, adding up, update and rounding are a few
 Of the word embeddings only the rows that occur in the training data can ever get a gradient; only they have masters.
 """
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +15,15 @@ from typing import cast
 
 import torch
 from torch.nn import Parameter
+from torch.optim.adamw import adamw
 from transformers import PreTrainedModel
 
 from stages.modeling.device import Compute, place
 
-MOMENTS = ("exp_avg", "exp_avg_sq")
+BETAS = (0.9, 0.999)
+EPSILON = 1e-8
+# Values that a CPU clips, moves and rounds before it goes on to the next, so that they stay in its cache meanwhile.
+CHUNK = 2**18
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class MasterWeights:
     """Masters, gradients and optimizer of `model`, whose parameters become the working weights.
 
     `vocabulary` holds the ids that occur in the training data. `layer_decay` multiplies the rate once for each layer
-    between a weight and the head (Clark et al., 2020, ELECTRA).
+    between a weight and the head (Clark et al., 2020, ELECTRA), `head_rate` that of the head.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class MasterWeights:
         vocabulary: torch.Tensor,
         weight_decay: float,
         layer_decay: float,
+        head_rate: float,
     ) -> None:
         device = compute.device
         self.embedding = cast(torch.nn.Embedding, model.get_input_embeddings())
@@ -63,7 +67,7 @@ class MasterWeights:
 
         pretrained = {name: parameter.detach().float() for name, parameter in model.named_parameters()}
         place(model, compute)
-        rates = _rate_factors(list(pretrained), layer_decay)
+        rates = _rate_factors(model, layer_decay=layer_decay, head_rate=head_rate)
         # Biases and norms are vectors; only matrices decay (Devlin et al., 2019). Word embeddings do not either: decay
         # would shrink the rare words, which have no gradient in most steps.
         decays = {n: p.ndim > 1 and p is not self.embedding.weight for n, p in model.named_parameters()}
@@ -93,17 +97,11 @@ class MasterWeights:
                 master.copy_(weight)
                 slot.parameter.data = slot.of(self.working)
         self.rate_factors = [rate for rate, _ in groups]
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": [master], "weight_decay": weight_decay if decay else 0.0}
-                for master, (_, decay) in zip(self.masters, groups, strict=True)
-            ],
-            fused=True,
-        )
-        for master in self.masters:  # what AdamW would make at its first step, so that there is something to load into
-            self.optimizer.state[master] = {name: torch.zeros_like(master) for name in MOMENTS} | {
-                "step": torch.zeros((), device=device)
-            }
+        self.weight_decays = [weight_decay if decay else 0.0 for _, decay in groups]
+        self.exp_avgs = [torch.zeros_like(master) for master in self.masters]
+        self.exp_avg_sqs = [torch.zeros_like(master) for master in self.masters]
+        self.step = torch.zeros((), device=device)  # how many there were
+        self._chunk = CHUNK if device.type == "cpu" else max(lengths)
         self.publish()
 
     def collect(self) -> None:
@@ -145,28 +143,50 @@ class MasterWeights:
 
         A norm that is not finite is returned before anything is changed.
         """
-        for master, gradient in zip(self.masters, self.collected(), strict=True):
-            master.grad = gradient
-        norm = torch.nn.utils.clip_grad_norm_(self.masters, max_gradient_norm).item()
-        if not math.isfinite(norm):
-            return norm
-        for group, factor in zip(self.optimizer.param_groups, self.rate_factors, strict=True):
-            group["lr"] = learning_rate * factor
-        self.optimizer.step()
+        norm = torch.nn.utils.get_total_norm(self.collected())
+        if not norm.isfinite():
+            return norm.item()
+        clip = torch.clamp(max_gradient_norm / (norm + 1e-6), max=1.0)  # as torch.nn.utils.clip_grads_with_norm_
+        kinds = (self.masters, self.gradients, self.exp_avgs, self.exp_avg_sqs, self.working)
+        for *flat, factor, decay in zip(*kinds, self.rate_factors, self.weight_decays, strict=True):
+            for chunk in zip(*(values.split(self._chunk) for values in flat), strict=True):
+                self._move(*chunk, clip=clip, learning_rate=learning_rate * factor, weight_decay=decay)
+        self.step += 1
         self.forget()
-        self.publish()
-        return norm
+        self._publish_embedding()
+        return norm.item()
+
+    def _move(
+        self,
+        master: torch.Tensor,
+        gradient: torch.Tensor,
+        exp_avg: torch.Tensor,
+        exp_avg_sq: torch.Tensor,
+        working: torch.Tensor,
+        *,
+        clip: torch.Tensor,
+        learning_rate: float,
+        weight_decay: float,
+    ) -> None:
+        """Clip, step by AdamW and round neighbouring values of one group."""
+        gradient.mul_(clip)
+        adamw(
+            [master], [gradient], [exp_avg], [exp_avg_sq], [], [self.step.clone()],
+            fused=True, amsgrad=False, maximize=False, beta1=BETAS[0], beta2=BETAS[1], eps=EPSILON,
+            lr=learning_rate, weight_decay=weight_decay,
+        )  # fmt: skip
+        if working.dtype != master.dtype:
+            working.copy_(master)
 
     def snapshot(self) -> list[torch.Tensor]:
         """A copy of the flat masters, on the CPU."""
         return [master.detach().to("cpu", copy=True) for master in self.masters]
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Masters, moments and step counts by name, not copied."""
-        state = {f"masters.{number}": master for number, master in enumerate(self.masters)}
-        for number, master in enumerate(self.masters):
-            state |= {f"{name}.{number}": value for name, value in self.optimizer.state[master].items()}
-        return state
+        """Masters, moments and the count of steps by name, not copied."""
+        kinds = {"masters": self.masters, "exp_avg": self.exp_avgs, "exp_avg_sq": self.exp_avg_sqs}
+        flat = {f"{kind}.{number}": values for kind, group in kinds.items() for number, values in enumerate(group)}
+        return {**flat, "step": self.step}
 
     def load(self, state: dict[str, torch.Tensor]) -> None:
         """Take over a `state`; ValueError, and nothing changed, if it is that of another model."""
@@ -192,12 +212,19 @@ class MasterWeights:
             for working, master in zip(self.working, self.masters, strict=True):
                 if working is not master:
                     working.copy_(master)
-            embedding = next(slot for slot in self.slots if slot.parameter is self.embedding.weight)
-            self.embedding.weight.index_copy_(0, self.vocabulary, embedding.of(self.working))
+            self._publish_embedding()
+
+    @torch.no_grad()
+    def _publish_embedding(self) -> None:
+        embedding = next(slot for slot in self.slots if slot.parameter is self.embedding.weight)
+        self.embedding.weight.index_copy_(0, self.vocabulary, embedding.of(self.working))
 
 
-def _rate_factors(names: list[str], layer_decay: float) -> dict[str, float]:
-    """What multiplies the rate of each parameter: 1 for the head, less by a factor for each layer below it."""
+def _rate_factors(model: PreTrainedModel, *, layer_decay: float, head_rate: float) -> dict[str, float]:
+    """What multiplies the rate of each parameter: `head_rate` for the head, less by a factor for each layer below."""
+    names = [name for name, _ in model.named_parameters()]
+    head = {name: head_rate for name in names if not name.startswith(f"{model.base_model_prefix}.")}
     layers = {name: int(found[1]) + 1 for name in names if (found := re.search(r"\.layers?\.(\d+)\.", name))}
     top = max(layers.values(), default=0)
-    return {name: layer_decay ** (top + 1 - layers.get(name, 0 if "embeddings" in name else top + 1)) for name in names}
+    decays = {n: layer_decay ** (top + 1 - layers.get(n, 0 if "embeddings" in n else top + 1)) for n in names}
+    return decays | head

@@ -47,6 +47,7 @@ def tuneline(corpus: Corpus, params: TrainParams, compute: Compute) -> tuple[Pre
         vocabulary=torch.from_numpy(np.unique(corpus.train.input_ids)).long(),
         weight_decay=params.weight_decay,
         layer_decay=params.layer_decay,
+        head_rate=params.head_rate,
     )
     settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
     return model, train(model, weights, corpus.train, settings, compute)

@@ -31,6 +31,7 @@ def fresh(*, precision: str = "fp32", labels: int = 3) -> MasterWeights:
         vocabulary=torch.tensor([2, 3, 5, 8]),
         weight_decay=0.01,
         layer_decay=1.0,
+        head_rate=1.0,
     )
 
 
@@ -60,7 +61,7 @@ class Training:
 
 def saved(steps: int, f1: list[float], *, precision: str = "fp32") -> Training:
     training = Training(f1, precision=precision)
-    training.save(Checkpoints("key"), steps=steps)
+    training.save(Checkpoints(FOLDER), steps=steps)
     return training
 
 
@@ -85,7 +86,7 @@ def test_restore_gives_what_was_saved(precision: str, steps: int) -> None:
     training = saved(steps, [0.5, 0.25, 0.75], precision=precision)
     weights = fresh(precision=precision)
     assert not same_state(weights, training.weights)
-    restored = Checkpoints("key").restore(weights)
+    restored = Checkpoints(FOLDER).restore(weights)
     assert same_progress(restored, training.progress)
     assert bool(restored.best_masters) == (steps >= EPOCH)
     assert same_state(weights, training.weights)
@@ -96,7 +97,7 @@ def test_restore_gives_what_was_saved(precision: str, steps: int) -> None:
 def test_restore_of_nothing_changes_nothing() -> None:
     weights = fresh()
     saved(1, [0.5])
-    assert same_progress(Checkpoints("another key").restore(weights), Progress())
+    assert same_progress(Checkpoints(FOLDER.with_name("another key")).restore(weights), Progress())
     assert same_state(weights, fresh())
 
 
@@ -108,7 +109,7 @@ def test_save_keeps_the_last_two() -> None:
 def test_save_after_the_same_step_writes_nothing_anew() -> None:
     training = saved(2, [0.5])
     before = (FOLDER / "step-00000002" / STATE).stat()
-    Checkpoints("key").save(training.progress, training.weights)
+    Checkpoints(FOLDER).save(training.progress, training.weights)
     assert (FOLDER / "step-00000002" / STATE).stat() == before
 
 
@@ -144,7 +145,7 @@ def other_model(folder: Path) -> None:
     training = Training([0.5, 0.75], labels=4)
     for _ in range(2 * EPOCH):
         training.step()
-    Checkpoints("key").save(training.progress, training.weights)
+    Checkpoints(FOLDER).save(training.progress, training.weights)
 
 
 DAMAGES = {
@@ -166,17 +167,17 @@ def test_restore_falls_back_on_the_checkpoint_before(
 ) -> None:
     before = saved(EPOCH, [0.5, 0.75])
     training = saved(EPOCH, [0.5, 0.75])
-    training.save(checkpoints := Checkpoints("key"), steps=EPOCH)
+    training.save(checkpoints := Checkpoints(FOLDER), steps=EPOCH)
     assert names() == ["step-00000003", "step-00000004"]
     before.step()
     damage(FOLDER / "step-00000004")
     weights = fresh()
-    assert same_progress(Checkpoints("key").restore(weights), before.progress)
+    assert same_progress(Checkpoints(FOLDER).restore(weights), before.progress)
     assert same_state(weights, before.weights)
     (warning,) = [record.message for record in caplog.records]
     assert warning.startswith("warning: the checkpoint .checkpoints/key/step-00000004 is not usable: ")
     checkpoints.save(training.progress, training.weights)  # in its place
-    assert same_progress(Checkpoints("key").restore(weights), training.progress)
+    assert same_progress(Checkpoints(FOLDER).restore(weights), training.progress)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +186,7 @@ def test_restore_falls_back_on_the_checkpoint_before(
 def test_restore_notes_a_damaged_number_of_the_progress(old: str, new: str) -> None:
     saved(2 * EPOCH, [0.5, 0.75])
     edit(PROGRESS, old, new)(FOLDER / "step-00000004")
-    assert len(Checkpoints("key").restore(fresh()).history) == 3
+    assert len(Checkpoints(FOLDER).restore(fresh()).history) == 3
 
 
 def test_restore_of_damaged_checkpoints_alone_starts_anew(caplog: pytest.LogCaptureFixture) -> None:
@@ -193,7 +194,7 @@ def test_restore_of_damaged_checkpoints_alone_starts_anew(caplog: pytest.LogCapt
     for folder in FOLDER.iterdir():
         truncate(STATE)(folder)
     weights = fresh()
-    assert same_progress(Checkpoints("key").restore(weights), Progress())
+    assert same_progress(Checkpoints(FOLDER).restore(weights), Progress())
     assert same_state(weights, fresh())
     assert len(caplog.records) == 2
     assert names() == []
@@ -206,23 +207,23 @@ def best_inode(step: int) -> int:
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_save_links_the_best_weights_until_another_epoch_is_best(interrupted: bool) -> None:
     training = Training([0.5, 0.25, 0.75])
-    checkpoints = Checkpoints("key")
+    checkpoints = Checkpoints(FOLDER)
     training.save(checkpoints, steps=EPOCH)
     inode = best_inode(EPOCH)
     if interrupted:
-        checkpoints = Checkpoints("key")
+        checkpoints = Checkpoints(FOLDER)
         training.progress = checkpoints.restore(training.weights)
     for step in (3, 4, 5):
         training.save(checkpoints, steps=1)
         assert best_inode(step) == inode
-        assert Checkpoints("key").restore(fresh()).best_epoch == 1
+        assert Checkpoints(FOLDER).restore(fresh()).best_epoch == 1
     first = [master.clone() for master in training.progress.best_masters]
     training.save(checkpoints, steps=1)
     assert best_inode(6) != inode
-    assert same_progress(Checkpoints("key").restore(fresh()), training.progress)
+    assert same_progress(Checkpoints(FOLDER).restore(fresh()), training.progress)
     assert training.progress.best_epoch == 3
     delete(STATE)(FOLDER / "step-00000006")
-    before = Checkpoints("key").restore(fresh())
+    before = Checkpoints(FOLDER).restore(fresh())
     assert before.best_epoch == 1
     assert all(torch.equal(one, other) for one, other in zip(before.best_masters, first, strict=True))
 
@@ -232,7 +233,7 @@ def test_save_links_the_best_weights_until_another_epoch_is_best(interrupted: bo
 def test_save_that_fails_leaves_the_checkpoints_before(
     file: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpoints = Checkpoints("key")
+    checkpoints = Checkpoints(FOLDER)
     training = Training([0.5, 0.75])
     training.save(checkpoints, steps=3)
     before = Training([0.5, 0.75])
@@ -252,10 +253,10 @@ def test_save_that_fails_leaves_the_checkpoints_before(
             checkpoints.save(training.progress, training.weights)
     assert names() == ["step-00000002", "step-00000003"]
     weights = fresh()
-    assert same_progress(Checkpoints("key").restore(weights), before.progress)
+    assert same_progress(Checkpoints(FOLDER).restore(weights), before.progress)
     assert same_state(weights, before.weights)
     checkpoints.save(training.progress, training.weights)  # once there is space again
-    assert same_progress(Checkpoints("key").restore(weights), training.progress)
+    assert same_progress(Checkpoints(FOLDER).restore(weights), training.progress)
 
 
 def test_restore_removes_what_a_killed_write_left() -> None:
@@ -263,17 +264,17 @@ def test_restore_removes_what_a_killed_write_left() -> None:
     leftover = FOLDER / ".step-00000002.new-123-0a1b2c3d.part"
     leftover.mkdir()
     (leftover / STATE).write_bytes(b"half")
-    assert same_progress(Checkpoints("key").restore(fresh()), training.progress)
+    assert same_progress(Checkpoints(FOLDER).restore(fresh()), training.progress)
     assert names() == ["step-00000001"]
 
 
 def test_remove_deletes_the_checkpoints_of_its_key_alone() -> None:
     saved(2, [0.5])
-    other = Checkpoints("other")
+    other = Checkpoints(FOLDER.with_name("other"))
     training = Training([0.5])
     training.save(other, steps=1)
-    Checkpoints("key").remove()
-    Checkpoints("key").remove()  # of none is no error
+    Checkpoints(FOLDER).remove()
+    Checkpoints(FOLDER).remove()  # of none is no error
     assert not FOLDER.exists()
     assert same_progress(other.restore(fresh()), training.progress)
 

@@ -50,7 +50,9 @@ def split() -> EncodedSplit:
 def run(split: EncodedSplit, settings: Settings = SETTINGS) -> tuple[list[Step], MasterWeights]:
     model = random_model(**DROPOUT)
     vocabulary = torch.from_numpy(np.unique(split.input_ids)).long()
-    weights = MasterWeights(model, COMPUTE["fp32"], vocabulary=vocabulary, weight_decay=0.01, layer_decay=1.0)
+    weights = MasterWeights(
+        model, COMPUTE["fp32"], vocabulary=vocabulary, weight_decay=0.01, layer_decay=1.0, head_rate=1.0
+    )
     return list(train(model, weights, split, settings, COMPUTE["fp32"])), weights
 
 

@@ -71,7 +71,9 @@ class Start:
         model = load_classifier(self.pretrained, labels=LABELS, dropout=dropout)
         compute = COMPUTE[precision]
         vocabulary = torch.from_numpy(np.unique(self.split.input_ids)).long()
-        weights = MasterWeights(model, compute, vocabulary=vocabulary, weight_decay=0.01, layer_decay=1.0)
+        weights = MasterWeights(
+            model, compute, vocabulary=vocabulary, weight_decay=0.01, layer_decay=1.0, head_rate=1.0
+        )
         if state:
             weights.load(state)
         return Run(model, weights, train(model, weights, self.split, settings, compute, done=done))

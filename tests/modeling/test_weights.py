@@ -9,6 +9,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from stages.encoding.files import EncodedSplit
+from stages.modeling import weights as weights_module
 from stages.modeling.batches import Batch, assemble, sorted_rows
 from stages.modeling.encoder import label_logits
 from stages.modeling.weights import MasterWeights
@@ -28,11 +29,23 @@ def vocabulary_of(split: EncodedSplit) -> torch.Tensor:
 
 
 def master_weights(
-    model: PreTrainedModel, split: EncodedSplit, *, precision: str = "fp32", layer_decay: float = 1.0
+    model: PreTrainedModel,
+    split: EncodedSplit,
+    *,
+    precision: str = "fp32",
+    layer_decay: float = 1.0,
+    head_rate: float = 1.0,
 ) -> MasterWeights:
     vocabulary = vocabulary_of(split)
     assert len(vocabulary) < model.config.vocab_size - 4
-    return MasterWeights(model, COMPUTE[precision], vocabulary=vocabulary, weight_decay=DECAY, layer_decay=layer_decay)
+    return MasterWeights(
+        model,
+        COMPUTE[precision],
+        vocabulary=vocabulary,
+        weight_decay=DECAY,
+        layer_decay=layer_decay,
+        head_rate=head_rate,
+    )
 
 
 def batches_of(split: EncodedSplit) -> list[Batch]:
@@ -63,22 +76,25 @@ def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-def rate_of(name: str, layer_decay: float) -> float:
+def rate_of(name: str, layer_decay: float, head_rate: float) -> float:
     if found := re.match(r"bert\.encoder\.layer\.(\d)\.", name):
         return {"1": layer_decay, "0": layer_decay**2}[found[1]]
-    return layer_decay**3 if name.startswith("bert.embeddings.") else 1.0
+    return layer_decay**3 if name.startswith("bert.embeddings.") else head_rate
 
 
-@pytest.mark.parametrize("layer_decay", [1.0, 0.5])
-def test_update_equals_adamw_on_the_plain_parameters(split: EncodedSplit, layer_decay: float) -> None:
+@pytest.mark.parametrize(("layer_decay", "head_rate", "chunk"), [(1.0, 1.0, weights_module.CHUNK), (0.5, 4.0, 100)])
+def test_update_equals_adamw_on_the_plain_parameters(
+    split: EncodedSplit, monkeypatch: pytest.MonkeyPatch, layer_decay: float, head_rate: float, chunk: int
+) -> None:
+    monkeypatch.setattr(weights_module, "CHUNK", chunk)
     model, plain = random_model(), random_model()
     start = {name: p.detach().clone() for name, p in plain.named_parameters()}
-    weights = master_weights(model, split, layer_decay=layer_decay)
+    weights = master_weights(model, split, layer_decay=layer_decay, head_rate=head_rate)
     optimizer = torch.optim.AdamW(
         [
             {
                 "params": [parameter],
-                "lr": RATE * rate_of(name, layer_decay),
+                "lr": RATE * rate_of(name, layer_decay, head_rate),
                 "weight_decay": 0.0 if parameter.ndim == 1 or name == WORDS else DECAY,
             }
             for name, parameter in plain.named_parameters()
@@ -101,7 +117,7 @@ def test_update_equals_adamw_on_the_plain_parameters(split: EncodedSplit, layer_
         assert_close = partial(torch.testing.assert_close, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
         assert_close(found[name], parameter.detach(), atol=1e-5)
         assert_close(dict(model.named_parameters())[name].detach(), found[name], atol=0)
-        assert (found[name] - start[name]).abs().max() > RATE * rate_of(name, layer_decay)
+        assert (found[name] - start[name]).abs().max() > RATE * rate_of(name, layer_decay, head_rate)
 
 
 def test_update_leaves_rows_outside_the_vocabulary_as_they_were(split: EncodedSplit) -> None:
@@ -140,11 +156,11 @@ def test_by_name_gives_every_weight_of_the_model_in_its_shape(split: EncodedSpli
 
 
 @pytest.mark.parametrize("kind", ["electra", "distilbert", "deberta-v2", "roberta"])
-def test_layer_decay_falls_from_head_to_embeddings_in_other_encoders(kind: str, split: EncodedSplit) -> None:
+def test_rates_fall_from_head_to_embeddings_in_other_encoders(kind: str, split: EncodedSplit) -> None:
     sizes = {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24} if kind == "distilbert" else {}
-    weights = master_weights(random_model(kind, **sizes), split, layer_decay=0.5)
+    weights = master_weights(random_model(kind, **sizes), split, layer_decay=0.5, head_rate=3.0)
     rates = {slot.name: weights.rate_factors[slot.group] for slot in weights.slots}
-    expected = {"classifier": 1.0, "layer.1": 0.5, "layer.0": 0.25, "word_embeddings": 0.125}
+    expected = {"classifier": 3.0, "layer.1": 0.5, "layer.0": 0.25, "word_embeddings": 0.125}
     for part, rate in expected.items():
         assert {found for name, found in rates.items() if part in name} == {rate}
 
