@@ -100,7 +100,7 @@ def _report_next(name: str) -> None:
             "see runs and models",
             shown_uri() if on_server else f"{program('mlflow')} ui --backend-store-uri {tracking_uri()}",
         ),
-        ("try other values", f"{tuneline} run --set train.learning_rate=1e-4"),
+        ("try other values", f"{tuneline} run --set train.learning_rate=2e-4"),
         ("your own text", f"{tuneline} run --set data.dir=FOLDER --set register.name=NAME"),
     ):
         out.print(f"  {what:<20} {command}")

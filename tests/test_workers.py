@@ -1,147 +1,293 @@
-"""Runs on workers: a real Prefect server, worker processes in folders of their own, clones, and a DVC remote."""
+"""Runs on workers: a real Prefect server, worker processes that share no disk but remotes, real clones."""
 
+import itertools
+import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun
-from prefect.deployments import run_deployment
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tests.conftest import BIN, Project, checkout, free_port, processes_in, start, stop, wait_until_healthy
+from stages.artifacts import file_digest
+from tests.conftest import BIN, free_port, start, stop, wait_until_healthy
+from tests.team import Team, make_team
 
-RUN = "tuneline/tiny-ner"
+STAGES = ["tokenize", "train", "evaluate", "register"]
+NOTHING = "Nothing to do: every stage is fresh; "
+LONG = {"train__epochs": 400, "runtime__checkpoint_seconds": 1}  # a training of about a minute
 
-
-@dataclass
-class Team:
-    """A project with its git and DVC remotes, a Prefect server, and the folders of workers."""
-
-    project: Project
-    folder: Path
-    client: SyncPrefectClient
-    environment: dict[str, str]
-    workers: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
-
-    def deploy(self, *words: str) -> Any:
-        return self.project.json("deploy", *words, **self.environment)
-
-    def start_worker(self, name: str, pool: str, *options: str) -> None:
-        """Start a worker for a pool; all that it keeps lies in a folder of its own."""
-        home = self.folder / name
-        home.mkdir(exist_ok=True)
-        command = [str(BIN / "prefect"), "worker", "start", "--pool", pool, "--name", name, *options]
-        places = {"PREFECT_HOME": str(home / "prefect"), "TUNELINE_WORKSPACES": str(home / "workspaces")}
-        self.workers[name] = start(command, home, **self.environment, **places)
-
-    def ask(self, **parameters: Any) -> FlowRun:
-        """Ask for a run and return at once."""
-        with temporary_settings({PREFECT_API_URL: self.environment["PREFECT_API_URL"]}):
-            run = run_deployment(RUN, parameters=parameters, timeout=0)
-        assert isinstance(run, FlowRun)
-        return run
-
-    def ended(self, run: FlowRun, *, seconds: float = 300) -> FlowRun:
-        """The run once it has ended."""
-        deadline = time.monotonic() + seconds
-        while True:
-            now = self.client.read_flow_run(run.id)
-            if now.state and now.state.is_final():
-                return now
-            assert time.monotonic() < deadline, self.logs()
-            time.sleep(0.5)
-
-    def completed(self, run: FlowRun) -> str:
-        """The message of a run that ended well."""
-        state = self.ended(run).state
-        assert state is not None
-        assert state.is_completed(), f"{state}\n{self.logs()}"
-        return state.message or ""
-
-    def wait_for(self, happened: Callable[[], Any], *, seconds: float = 120) -> Any:
-        deadline = time.monotonic() + seconds
-        while not (found := happened()):
-            assert time.monotonic() < deadline, self.logs()
-            time.sleep(0.2)
-        return found
-
-    def stage_runs(self) -> list[FlowRun]:
-        """The runs of stages that DVC was asked for, in the order of their start."""
-        runs = [run for run in self.client.read_flow_runs() if run.deployment_id is None]
-        return sorted(runs, key=lambda run: run.start_time or run.created)
-
-    def executed(self) -> list[str]:
-        """The stages that were computed, each as often as it was."""
-        return [line for line in self.logs().split("\n") if "Running stage" in line]
-
-    def logs(self) -> str:
-        return "\n".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*/server.log")))
+numbers = itertools.count(1)
+MakeTeam = Callable[..., Team]
 
 
-def commit(folder: Path, message: str) -> None:
-    for words in (["add", "--all"], ["commit", "--quiet", "--message", message], ["push", "--quiet", "origin", "main"]):
-        subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
-
-
-@pytest.fixture
-def team(tmp_path: Path, tiny_pretrained: Path) -> Iterator[Team]:
-    project = checkout(tmp_path / "desk", tiny_pretrained)
-    origin, data = tmp_path / "origin.git", tmp_path / "data"
-    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch", "main", str(origin)], check=True)
-    subprocess.run(["git", "branch", "--move", "main"], cwd=project.folder, check=True)
-    subprocess.run(["git", "remote", "add", "origin", str(origin)], cwd=project.folder, check=True)
-    project.command("dvc", "remote", "add", "--default", "team", str(data))
-    commit(project.folder, "a remote for data")
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment by which a Prefect server is found; it plans, and looks for free slots, every two seconds."""
+    home = tmp_path_factory.mktemp("server")
     port = free_port()
-    home = tmp_path / "server"
-    home.mkdir()
-    server = start(
+    process = start(
         [str(BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port)],
         home,
         PREFECT_HOME=str(home),
         PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="2",
         PREFECT_SERVER_DEPLOYMENT_CONCURRENCY_SLOT_WAIT_SECONDS="2",
     )
-    environment = {
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
-        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
-    }
+    environment = {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_WORKER_QUERY_SECONDS": "1"}
     try:
-        wait_until_healthy(f"{environment['PREFECT_API_URL']}/health", server)
-        with (
-            temporary_settings({PREFECT_API_URL: environment["PREFECT_API_URL"]}),
-            get_client(sync_client=True) as client,
-        ):
-            team = Team(project, tmp_path, client, environment)
-            yield team
-        for worker in team.workers.values():
-            stop(worker)
+        wait_until_healthy(f"{environment['PREFECT_API_URL']}/health", process)
+        yield environment
     finally:
-        stop(server)
-        for process in processes_in(tmp_path):
-            process.kill()
+        stop(process)
 
 
-def test_stages_run_on_the_workers_of_their_pools_and_hand_over_by_the_remote(team: Team) -> None:
-    said = team.deploy()
-    assert "work pool gpu: new" in said["said"]
-    assert all(line.endswith("as it was") for line in team.deploy()["said"])
-    team.start_worker("box", "cpu")
-    team.start_worker("card", "gpu", "--limit", "1")
-    message = team.completed(team.ask())
-    assert message == "Ran tokenize, train, evaluate, register: tiny-ner version 1"
-    started = time.monotonic()
-    again = team.completed(team.ask())
-    assert again == "Nothing to do: every stage is fresh; tiny-ner version 1"
-    print("nothing to do took", time.monotonic() - started)
-    ran = {path.name: path for path in (team.folder / "card/workspaces").glob("*/*-0")}
-    assert set(ran) == {"train-0"}
-    (lock,) = (team.folder / "box/workspaces").glob("*/run-0/dvc.lock")
-    team.project.command("dvc", "repro")
-    assert lock.read_bytes() == (team.project.folder / "dvc.lock").read_bytes()
+@pytest.fixture(scope="module")
+def client(server: dict[str, str]) -> Iterator[SyncPrefectClient]:
+    with temporary_settings({PREFECT_API_URL: server["PREFECT_API_URL"]}), get_client(sync_client=True) as client:
+        yield client
+
+
+@pytest.fixture
+def team(
+    tmp_path: Path, tiny_pretrained: Path, server: dict[str, str], client: SyncPrefectClient
+) -> Iterator[MakeTeam]:
+    """Makes teams by values of their params.yaml; at the end none of their processes is left."""
+    made: list[Team] = []
+
+    def make(**values: Any) -> Team:
+        folder = tmp_path / f"team{len(made)}"
+        folder.mkdir()
+        made.append(make_team(f"ner{next(numbers)}", folder, tiny_pretrained, client, server, **values))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.stop()
+
+
+def test_stages_run_in_their_pools_and_hand_over_by_the_remote(team: MakeTeam, client: SyncPrefectClient) -> None:
+    ours = team()
+    shown = ours.deploy("--show")["said"]
+    assert f"work pool {ours.name}-gpu: new" in shown
+    assert ours.deploy()["said"] == shown  # for showing had changed nothing
+    assert all(line.endswith("as it was") for line in ours.deploy()["said"])
+
+    ours.start_worker("box", "cpu")
+    ours.start_worker("card", "gpu")
+    run = ours.ask()
+    assert ours.completed(run) == f"Ran {', '.join(STAGES)}: {ours.name} version 1"
+    assert ours.computed("box") == ["tokenize", "evaluate", "register"]
+    assert ours.computed("card") == ["train"]
+    again = ours.ask()
+    assert ours.completed(again) == f"{NOTHING}{ours.name} version 1"
+    assert len(ours.computed()) == 4
+
+    (lock,) = (ours.folder / "box/workspaces").glob("*/run-0/dvc.lock")
+    alone = ours.project
+    alone.command("dvc", "repro")
+    assert lock.read_bytes() == (alone.folder / "dvc.lock").read_bytes()
+
+    mlflow = MlflowClient(ours.environment["MLFLOW_TRACKING_URI"])
+    (version,) = mlflow.search_model_versions(f"name = '{ours.name}'")
+    training = client.read_flow_run(mlflow.get_run(version.run_id).data.tags["prefect.flow_run_id"])
+    assert training.name == "train"
+    pages = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["run"])))
+    page = next(page.data for page in pages if page.flow_run_id == again)
+    assert version.run_id in page
+    assert str(training.id) in page
+    assert "| test | all types |" in page
+
+
+@pytest.mark.slow
+def test_a_schedule_starts_runs_by_itself_and_only_the_first_computes(
+    team: MakeTeam, client: SyncPrefectClient
+) -> None:
+    ours = team()
+    ours.start_worker("box", "cpu", "gpu") if ours.deploy("--cron", "* * * * * */10") else None
+
+    def messages() -> list[str]:
+        runs = client.read_flow_runs()
+        ids = {client.read_deployment_by_name(f"tuneline/{ours.name}").id}
+        done = [run for run in runs if run.deployment_id in ids and run.state and run.state.is_final()]
+        assert all(run.auto_scheduled for run in done)
+        return [run.state.message or "" for run in done if run.state]
+
+    ours.wait_for(lambda: len(messages()) >= 4, seconds=240)
+    ours.deploy("--cron", "")
+    assert sum(message.startswith("Ran ") for message in messages()) == 1
+    assert sorted(ours.computed()) == sorted(STAGES)
+    assert not client.read_deployment_by_name(f"tuneline/{ours.name}").schedules
+
+
+@pytest.fixture
+def bucket() -> Iterator[tuple[str, dict[str, str]]]:
+    """The address of a bucket on a server that speaks S3's protocol, and the environment that opens it."""
+    from moto.server import ThreadedMotoServer
+
+    keys = {"AWS_ACCESS_KEY_ID": "team", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in keys.items():
+            patch.setenv(name, value)
+        import boto3
+
+        boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="team")
+        yield f"http://{host}:{port}", keys
+    server.stop()
+
+
+@pytest.mark.slow
+def test_workers_hand_over_by_s3(team: MakeTeam, bucket: tuple[str, dict[str, str]]) -> None:
+    address, keys = bucket
+    ours = team()
+    ours.environment |= keys
+    ours.project.command("dvc", "remote", "add", "--force", "--default", "team", "s3://team/data")
+    ours.project.command("dvc", "remote", "modify", "team", "endpointurl", address)
+    ours.push()
+    ours.deploy()
+    ours.start_worker("box", "cpu")
+    ours.start_worker("card", "gpu")
+    assert ours.completed(ours.ask()) == f"Ran {', '.join(STAGES)}: {ours.name} version 1"
+    assert (ours.computed("box"), ours.computed("card")) == (["tokenize", "evaluate", "register"], ["train"])
+
+
+def trained_alone(ours: Team) -> str:
+    """The digest of the weights that an undisturbed run of the same project makes."""
+    ours.project.command("dvc", "repro", "train")
+    return file_digest(ours.project.folder / "data/model/model.safetensors")
+
+
+def weights_of(ours: Team, machine: str) -> str:
+    (path,) = (ours.folder / machine / "workspaces").glob("*/run-0/data/model/model.safetensors")
+    return file_digest(path)
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    return list(folder.glob("**/step-*"))
+
+
+@pytest.mark.slow
+def test_another_worker_goes_on_where_one_was_killed(team: MakeTeam, tmp_path: Path) -> None:
+    shared = tmp_path / "checkpoints"
+    ours = team(**LONG, runtime__checkpoint_dir=f'"{shared}"')
+    ours.deploy()
+    ours.start_worker("box", "cpu")
+    ours.start_worker("card", "gpu")
+    run = ours.ask()
+    ours.wait_for(lambda: checkpoints_in(shared))
+    ours.kill("card")
+    ours.start_worker("spare", "gpu")
+    assert ours.completed(run, seconds=400) == f"Ran {', '.join(STAGES)}: {ours.name} version 1"
+    assert "going on from the checkpoint after step" in ours.log("spare")
+    assert weights_of(ours, "box") == trained_alone(ours)
+
+
+@pytest.mark.slow
+def test_a_cancelled_run_leaves_no_process_and_no_lock_and_the_next_one_resumes(team: MakeTeam) -> None:
+    ours = team(**LONG)
+    ours.deploy()
+    ours.start_worker("box", "cpu", "gpu")
+    run = ours.ask()
+    workspaces = ours.folder / "box/workspaces"
+    ours.wait_for(lambda: checkpoints_in(workspaces))
+    ours.cancel(run)
+    asked = time.monotonic()
+    ours.wait_for(lambda: not ours.stage_processes("box"), seconds=60)
+    print(f"no process left after {time.monotonic() - asked:.1f} s")
+    state = ours.ended(run).state
+    assert state is not None
+    assert state.is_cancelled()
+    for lock in workspaces.glob("*/*-0/.dvc/tmp/rwlock"):
+        held = json.loads(lock.read_text())
+        assert not any(held.get("write", {}).values())
+    assert ours.completed(ours.ask()).startswith("Ran ")
+    assert "going on from the checkpoint after step" in ours.log("box")
+    assert ours.computed().count("tokenize") == 1
+
+
+@pytest.mark.slow
+def test_two_runs_at_once_compute_nothing_twice(team: MakeTeam) -> None:
+    ours = team()
+    ours.deploy()
+    ours.start_worker("box", "cpu", "gpu")
+    runs = [ours.ask(), ours.ask()]
+    for run in runs:
+        assert f"{ours.name} version 1" in ours.completed(run)
+    assert sorted(ours.computed()) == sorted(STAGES)
+    mlflow = MlflowClient(ours.environment["MLFLOW_TRACKING_URI"])
+    assert len(mlflow.search_model_versions(f"name = '{ours.name}'")) == 1
+
+
+@pytest.mark.slow
+def test_what_is_the_users_fault_is_not_tried_again_but_a_time_limit_is(team: MakeTeam) -> None:
+    ours = team(**LONG)
+    ours.deploy()
+    ours.start_worker("box", "cpu", "gpu")
+    state = ours.ended(ours.ask("train.learning_rate=0.9", "train.epochs=3", "train.max_gradient_norm=1e30")).state
+    assert state is not None
+    if not state.is_completed():
+        assert state.name == "UserFault"
+    assert ours.computed().count("train") == 1
+    state = ours.ended(ours.ask("orchestration.train.time_limit=8", "orchestration.train.retries=1")).state
+    assert state is not None
+    assert state.is_failed()
+    assert "time" in (state.message or "")
+    assert ours.computed().count("train") == 3
+    assert not ours.stage_processes("box")
+
+
+@pytest.mark.slow
+def test_a_training_outlives_a_server_that_is_away_for_a_while(
+    team: MakeTeam, tmp_path: Path, tiny_pretrained: Path
+) -> None:
+    home, port = tmp_path / "own-server", free_port()
+    home.mkdir()
+    command = [str(BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    url = f"http://127.0.0.1:{port}/api"
+    own = start(command, home, PREFECT_HOME=str(home))
+    try:
+        wait_until_healthy(f"{url}/health", own)
+        with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
+            folder = tmp_path / "away"
+            folder.mkdir()
+            environment = {"PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "1"}
+            ours = make_team("away", folder, tiny_pretrained, client, environment, **LONG)
+            ours.deploy()
+            ours.start_worker("box", "cpu", "gpu")
+            run = ours.ask()
+            try:
+                ours.wait_for(lambda: checkpoints_in(folder / "box"))
+                stop(own)
+                time.sleep(45)
+                own = start(command, home, PREFECT_HOME=str(home))
+                wait_until_healthy(f"{url}/health", own)
+                assert ours.completed(run).startswith("Ran ")
+                assert ours.computed().count("train") == 1
+            finally:
+                ours.stop()
+    finally:
+        stop(own)
+
+
+def test_two_runs_of_one_checkout_take_turns(team: MakeTeam) -> None:
+    ours = team()
+    folder = ours.project.folder
+    command = [str(BIN / "tuneline"), "run", "--json"]
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **ours.environment}
+    both = [
+        subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    reports = sorted((json.loads(stdout) for stdout, _ in said), key=lambda report: len(report["fresh"]))
+    assert [report["executed"] for report in reports] == [STAGES, []]
+    assert sum(b"another run is at work in this checkout" in stderr for _, stderr in said) == 1
