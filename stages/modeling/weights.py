@@ -23,7 +23,7 @@ from stages.modeling.device import Compute, place
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
 # Values that a CPU clips, moves and rounds before it goes on to the next, so that they stay in its cache meanwhile.
-CHUNK = 2**18
+CHUNK = 2**19
 
 
 @dataclass(frozen=True)
