@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: run install test test-slow check bench-train bench-quality bench-evaluate bench-encoding clean
+.PHONY: run install test test-slow check bench-train bench-quality bench-evaluate bench-encoding bench-flow clean
 .DEFAULT_GOAL := run
 
 run: $(STAMP)  ## the whole pipeline on the demo corpus; only what is stale runs
@@ -34,6 +34,9 @@ bench-evaluate: $(STAMP)  ## scoring beside seqeval, inference beside the pipeli
 
 bench-encoding: $(STAMP)  ## encoding speed beside datasets.map, and memory on 10 and 50 million words
 	$(VENV)/bin/python -m tests.benchmarks.bench_encoding
+
+bench-flow: $(STAMP)  ## what Prefect costs a run: `tuneline run` beside bare `dvc repro`; five minutes
+	$(VENV)/bin/python -m tests.benchmarks.bench_flow
 
 clean:  ## environment and caches of tools; data, registry and DVC's cache stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

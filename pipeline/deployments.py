@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.checkouts import has_password, without_password
 from pipeline.overrides import value_of
-from pipeline.workspace import EVALUATE, PARAMS, REGISTER, TOKENIZE, TRAIN
+from pipeline.workspace import PARAMS, STAGES
 from stages.errors import UserError, first_line
 from stages.orchestration import Params
 from stages.params import load_params
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.events import AutomationCore
 
-STAGES = (TOKENIZE, TRAIN, EVALUATE, REGISTER)
 TAG = "tuneline"
 SCHEDULE = "schedule"
 SILENCE_AUTOMATION = "tuneline: a run that fell silent has crashed"

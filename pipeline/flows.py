@@ -13,10 +13,10 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
+from pipeline.run_page import publish, score_rows
 from pipeline.terminal import draw
-from pipeline.workspace import EVALUATE, METRICS, REGISTER, How, StageFailedError, is_registered, reproduce
-from stages.artifacts import read_json
-from stages.tracking import FLOW_RUN
+from pipeline.workspace import EVALUATE, REGISTER, How, StageFailedError, is_registered, reproduce
+from stages.tracking import FLOW_RUN, read_marker
 
 RUN_FLOW, STAGE_FLOW = "tuneline", "tuneline-stage"  # of deployments
 USER_FAULT_STATE = "UserFault"  # the name of a failed state that no retry can help
@@ -57,6 +57,9 @@ def run_pipeline(stages: list[str]) -> dict[str, How] | State[Any]:
         if not state.is_completed():
             return Failed(name=state.name, message=state.message)
         outcomes[stage] = cast(How, state.result())
+    model = read_marker() if REGISTER in outcomes else None
+    if model:
+        publish(outcomes, model, notes=[])
     return outcomes
 
 
@@ -84,14 +87,3 @@ def _progress_of(stage: str) -> Callable[[str], None]:
 def stage_deployment(name: str, stage: str) -> str:
     """The deployment of a stage of the project whose registered model has this name."""
     return f"{name}-{stage}"
-
-
-def score_rows() -> list[dict[str, Any]]:
-    """The strict scores of the last evaluation, a row for each split and type of entity."""
-    rows = []
-    for split, tables in read_json(METRICS).items():
-        strict = tables["entity_strict"]
-        for name, row in {"all types": strict["micro"], **strict["per_type"]}.items():
-            figures = {column: f"{row[column]:.4f}" for column in ("precision", "recall", "f1", "f1_low", "f1_high")}
-            rows.append({"split": split, "entities": name, **figures, "support": row["support"]})
-    return rows

@@ -1,76 +1,58 @@
-"""What a run on workers leaves on its page in Prefect: how each stage ended, the scores, the model, and links."""
+"""What a run leaves on its page in Prefect: how each stage ended, the scores, the model, and links."""
 
 import os
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
-from prefect.runtime import flow_run
 
-from pipeline.checkouts import Pinned, without_password
-from pipeline.flows import score_rows
-from pipeline.workspace import How
-from stages.tracking import FLOW_RUN_TAG, connect, reachable, read_marker, tracking_uri
+from pipeline.workspace import METRICS, How
+from stages.artifacts import read_json
+from stages.tracking import FLOW_RUN_TAG, Registration, connect, reachable, tracking_uri
 
 
-def publish(outcomes: dict[str, How], pinned: Pinned) -> str:
-    """Make the page of the present flow run; its first line, which says what was done."""
-    marker = read_marker()
-    assert marker is not None  # the run has just seen to that
-    model = f"{marker.name} version {marker.version}"
+def publish(outcomes: dict[str, How], model: Registration, *, notes: list[str]) -> str:
+    """Make the page of the present flow run, `notes` at its end; return its first line, which says what was done."""
     executed = [stage for stage, how in outcomes.items() if how == "executed"]
-    said = f"Ran {', '.join(executed)}: {model}" if executed else f"Nothing to do: every stage is fresh; {model}"
-    links = [f"MLflow run: {_link(marker.mlflow_run, _mlflow_page(marker.mlflow_run))}"]
-    maker = _flow_run_of(marker.mlflow_run)
-    if maker and maker != flow_run.id:
-        links.append(f"Trained by flow run {_link(maker, flow_run_page(maker))}")
-    create_markdown_artifact(
-        key="run",
-        description=said,
-        markdown=f"""{said}, digest `{marker.model_digest[:12]}`
-
-Commit `{pinned.commit}` of {without_password(pinned.repository)}{_with(pinned.settings)}
-
-{_table([{"stage": stage, "was": how} for stage, how in outcomes.items()])}
-
-{_table(score_rows())}
-
-{chr(10).join(f"- {link}" for link in links)}
-""",
-    )
+    done = f"Ran {', '.join(executed)}" if executed else "Nothing to do: every stage is fresh"
+    said = f"{done}; {model.name} version {model.version}"
+    stages = [{"stage": stage, "was": how} for stage, how in outcomes.items()]
+    parts = [
+        f"{said}, digest `{model.model_digest[:12]}`",
+        _table(stages),
+        _table(score_rows()),
+        "\n".join(f"- {note}" for note in [f"MLflow run `{model.mlflow_run}`", *notes]),
+    ]
+    create_markdown_artifact(key="run", description=said, markdown="\n\n".join(parts))
     return said
 
 
-def flow_run_page(run_id: str) -> str | None:
-    """Where the Prefect server shows a flow run; None without a server."""
-    api = os.environ.get("PREFECT_API_URL", "")
-    return f"{api.removesuffix('/api')}/runs/flow-run/{run_id}" if api else None
+def score_rows() -> list[dict[str, Any]]:
+    """The strict scores of the last evaluation, a row for each split and type of entity."""
+    rows = []
+    for split, tables in read_json(METRICS).items():
+        strict = tables["entity_strict"]
+        for name, row in {"all types": strict["micro"], **strict["per_type"]}.items():
+            figures = {column: f"{row[column]:.4f}" for column in ("precision", "recall", "f1", "f1_low", "f1_high")}
+            rows.append({"split": split, "entities": name, **figures, "support": row["support"]})
+    return rows
+
+
+def links(model: Registration) -> list[str]:
+    """Where the model's MLflow run is to be seen, and the flow run that trained it."""
+    with reachable():
+        run = connect().get_run(model.mlflow_run)
+    found = []
+    uri = tracking_uri()
+    if uri.startswith("http"):
+        page = f"{uri.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{model.mlflow_run}"
+        found.append(f"[its page in MLflow]({page})")
+    maker = run.data.tags.get(FLOW_RUN_TAG)
+    if maker:
+        server = os.environ["PREFECT_API_URL"].removesuffix("/api")
+        found.append(f"trained by [flow run {maker}]({server}/runs/flow-run/{maker})")
+    return found
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
     return "\n".join(f"| {' | '.join(str(value) for value in line)} |" for line in lines)
-
-
-def _with(settings: list[str]) -> str:
-    return f", with `{' '.join(settings)}`" if settings else ""
-
-
-def _link(text: str, address: str | None) -> str:
-    return f"[{text}]({address})" if address else f"`{text}`"
-
-
-def _mlflow_page(run_id: str) -> str | None:
-    uri = tracking_uri()
-    if not uri.startswith("http"):
-        return None
-    return f"{uri.rstrip('/')}/#/experiments/{_run(run_id).info.experiment_id}/runs/{run_id}"
-
-
-def _flow_run_of(run_id: str) -> str | None:
-    tag: str | None = _run(run_id).data.tags.get(FLOW_RUN_TAG)
-    return tag
-
-
-def _run(run_id: str) -> Any:
-    with reachable():
-        return connect().get_run(run_id)

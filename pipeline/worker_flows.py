@@ -21,11 +21,12 @@ from pipeline import handover
 from pipeline.checkouts import Pinned, commit_of, remove_unused, without_password, workspace
 from pipeline.flows import RUN_FLOW, STAGE_FLOW, USER_FAULT_STATE, run_stage, stage_deployment
 from pipeline.overrides import value_of
-from pipeline.run_page import publish
-from pipeline.workspace import PARAMS, REGISTER, How, is_registered, stage_states
+from pipeline.run_page import links, publish
+from pipeline.workspace import PARAMS, REGISTER, STAGES, How, is_registered
 from stages.errors import UserError
 from stages.orchestration import OrchestrationParams, Params
 from stages.params import load_params
+from stages.tracking import read_marker
 
 POLL_SECONDS = 1
 FETCH_RETRY_SECONDS: list[float] = [5, 20, 60]
@@ -65,9 +66,7 @@ def _run_stage(stage: str) -> State[Any]:
     orchestration = load_params(PARAMS, Params).orchestration
     handover.check_environment()
     handover.fetch()
-    for earlier in _stage_names():
-        if earlier == stage:
-            break
+    for earlier in STAGES[: STAGES.index(stage)]:
         if handover.restored(earlier) is None:
             raise UserError(
                 f"{stage} needs what {earlier} makes, but the DVC remote does not have it. Start the whole run: "
@@ -85,7 +84,7 @@ def _run_pipeline(pinned: Pinned) -> State[Any]:
     orchestration = load_params(PARAMS, Params).orchestration
     _fetch()
     outcomes: dict[str, How] = {}
-    for stage in _stage_names():
+    for stage in STAGES:
         how = handover.restored(stage)
         if how is None or (stage == REGISTER and not is_registered()):
             state = _on_worker(stage, pinned, orchestration)
@@ -99,11 +98,12 @@ def _run_pipeline(pinned: Pinned) -> State[Any]:
     removed = remove_unused(pinned.repository, days=orchestration.keep_days)
     for folder in removed:
         get_run_logger().info("removed %s, which was not used for %d days", folder, orchestration.keep_days)
-    return Completed(message=publish(outcomes, pinned))
-
-
-def _stage_names() -> list[str]:
-    return [state.name for state in stage_states()]
+    model = read_marker()
+    assert model is not None  # the registry was asked above
+    notes = [f"commit `{pinned.commit}` of {without_password(pinned.repository)}", *links(model)]
+    if pinned.settings:
+        notes.append(f"with `{' '.join(pinned.settings)}`")
+    return Completed(message=publish(outcomes, model, notes=notes))
 
 
 @task(name="resolve", retries=3, retry_delay_seconds=FETCH_RETRY_SECONDS, cache_policy=NO_CACHE)

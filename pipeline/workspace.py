@@ -32,6 +32,7 @@ TOKENIZE = "tokenize"
 TRAIN = "train"
 EVALUATE = "evaluate"
 REGISTER = "register"
+STAGES = (TOKENIZE, TRAIN, EVALUATE, REGISTER)
 MISSING = " is missing"
 
 RUN_LOCK = Path(".tuneline/run.lock")

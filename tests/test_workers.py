@@ -81,7 +81,7 @@ def test_stages_run_in_their_pools_and_hand_over_by_the_remote(team: MakeTeam, c
     ours.start_worker("box", "cpu")
     ours.start_worker("card", "gpu")
     run = ours.ask()
-    assert ours.completed(run) == f"Ran {', '.join(STAGES)}: {ours.name} version 1"
+    assert ours.completed(run) == f"Ran {', '.join(STAGES)}; {ours.name} version 1"
     assert ours.computed("box") == ["tokenize", "evaluate", "register"]
     assert ours.computed("card") == ["train"]
     again = ours.ask()
@@ -109,12 +109,13 @@ def test_a_schedule_starts_runs_by_itself_and_only_the_first_computes(
     team: MakeTeam, client: SyncPrefectClient
 ) -> None:
     ours = team()
-    ours.start_worker("box", "cpu", "gpu") if ours.deploy("--cron", "* * * * * */10") else None
+    ours.deploy("--cron", "* * * * * */10")
+    ours.start_worker("box", "cpu", "gpu")
+    planned = client.read_deployment_by_name(f"tuneline/{ours.name}").id
 
     def messages() -> list[str]:
-        runs = client.read_flow_runs()
-        ids = {client.read_deployment_by_name(f"tuneline/{ours.name}").id}
-        done = [run for run in runs if run.deployment_id in ids and run.state and run.state.is_final()]
+        runs = [run for run in client.read_flow_runs() if run.deployment_id == planned]
+        done = [run for run in runs if run.state and run.state.is_final()]
         assert all(run.auto_scheduled for run in done)
         return [run.state.message or "" for run in done if run.state]
 
@@ -155,7 +156,7 @@ def test_workers_hand_over_by_s3(team: MakeTeam, bucket: tuple[str, dict[str, st
     ours.deploy()
     ours.start_worker("box", "cpu")
     ours.start_worker("card", "gpu")
-    assert ours.completed(ours.ask()) == f"Ran {', '.join(STAGES)}: {ours.name} version 1"
+    assert ours.completed(ours.ask()) == f"Ran {', '.join(STAGES)}; {ours.name} version 1"
     assert (ours.computed("box"), ours.computed("card")) == (["tokenize", "evaluate", "register"], ["train"])
 
 
@@ -175,7 +176,7 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_another_worker_goes_on_where_one_was_killed(team: MakeTeam, tmp_path: Path) -> None:
+def test_another_worker_goes_on_where_one_was_killed(team: MakeTeam, tmp_path: Path, client: SyncPrefectClient) -> None:
     shared = tmp_path / "checkpoints"
     ours = team(**LONG, runtime__checkpoint_dir=f'"{shared}"')
     ours.deploy()
@@ -185,9 +186,10 @@ def test_another_worker_goes_on_where_one_was_killed(team: MakeTeam, tmp_path: P
     ours.wait_for(lambda: checkpoints_in(shared))
     ours.kill("card")
     ours.start_worker("spare", "gpu")
-    assert ours.completed(run, seconds=400) == f"Ran {', '.join(STAGES)}: {ours.name} version 1"
+    assert ours.completed(run, seconds=400) == f"Ran {', '.join(STAGES)}; {ours.name} version 1"
     assert "going on from the checkpoint after step" in ours.log("spare")
     assert weights_of(ours, "box") == trained_alone(ours)
+    assert client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["train-progress"])))
 
 
 @pytest.mark.slow
