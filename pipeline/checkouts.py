@@ -67,11 +67,11 @@ def workspace(pinned: Pinned, role: str) -> Iterator[Path]:
     base.mkdir(parents=True, exist_ok=True)
     lock = _free_slot(base, role)
     try:
-        os.utime(lock.lock_file)
         folder = Path(lock.lock_file).with_suffix("")
         _prepare(folder, pinned)
         yield folder
     finally:
+        os.utime(lock.lock_file)  # by which remove_unused knows how long nobody was here
         lock.release()
 
 

@@ -263,7 +263,7 @@ def _silence_automation(client: "SyncPrefectClient", *, change: bool) -> str:
             client.create_automation(wanted)
         return f"automation {wanted.name!r}: new"
     fields = {"trigger", "actions", "enabled"}
-    if found[0].model_dump(mode="json", include=fields) == wanted.model_dump(mode="json", include=fields):
+    if found[0].model_dump(include=fields) == wanted.model_dump(include=fields):
         return f"automation {wanted.name!r}: as it was"
     if change:
         client.update_automation(found[0].id, wanted)

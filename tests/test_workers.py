@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,11 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from stages.artifacts import file_digest
 from tests.conftest import BIN, free_port, start, stop, wait_until_healthy
 from tests.team import Team, make_team
 
 STAGES = ["tokenize", "train", "evaluate", "register"]
 NOTHING = "Nothing to do: every stage is fresh; "
-LONG = {"train__epochs": 400, "runtime__checkpoint_seconds": 1}  # a training of about a minute
 
 numbers = itertools.count(1)
 MakeTeam = Callable[..., Team]
@@ -102,181 +99,6 @@ def test_stages_run_in_their_pools_and_hand_over_by_the_remote(team: MakeTeam, c
     assert version.run_id in page
     assert str(training.id) in page
     assert "| test | all types |" in page
-
-
-@pytest.mark.slow
-def test_a_schedule_starts_runs_by_itself_and_only_the_first_computes(
-    team: MakeTeam, client: SyncPrefectClient
-) -> None:
-    ours = team()
-    ours.deploy("--cron", "* * * * * */10")
-    ours.start_worker("box", "cpu", "gpu")
-    planned = client.read_deployment_by_name(f"tuneline/{ours.name}").id
-
-    def messages() -> list[str]:
-        runs = [run for run in client.read_flow_runs() if run.deployment_id == planned]
-        done = [run for run in runs if run.state and run.state.is_final()]
-        assert all(run.auto_scheduled for run in done)
-        return [run.state.message or "" for run in done if run.state]
-
-    ours.wait_for(lambda: len(messages()) >= 4, seconds=240)
-    ours.deploy("--cron", "")
-    assert sum(message.startswith("Ran ") for message in messages()) == 1
-    assert sorted(ours.computed()) == sorted(STAGES)
-    assert not client.read_deployment_by_name(f"tuneline/{ours.name}").schedules
-
-
-@pytest.fixture
-def bucket() -> Iterator[tuple[str, dict[str, str]]]:
-    """The address of a bucket on a server that speaks S3's protocol, and the environment that opens it."""
-    from moto.server import ThreadedMotoServer
-
-    keys = {"AWS_ACCESS_KEY_ID": "team", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in keys.items():
-            patch.setenv(name, value)
-        import boto3
-
-        boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="team")
-        yield f"http://{host}:{port}", keys
-    server.stop()
-
-
-@pytest.mark.slow
-def test_workers_hand_over_by_s3(team: MakeTeam, bucket: tuple[str, dict[str, str]]) -> None:
-    address, keys = bucket
-    ours = team()
-    ours.environment |= keys
-    ours.project.command("dvc", "remote", "add", "--force", "--default", "team", "s3://team/data")
-    ours.project.command("dvc", "remote", "modify", "team", "endpointurl", address)
-    ours.push()
-    ours.deploy()
-    ours.start_worker("box", "cpu")
-    ours.start_worker("card", "gpu")
-    assert ours.completed(ours.ask()) == f"Ran {', '.join(STAGES)}; {ours.name} version 1"
-    assert (ours.computed("box"), ours.computed("card")) == (["tokenize", "evaluate", "register"], ["train"])
-
-
-def trained_alone(ours: Team) -> str:
-    """The digest of the weights that an undisturbed run of the same project makes."""
-    ours.project.command("dvc", "repro", "train")
-    return file_digest(ours.project.folder / "data/model/model.safetensors")
-
-
-def weights_of(ours: Team, machine: str) -> str:
-    (path,) = (ours.folder / machine / "workspaces").glob("*/run-0/data/model/model.safetensors")
-    return file_digest(path)
-
-
-def checkpoints_in(folder: Path) -> list[Path]:
-    return list(folder.glob("**/step-*"))
-
-
-@pytest.mark.slow
-def test_another_worker_goes_on_where_one_was_killed(team: MakeTeam, tmp_path: Path, client: SyncPrefectClient) -> None:
-    shared = tmp_path / "checkpoints"
-    ours = team(**LONG, runtime__checkpoint_dir=f'"{shared}"')
-    ours.deploy()
-    ours.start_worker("box", "cpu")
-    ours.start_worker("card", "gpu")
-    run = ours.ask()
-    ours.wait_for(lambda: checkpoints_in(shared))
-    ours.kill("card")
-    ours.start_worker("spare", "gpu")
-    assert ours.completed(run, seconds=400) == f"Ran {', '.join(STAGES)}; {ours.name} version 1"
-    assert "going on from the checkpoint after step" in ours.log("spare")
-    assert weights_of(ours, "box") == trained_alone(ours)
-    assert client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["train-progress"])))
-
-
-@pytest.mark.slow
-def test_a_cancelled_run_leaves_no_process_and_no_lock_and_the_next_one_resumes(team: MakeTeam) -> None:
-    ours = team(**LONG)
-    ours.deploy()
-    ours.start_worker("box", "cpu", "gpu")
-    run = ours.ask()
-    workspaces = ours.folder / "box/workspaces"
-    ours.wait_for(lambda: checkpoints_in(workspaces))
-    ours.cancel(run)
-    asked = time.monotonic()
-    ours.wait_for(lambda: not ours.stage_processes("box"), seconds=60)
-    print(f"no process left after {time.monotonic() - asked:.1f} s")
-    state = ours.ended(run).state
-    assert state is not None
-    assert state.is_cancelled()
-    for lock in workspaces.glob("*/*-0/.dvc/tmp/rwlock"):
-        held = json.loads(lock.read_text())
-        assert not any(held.get("write", {}).values())
-    assert ours.completed(ours.ask()).startswith("Ran ")
-    assert "going on from the checkpoint after step" in ours.log("box")
-    assert ours.computed().count("tokenize") == 1
-
-
-@pytest.mark.slow
-def test_two_runs_at_once_compute_nothing_twice(team: MakeTeam) -> None:
-    ours = team()
-    ours.deploy()
-    ours.start_worker("box", "cpu", "gpu")
-    runs = [ours.ask(), ours.ask()]
-    for run in runs:
-        assert f"{ours.name} version 1" in ours.completed(run)
-    assert sorted(ours.computed()) == sorted(STAGES)
-    mlflow = MlflowClient(ours.environment["MLFLOW_TRACKING_URI"])
-    assert len(mlflow.search_model_versions(f"name = '{ours.name}'")) == 1
-
-
-@pytest.mark.slow
-def test_what_is_the_users_fault_is_not_tried_again_but_a_time_limit_is(team: MakeTeam) -> None:
-    ours = team(**LONG)
-    ours.deploy()
-    ours.start_worker("box", "cpu", "gpu")
-    state = ours.ended(ours.ask("train.learning_rate=0.9", "train.epochs=3", "train.max_gradient_norm=1e30")).state
-    assert state is not None
-    if not state.is_completed():
-        assert state.name == "UserFault"
-    assert ours.computed().count("train") == 1
-    state = ours.ended(ours.ask("orchestration.train.time_limit=8", "orchestration.train.retries=1")).state
-    assert state is not None
-    assert state.is_failed()
-    assert "time" in (state.message or "")
-    assert ours.computed().count("train") == 3
-    assert not ours.stage_processes("box")
-
-
-@pytest.mark.slow
-def test_a_training_outlives_a_server_that_is_away_for_a_while(
-    team: MakeTeam, tmp_path: Path, tiny_pretrained: Path
-) -> None:
-    home, port = tmp_path / "own-server", free_port()
-    home.mkdir()
-    command = [str(BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    url = f"http://127.0.0.1:{port}/api"
-    own = start(command, home, PREFECT_HOME=str(home))
-    try:
-        wait_until_healthy(f"{url}/health", own)
-        with temporary_settings({PREFECT_API_URL: url}), get_client(sync_client=True) as client:
-            folder = tmp_path / "away"
-            folder.mkdir()
-            environment = {"PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "1"}
-            ours = make_team("away", folder, tiny_pretrained, client, environment, **LONG)
-            ours.deploy()
-            ours.start_worker("box", "cpu", "gpu")
-            run = ours.ask()
-            try:
-                ours.wait_for(lambda: checkpoints_in(folder / "box"))
-                stop(own)
-                time.sleep(45)
-                own = start(command, home, PREFECT_HOME=str(home))
-                wait_until_healthy(f"{url}/health", own)
-                assert ours.completed(run).startswith("Ran ")
-                assert ours.computed().count("train") == 1
-            finally:
-                ours.stop()
-    finally:
-        stop(own)
 
 
 def test_two_runs_of_one_checkout_take_turns(team: MakeTeam) -> None:
