@@ -150,12 +150,12 @@ def stage_states() -> list[StageState]:
         check_params()  # it may be a value that dvc.yaml needs; this says it better
         raise UserError(f"DVC: {first_line(error)}") from error
     if states[REGISTER].fresh and not is_registered():
-        states[REGISTER] = StageState(REGISTER, ["the registry has not seen this model"])
+        states[REGISTER] = StageState(REGISTER, ["the registry does not have this model as challenger or champion"])
     return list(states.values())
 
 
 def is_registered() -> bool:
-    """Whether the model of data/registration.json is in the present registry, which is asked if need be."""
+    """Whether data/registration.json names the challenger or champion of the present registry, asked if need be."""
     try:
         registration = read_json(REGISTRATION)
     except ArtifactError:

@@ -212,6 +212,7 @@ def connect() -> "MlflowClient":
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
     import requests
+    from sqlalchemy import create_engine
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
@@ -220,6 +221,9 @@ def connect() -> "MlflowClient":
         requests.get(f"{uri.rstrip('/')}/health", timeout=10)
     elif uri.startswith(SQLITE):
         _make_database(Path(uri.removeprefix(SQLITE)))
+    elif "://" in uri:
+        with create_engine(uri).connect():  # MLflow would try for minutes
+            pass
     mlflow.set_tracking_uri(uri)
     return mlflow.MlflowClient()
 
@@ -243,7 +247,10 @@ def find_version(client: "MlflowClient", name: str, model_digest: str) -> int | 
 
 
 def find_registration(name: str, model_digest: str) -> Registration | None:
-    """The registration of these model files in the present registry; None if it has none, or is away."""
+    """The registration of these model files in the present registry, as its challenger or champion.
+
+    None if there is no such version, if a later one has become the challenger, or if the registry is away.
+    """
     uri = tracking_uri()
     if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
         return None
@@ -253,10 +260,12 @@ def find_registration(name: str, model_digest: str) -> Registration | None:
             number = find_version(client, name, model_digest)
             if number is None:
                 return None
-            run_id = client.get_model_version(name, str(number)).run_id or ""
+            found = client.get_model_version(name, str(number))
     except RegistryError:
         return None
-    return Registration(shown_uri(), name, number, model_digest, run_id)
+    if not {CHALLENGER, CHAMPION} & set(found.aliases):
+        return None
+    return Registration(shown_uri(), name, number, model_digest, found.run_id or "")
 
 
 def _new_version(client: "MlflowClient", run_id: str, *, name: str, model: Path, tags: dict[str, str]) -> int:

@@ -114,7 +114,7 @@ def test_the_learning_rate_retrains_and_the_old_one_is_restored(project: Project
 def test_a_registry_that_has_not_seen_the_model_gets_it_whole(project: Project, first: Any, prefect_api: str) -> None:
     (project.folder / "mlflow.db").unlink()
     because = project.json("status")["stages"]["register"]["because"]
-    assert because == ["the registry has not seen this model"]
+    assert because == ["the registry does not have this model as challenger or champion"]
     report = project.json("run", PREFECT_API_URL=prefect_api)
     assert report["executed"] == ["register"]
     assert (report["model"]["version"], report["model"]["digest"]) == (1, first["model"]["digest"])

@@ -20,6 +20,7 @@ from tests.team import Team, make_team
 STAGES = ["tokenize", "train", "evaluate", "register"]
 NOTHING = "Nothing to do: every stage is fresh; "
 
+pytestmark = pytest.mark.slow
 numbers = itertools.count(1)
 MakeTeam = Callable[..., Team]
 
