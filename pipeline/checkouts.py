@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from pathlib import Path
@@ -31,6 +31,7 @@ VARIABLE = "TUNELINE_WORKSPACES"
 DEFAULT_ROOT = Path(__file__).parent.parent / ".tuneline/workspaces"
 PINNED = Path(".tuneline/pinned.json")
 CHECKPOINT_DIR = "runtime.checkpoint_dir"
+TRAIN_KEY = "[0-9a-f]" * 64  # the name of a training's folder of checkpoints
 DAY = 86400
 
 
@@ -75,12 +76,15 @@ def workspace(pinned: Pinned, role: str) -> Iterator[Path]:
         lock.release()
 
 
-def remove_unused(repository: str, *, days: int) -> list[Path]:
-    """Delete worktrees and checkpoints of `repository` that nobody used for so long; return what was deleted."""
+def remove_unused(repository: str, checkpoints: Path, *, days: int) -> list[Path]:
+    """Delete worktrees of `repository`, and checkpoints, that nobody used for so long; return what was deleted.
+
+    Of DVC's cache what is so old goes too, without a word: the remote has it.
+    """
     base, removed = _base(repository), []
     limit = time.time() - days * DAY
     for path in base.glob("*.lock"):
-        if path.stat().st_mtime > limit or path.stem == "mirror":
+        if _used(path) > limit or path.stem == "mirror":
             continue
         lock = FileLock(path)
         try:
@@ -88,15 +92,19 @@ def remove_unused(repository: str, *, days: int) -> list[Path]:
         except Timeout:
             continue
         shutil.rmtree(path.with_suffix(""), ignore_errors=True)
-        path.unlink()
+        path.unlink(missing_ok=True)
         lock.release()
         removed.append(path.with_suffix(""))
-    for folder in (base / "checkpoints").glob("*/"):
-        if folder.stat().st_mtime <= limit:
+    for folder in checkpoints.glob(TRAIN_KEY):
+        if _used(folder) <= limit:
             shutil.rmtree(folder, ignore_errors=True)
             removed.append(folder)
+    for path in (base / "cache").rglob("*"):
+        with suppress(FileNotFoundError):  # another worker was faster
+            if path.is_file() and path.stat().st_mtime <= limit:
+                path.unlink()
     if removed:
-        _git("worktree", "prune", folder=base / "mirror.git")
+        _git("worktree", "prune", folder=base / "mirror.git", check=False)
     return removed
 
 
@@ -106,14 +114,24 @@ def without_password(repository: str) -> str:
 
 
 def has_password(address: str) -> bool:
-    """Whether an address holds a password or a token."""
-    return re.search(r"://[^/@]*:[^/@]*@", address) is not None
+    """Whether an address holds a password or a token; the name in ssh://git@host/path is none."""
+    return re.search(r"://[^/@]*:[^/@]*@|^https?://[^/@]+@", address) is not None
+
+
+def _used(path: Path) -> float:
+    """When a path was used last; now if another worker has deleted it meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return time.time()
 
 
 def _base(repository: str) -> Path:
     root = Path(os.environ.get(VARIABLE) or DEFAULT_ROOT)
+    if not root.is_absolute():
+        raise UserError(f"${VARIABLE} is {root}, which means another folder from each place; give it from / on")
     name = re.sub(r"\W+", "-", Path(repository).name.removesuffix(".git"))
-    return root.absolute() / f"{name}-{hashlib.sha256(repository.encode()).hexdigest()[:8]}"
+    return root / f"{name}-{hashlib.sha256(repository.encode()).hexdigest()[:8]}"
 
 
 def _fetched(repository: str) -> Path:

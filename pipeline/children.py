@@ -14,8 +14,6 @@ from typing import Any, cast
 from stages.errors import UserError
 from stages.progress import VARIABLE as PROGRESS
 
-USER_FAULT = 2
-
 
 def environment(*, watched: bool = False) -> dict[str, str]:
     """Our environment, with `python` being ours, and word of whether somebody looks on: a person, or `watched`."""
@@ -66,7 +64,7 @@ def told(module: str, params: Path, *, on_progress: Callable[[str], None]) -> di
         except BaseException:
             process.kill()
             raise
-        if process.wait() == USER_FAULT:
+        if process.wait() == UserError.exit_code:
             raise UserError("\n".join(said).removeprefix("error: "))
         if process.returncode:
             raise RuntimeError("\n".join([f"{module} failed, a fault of the program:", *said]))

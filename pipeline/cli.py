@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline import corpus_commands, model_commands, workspace
-from pipeline.children import USER_FAULT
 from pipeline.overrides import with_values
 from pipeline.run_report import report_deployment, report_run
 from pipeline.running import prepare_prefect, run_stale, states_with, up_to, write_params
@@ -37,7 +36,7 @@ def main() -> None:
         app()
     except (UserError, OSError, UnicodeError) as error:
         err.print(f"error: {error}", style="red")
-        sys.exit(USER_FAULT)
+        sys.exit(UserError.exit_code)
 
 
 @app.command()
@@ -143,7 +142,7 @@ def deploy(
     deployments.check_data_remote()
     source = deployments.source_of(Path.cwd(), repository=repository, revision=revision)
     wanted = deployments.wanted_deployments(source, cron=cron)
-    said = deployments.bring_about(wanted, change=not show)
+    said = deployments.bring_about(wanted, deployments.wanted_automations(), change=not show)
     if not show:
         write_params(text)
     report_deployment(wanted, said, missing=deployments.unpushed(Path.cwd(), source), as_json=as_json)

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from pipeline import workspace
-from pipeline.children import USER_FAULT
 from pipeline.overrides import with_values
 from pipeline.terminal import Json, draw, interruptible, out, print_json, program
+from stages.errors import UserError
 from stages.params import read_document
 
 commands = typer.Typer()
@@ -90,7 +90,7 @@ def check(
     else:
         out.print(rendered(found))
     if any(finding["grade"] == "error" for finding in found["findings"]):
-        raise typer.Exit(USER_FAULT)
+        raise typer.Exit(UserError.exit_code)
 
 
 IMPORT_EPILOG = """

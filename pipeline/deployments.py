@@ -1,6 +1,7 @@
 """What a project needs on a Prefect server: work pools, deployments, the schedule, and an eye on workers that die.
 
 Each thing is described first, then compared with what the server has, and made or changed only where they differ.
+Import it late: it imports Prefect.
 """
 
 import json
@@ -11,9 +12,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
+from uuid import UUID
 
+import httpx
+from prefect import get_client
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
+from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.deployments.runner import RunnerDeployment
+from prefect.events import AutomationCore, ResourceSpecification
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.exceptions import ObjectNotFound, PrefectException
+from prefect.types.entrypoint import EntrypointType
+
+from pipeline import worker_flows
 from pipeline.checkouts import has_password, without_password
+from pipeline.flows import RUN_FLOW, STAGE_FLOW, TRY_AGAIN_STATE, USER_FAULT_STATE, stage_deployment
 from pipeline.overrides import value_of
 from pipeline.workspace import PARAMS, STAGES
 from stages.errors import UserError, first_line
@@ -21,16 +38,16 @@ from stages.orchestration import Params
 from stages.params import load_params
 from stages.tracking import SQLITE, tracking_uri
 
-if TYPE_CHECKING:
-    from prefect.client.orchestration import SyncPrefectClient
-    from prefect.events import AutomationCore
-
 TAG = "tuneline"
+DEFAULT_QUEUE = "default"  # of each work pool
 SCHEDULE = "schedule"
-SILENCE_AUTOMATION = "tuneline: a run that fell silent has crashed"
-HEARTBEAT_SECONDS = 30  # the least that Prefect takes
-SILENCE_SECONDS = 90  # without a heartbeat, after which a run's worker counts as dead
-VARIABLES = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS), "DO_NOT_TRACK": "true"}
+ENDS = ("Completed", "Failed", "Cancelled", "Crashed", "TimedOut", USER_FAULT_STATE, TRY_AGAIN_STATE)
+START_SECONDS = 900  # from a worker's taking a run to its first line; then the worker must be dead
+VARIABLES = {
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # seconds; the least that Prefect takes
+    "PREFECT_CLIENT_MAX_RETRIES": "7",  # after 2, 4 ... 128 s: a server may be away for four minutes
+    "DO_NOT_TRACK": "true",
+}
 
 
 @dataclass(frozen=True)
@@ -49,7 +66,9 @@ class Wanted:
     name: str
     entrypoint: str
     pool: str
+    queue: str
     at_once: int | None
+    tags: list[str]
     cron: str | None
     timezone: str
     parameters: dict[str, Any]
@@ -59,7 +78,9 @@ class Wanted:
         """What is compared with the server's, by the words in which a change is told."""
         return {
             "pool": self.pool,
+            "queue": self.queue,
             "at once": self.at_once,
+            "tags": self.tags,
             "schedule": f"{self.cron} ({self.timezone})" if self.cron else None,
             "entrypoint": self.entrypoint,
             "parameters": self.parameters,
@@ -118,10 +139,6 @@ def wanted_deployments(source: Source, *, cron: str | None = None) -> list[Wante
 
     `cron` stands in place of that of params.yaml. UserError if it is none that Prefect can read.
     """
-    from prefect.client.schemas.schedules import CronSchedule
-
-    from pipeline.flows import RUN_FLOW, STAGE_FLOW, stage_deployment
-
     orchestration = load_params(PARAMS, Params).orchestration
     cron = orchestration.cron if cron is None else cron or None
     try:
@@ -137,7 +154,9 @@ def wanted_deployments(source: Source, *, cron: str | None = None) -> list[Wante
         name=name,
         entrypoint="pipeline.worker_flows.run_on_workers",
         pool=orchestration.pool,
+        queue=DEFAULT_QUEUE,
         at_once=None,
+        tags=[TAG, project_tag(name)],
         cron=cron,
         timezone=orchestration.timezone,
         parameters={"repository": source.repository, "revision": source.revision, "settings": []},
@@ -149,6 +168,8 @@ def wanted_deployments(source: Source, *, cron: str | None = None) -> list[Wante
             name=stage_deployment(name, stage),
             entrypoint="pipeline.worker_flows.run_stage_on_worker",
             pool=orchestration.of(stage).pool,
+            queue=stage_deployment(name, stage),
+            tags=[TAG, project_tag(name)],
             at_once=orchestration.of(stage).at_once,
             cron=None,
             timezone=orchestration.timezone,
@@ -160,25 +181,20 @@ def wanted_deployments(source: Source, *, cron: str | None = None) -> list[Wante
     return [run, *stages]
 
 
-def bring_about(deployments: list[Wanted], *, change: bool) -> list[str]:
+def bring_about(deployments: list[Wanted], automations: list[AutomationCore], *, change: bool) -> list[str]:
     """Make the server what it should be, or, without `change`, find out what would be done; a line for each thing.
 
     UserError if the server does not answer.
     """
-    from prefect import get_client
-
     with _server(), get_client(sync_client=True) as client:
         client.hello().raise_for_status()
         said = [_pool(client, pool, change=change) for pool in dict.fromkeys(each.pool for each in deployments)]
         said += [_deployment(client, each, change=change) for each in deployments]
-        said.append(_silence_automation(client, change=change))
+        said += [_automation(client, each, change=change) for each in automations]
     return said
 
 
 def _pool(client: "SyncPrefectClient", name: str, *, change: bool) -> str:
-    from prefect.client.schemas.actions import WorkPoolCreate
-    from prefect.exceptions import ObjectNotFound
-
     try:
         client.read_work_pool(name)
     except ObjectNotFound:
@@ -189,29 +205,31 @@ def _pool(client: "SyncPrefectClient", name: str, *, change: bool) -> str:
 
 
 def _deployment(client: "SyncPrefectClient", wanted: Wanted, *, change: bool) -> str:
-    from prefect.exceptions import ObjectNotFound
-
     label = f"deployment {wanted.flow}/{wanted.name}"
     try:
         found = client.read_deployment_by_name(f"{wanted.flow}/{wanted.name}")
     except ObjectNotFound:
         differences = ["new"]
     else:
-        differences = _differences(_fields_of(found), wanted.fields())
+        differences = _differences(_fields_of(client, found), wanted.fields())
     if differences and change:
-        _apply(wanted)
+        _apply(client, wanted)
     return f"{label}: {'; '.join(differences) or 'as it was'}"
 
 
-def _fields_of(found: Any) -> dict[str, Any]:
+def _fields_of(client: SyncPrefectClient, found: Any) -> dict[str, Any]:
     """The fields of a deployment on the server, as `Wanted.fields` has them."""
     schedules = [
         f"{getattr(entry.schedule, 'cron', entry.schedule)} ({getattr(entry.schedule, 'timezone', None)})"
         for entry in found.schedules
     ]
+    queue = found.work_queue_name
+    own = None if queue in (None, DEFAULT_QUEUE) else client.read_work_queue_by_name(queue, found.work_pool_name)
     return {
         "pool": found.work_pool_name,
-        "at once": found.global_concurrency_limit.limit if found.global_concurrency_limit else None,
+        "queue": queue,
+        "at once": own.concurrency_limit if own else None,
+        "tags": found.tags,
         "schedule": ", ".join(schedules) or None,
         "entrypoint": found.entrypoint,
         "parameters": found.parameters,
@@ -227,15 +245,7 @@ def _shown(value: Any) -> str:
     return without_password(json.dumps(value)) if isinstance(value, dict) else str(value or "none")
 
 
-def _apply(wanted: Wanted) -> None:
-    from prefect.client.schemas.actions import DeploymentScheduleCreate
-    from prefect.client.schemas.objects import ConcurrencyLimitConfig
-    from prefect.client.schemas.schedules import CronSchedule
-    from prefect.deployments.runner import RunnerDeployment
-    from prefect.types.entrypoint import EntrypointType
-
-    from pipeline import worker_flows
-
+def _apply(client: SyncPrefectClient, wanted: Wanted) -> None:
     schedules = []
     if wanted.cron:
         schedule = CronSchedule(cron=wanted.cron, timezone=wanted.timezone)
@@ -244,19 +254,25 @@ def _apply(wanted: Wanted) -> None:
         getattr(worker_flows, wanted.entrypoint.rpartition(".")[2]),
         name=wanted.name,
         schedules=schedules,
-        # Those over the limit wait for their turn.
-        concurrency_limit=ConcurrencyLimitConfig(limit=wanted.at_once) if wanted.at_once else None,
         parameters=wanted.parameters,
-        tags=[TAG],
+        tags=wanted.tags,
         work_pool_name=wanted.pool,
+        work_queue_name=wanted.queue,
         job_variables={"env": wanted.variables},
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
-    deployment.apply()
+    deployment_id = cast(UUID, deployment.apply())
+    if not schedules:
+        # Prefect takes an empty list for no wish.
+        for old in client.read_deployment_schedules(deployment_id):
+            client.delete_deployment_schedule(deployment_id, old.id)
+    if wanted.at_once:
+        # Of the queue, not of the deployment: that one is a lease, and a server that restarts takes it from who has it.
+        queue = client.read_work_queue_by_name(wanted.queue, wanted.pool)
+        client.update_work_queue(queue.id, concurrency_limit=wanted.at_once)
 
 
-def _silence_automation(client: "SyncPrefectClient", *, change: bool) -> str:
-    wanted = _silence()
+def _automation(client: SyncPrefectClient, wanted: AutomationCore, *, change: bool) -> str:
     found = client.read_automations_by_name(wanted.name)
     if not found:
         if change:
@@ -270,33 +286,43 @@ def _silence_automation(client: "SyncPrefectClient", *, change: bool) -> str:
     return f"automation {wanted.name!r}: changed"
 
 
-def _silence() -> "AutomationCore":
-    """Prefect's own recipe against zombies: https://docs.prefect.io/v3/advanced/detect-zombie-flows."""
-    from prefect.client.schemas.objects import StateType
-    from prefect.events import AutomationCore, ResourceSpecification
-    from prefect.events.actions import ChangeFlowRunState
-    from prefect.events.schemas.automations import EventTrigger, Posture
+def wanted_automations() -> list[AutomationCore]:
+    """What ends the runs of workers that died, as Prefect recommends; they are tried again, or others take their place.
 
-    from pipeline.flows import USER_FAULT_STATE
+    https://docs.prefect.io/v3/advanced/detect-zombie-flows
+    """
+    silence = load_params(PARAMS, Params).orchestration.silence
+    return [
+        _crashing("fell silent", after="heartbeat", expect=["heartbeat"], seconds=silence),
+        _crashing("never began", after="Pending", expect=["Running", "Scheduled", "Cancelling"], seconds=START_SECONDS),
+    ]
 
-    ends = ("Completed", "Failed", "Cancelled", "Crashed", "TimedOut", USER_FAULT_STATE)
+
+def _crashing(what: str, *, after: str, expect: list[str], seconds: int) -> AutomationCore:
+    """Has a run of this project crash if after one event, for so long, neither those expected come nor its end."""
+    name = value_of(PARAMS, "register.name")
     return AutomationCore(
-        name=SILENCE_AUTOMATION,
-        description="A worker that is gone sends no heartbeats; its run is then tried again elsewhere.",
+        name=f"{name}: a run that {what} has crashed",
+        description="Made by `tuneline deploy`: the worker must be gone.",
         trigger=EventTrigger(
-            after={"prefect.flow-run.heartbeat"},
-            expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in ends)},
+            after={f"prefect.flow-run.{after}"},
+            expect={f"prefect.flow-run.{event}" for event in (*expect, *ENDS)},
             match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
             match_related=ResourceSpecification(
-                {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}
+                {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{project_tag(name)}"}
             ),
             for_each={"prefect.resource.id"},
             posture=Posture.Proactive,
             threshold=1,
-            within=timedelta(seconds=SILENCE_SECONDS),
+            within=timedelta(seconds=seconds),
         ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=f"silent for {SILENCE_SECONDS} s: worker gone")],
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=f"it {what} for {seconds} s: worker gone")],
     )
+
+
+def project_tag(name: str) -> str:
+    """The tag of all runs of the project whose registered model has this name."""
+    return f"{TAG}:{name}"
 
 
 def _reachable_store() -> str:
@@ -308,9 +334,6 @@ def _reachable_store() -> str:
 @contextmanager
 def _server() -> Iterator[None]:
     """Turn whatever a Prefect server fails with into a UserError."""
-    import httpx
-    from prefect.exceptions import PrefectException
-
     if not os.environ.get("PREFECT_API_URL"):
         raise UserError(
             "PREFECT_API_URL names no Prefect server. Start one with `prefect server start`, then "

@@ -1,12 +1,16 @@
 """The stages as Prefect flows: when one runs, what is logged, how it ends. What is up to date is DVC's to say."""
 
+import contextvars
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any, cast
 from uuid import UUID
 
+import httpx
 from prefect import flow, get_run_logger
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State
@@ -19,7 +23,8 @@ from pipeline.workspace import EVALUATE, REGISTER, How, StageFailedError, is_reg
 from stages.tracking import FLOW_RUN, read_marker
 
 RUN_FLOW, STAGE_FLOW = "tuneline", "tuneline-stage"  # of deployments
-USER_FAULT_STATE = "UserFault"  # the name of a failed state that no retry can help
+# Names of failed states, by which a run knows whether to try again.
+USER_FAULT_STATE, TRY_AGAIN_STATE = "UserFault", "TryAgain"
 PERCENT = re.compile(r"(\d+)%\|")
 PROGRESS_SECONDS = 5  # between two updates of a progress artifact
 
@@ -34,14 +39,15 @@ def run_stage(stage: str) -> How | State[Any]:
         draw("")
         logger.info(line)
 
-    on_progress = _progress_of(stage)
     try:
-        how = reproduce(stage, on_line=show, on_progress=on_progress)
-        if stage == REGISTER and not is_registered():
-            # Its output came from the cache, and a registry is outside DVC's sight.
-            how = reproduce(stage, on_line=show, on_progress=on_progress, force=True)
+        with _progress_of(stage) as on_progress:
+            how = reproduce(stage, on_line=show, on_progress=on_progress)
+            if stage == REGISTER and not is_registered():
+                # Its output came from the cache, and a registry is outside DVC's sight.
+                how = reproduce(stage, on_line=show, on_progress=on_progress, force=True)
     except StageFailedError as failure:
-        return Failed(name=USER_FAULT_STATE if failure.is_users_fault else None, message=str(failure))
+        name = USER_FAULT_STATE if failure.is_users_fault else TRY_AGAIN_STATE if failure.may_try_again else None
+        return Failed(name=name, message=str(failure))
     if stage == EVALUATE:
         description = "Entity scores, strict; f1_low to f1_high: 95 % interval."
         create_table_artifact(score_rows(), key="scores", description=description)
@@ -63,25 +69,38 @@ def run_pipeline(stages: list[str]) -> dict[str, How] | State[Any]:
     return outcomes
 
 
-def _progress_of(stage: str) -> Callable[[str], None]:
-    """What shows the states of a stage's progress bar: on the terminal, and now and then as an artifact of the run."""
+@contextmanager
+def _progress_of(stage: str) -> Iterator[Callable[[str], None]]:
+    """What shows the states of a stage's progress bar: on the terminal, and now and then as an artifact of the run.
+
+    The artifact is told from a thread of its own, so that a slow or absent server holds no stage up.
+    """
     artifact: UUID | None = None
+    told: Future[None] | None = None
     shown = 0.0
 
+    def tell(percent: float, line: str) -> None:
+        nonlocal artifact
+        with suppress(httpx.HTTPError):
+            if artifact is None:
+                created = create_progress_artifact(percent, key=f"{stage}-progress", description=line)
+                artifact = cast(UUID, created)
+            else:
+                update_progress_artifact(artifact, percent, description=line)
+
     def on_progress(line: str) -> None:
-        nonlocal artifact, shown
+        nonlocal told, shown
         draw(line)
         found = PERCENT.search(line)
-        if not found or time.monotonic() - shown < PROGRESS_SECONDS:
-            return
-        shown = time.monotonic()
-        if artifact is None:
-            created = create_progress_artifact(float(found[1]), key=f"{stage}-progress", description=line)
-            artifact = cast(UUID, created)
-        else:
-            update_progress_artifact(artifact, float(found[1]), description=line)
+        if found and time.monotonic() - shown >= PROGRESS_SECONDS and (told is None or told.done()):
+            shown = time.monotonic()
+            told = teller.submit(contextvars.copy_context().run, tell, float(found[1]), line)
 
-    return on_progress
+    teller = ThreadPoolExecutor(1)
+    try:
+        yield on_progress
+    finally:
+        teller.shutdown(wait=False, cancel_futures=True)
 
 
 def stage_deployment(name: str, stage: str) -> str:

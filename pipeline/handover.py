@@ -36,7 +36,10 @@ def push(stage: str) -> None:
 
 
 def restored(stage: str) -> How | None:
-    """Have the outputs of a stage here without running it, and how; None if nobody has made them yet."""
+    """Have the outputs of a stage here without running it, and how; None if nobody has made them yet.
+
+    What the stages before it make must be here.
+    """
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
     from dvc.stage.cache import RunCacheNotFoundError

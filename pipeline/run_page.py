@@ -7,6 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from pipeline.workspace import METRICS, How
 from stages.artifacts import read_json
+from stages.errors import RegistryError
 from stages.tracking import FLOW_RUN_TAG, Registration, connect, reachable, tracking_uri
 
 
@@ -38,9 +39,12 @@ def score_rows() -> list[dict[str, Any]]:
 
 
 def links(model: Registration) -> list[str]:
-    """Where the model's MLflow run is to be seen, and the flow run that trained it."""
-    with reachable():
-        run = connect().get_run(model.mlflow_run)
+    """Where the model's MLflow run is to be seen, and the flow run that trained it; none if MLflow is away."""
+    try:
+        with reachable():
+            run = connect().get_run(model.mlflow_run)
+    except RegistryError:
+        return []
     found = []
     uri = tracking_uri()
     if uri.startswith("http"):

@@ -6,6 +6,7 @@ Nothing but a commit, settings and names goes through Prefect; data goes from wo
 import contextlib
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
@@ -14,26 +15,31 @@ from prefect import flow, get_client, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun, State, TaskRun
 from prefect.deployments import run_deployment
-from prefect.states import Cancelling, Completed, Failed
+from prefect.runtime import deployment
+from prefect.states import Cancelled, Cancelling, Completed, Failed
 from prefect.tasks import Task, exponential_backoff
 
 from pipeline import handover
-from pipeline.checkouts import Pinned, commit_of, remove_unused, without_password, workspace
-from pipeline.flows import RUN_FLOW, STAGE_FLOW, USER_FAULT_STATE, run_stage, stage_deployment
+from pipeline.checkouts import CHECKPOINT_DIR, Pinned, commit_of, remove_unused, without_password, workspace
+from pipeline.flows import RUN_FLOW, STAGE_FLOW, TRY_AGAIN_STATE, USER_FAULT_STATE, run_stage, stage_deployment
 from pipeline.overrides import value_of
 from pipeline.run_page import links, publish
 from pipeline.workspace import PARAMS, REGISTER, STAGES, How, is_registered
-from stages.errors import UserError
+from stages.errors import TryAgainError, UserError
 from stages.orchestration import OrchestrationParams, Params
 from stages.params import load_params
 from stages.tracking import read_marker
 
 POLL_SECONDS = 1
-FETCH_RETRY_SECONDS: list[float] = [5, 20, 60]
+RETRY_SECONDS: list[float] = [5, 20, 60]  # of what goes over the network
 
 
 class StageRunError(Exception):
     """A stage's run on a worker did not end well; another attempt may."""
+
+
+class StageCancelledError(Exception):
+    """Somebody cancelled a stage's run on a worker."""
 
 
 @flow(name=STAGE_FLOW, flow_run_name="{stage}", validate_parameters=False)
@@ -42,11 +48,12 @@ def run_stage_on_worker(stage: str, repository: str, commit: str, settings: list
 
     The message of the completed state is how the outputs came to be.
     """
+    pinned = Pinned(repository, commit, settings)
     try:
-        with workspace(Pinned(repository, commit, settings), stage) as folder, contextlib.chdir(folder):
-            return _run_stage(stage)
+        with workspace(pinned, stage) as folder, contextlib.chdir(folder):
+            return _run_stage(stage, pinned)
     except UserError as error:
-        return Failed(name=USER_FAULT_STATE, message=str(error))
+        return _failed(error)
 
 
 @flow(name=RUN_FLOW, flow_run_name="run", validate_parameters=False)
@@ -59,25 +66,29 @@ def run_on_workers(repository: str, revision: str, settings: list[str]) -> State
         with workspace(pinned, "run") as folder, contextlib.chdir(folder):
             return _run_pipeline(pinned)
     except UserError as error:
-        return Failed(name=USER_FAULT_STATE, message=str(error))
+        return _failed(error)
 
 
-def _run_stage(stage: str) -> State[Any]:
+def _run_stage(stage: str, pinned: Pinned) -> State[Any]:
     orchestration = load_params(PARAMS, Params).orchestration
+    limit = orchestration.of(stage).time_limit
     handover.check_environment()
-    handover.fetch()
+    _fetch.with_options(timeout_seconds=limit)()
     for earlier in STAGES[: STAGES.index(stage)]:
         if handover.restored(earlier) is None:
-            raise UserError(
-                f"{stage} needs what {earlier} makes, but the DVC remote does not have it. Start the whole run: "
-                "it makes what is missing."
+            raise TryAgainError(
+                f"{stage} needs what {earlier} makes, and the DVC remote did not give it. Start the whole run: it "
+                "makes what is missing."
             )
-    timed = run_stage.with_options(timeout_seconds=orchestration.of(stage).time_limit)
-    state = timed(stage, return_state=True)
-    if not state.is_completed():
-        return Failed(name=state.name, message=state.message)
-    handover.push(stage)
-    return Completed(message=state.result())
+    how = _made(stage)  # by another run, perhaps, for whose end this one has waited
+    if how is None:
+        state = run_stage.with_options(timeout_seconds=limit)(stage, return_state=True)
+        if not state.is_completed():
+            return Failed(name=state.name, message=state.message)
+        how = cast(How, state.result())
+        _push.with_options(timeout_seconds=limit)(stage)
+    _remove_unused(pinned, orchestration)
+    return Completed(message=how)
 
 
 def _run_pipeline(pinned: Pinned) -> State[Any]:
@@ -85,35 +96,73 @@ def _run_pipeline(pinned: Pinned) -> State[Any]:
     _fetch()
     outcomes: dict[str, How] = {}
     for stage in STAGES:
-        how = handover.restored(stage)
-        if how is None or (stage == REGISTER and not is_registered()):
+        how = _made(stage)
+        if how is None:
             state = _on_worker(stage, pinned, orchestration)
             if not state.is_completed():
-                return Failed(name=state.name, message=state.message)
+                return state
             how = state.result()
             _fetch()
-            if handover.restored(stage) is None or (stage == REGISTER and not is_registered()):
+            if _made(stage) is None:
                 return Failed(message=f"{stage} ended well, but what it made is not to be found from here")
         outcomes[stage] = how
-    removed = remove_unused(pinned.repository, days=orchestration.keep_days)
-    for folder in removed:
-        get_run_logger().info("removed %s, which was not used for %d days", folder, orchestration.keep_days)
+    _remove_unused(pinned, orchestration)
     model = read_marker()
-    assert model is not None  # the registry was asked above
+    assert model is not None  # the registry was asked by _made
     notes = [f"commit `{pinned.commit}` of {without_password(pinned.repository)}", *links(model)]
     if pinned.settings:
         notes.append(f"with `{' '.join(pinned.settings)}`")
     return Completed(message=publish(outcomes, model, notes=notes))
 
 
-@task(name="resolve", retries=3, retry_delay_seconds=FETCH_RETRY_SECONDS, cache_policy=NO_CACHE)
+def _made(stage: str) -> How | None:
+    """How a stage's outputs came here without its being run; None if they must be made, or registered, yet."""
+    how = handover.restored(stage)
+    return None if stage == REGISTER and not is_registered() else how
+
+
+def _remove_unused(pinned: Pinned, orchestration: OrchestrationParams) -> None:
+    checkpoints = Path(value_of(PARAMS, CHECKPOINT_DIR))
+    for path in remove_unused(pinned.repository, checkpoints, days=orchestration.keep_days):
+        get_run_logger().info("removed %s, which was not used for %d days", path, orchestration.keep_days)
+
+
+def _failed(error: Exception) -> State[Any]:
+    """The state of a run that this error ended."""
+    if isinstance(error, StageCancelledError):
+        return Cancelled(message=str(error))
+    if isinstance(error, TryAgainError):
+        return Failed(name=TRY_AGAIN_STATE, message=str(error))
+    return Failed(name=USER_FAULT_STATE if isinstance(error, UserError) else None, message=str(error))
+
+
+def _may_help(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
+    """Whether to try again: not after a fault of the user's, nor what somebody has cancelled."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, TryAgainError) or not isinstance(error, UserError | StageCancelledError)
+
+
+OVER_NETWORK: dict[str, Any] = {
+    "retries": len(RETRY_SECONDS),
+    "retry_delay_seconds": RETRY_SECONDS,
+    "retry_condition_fn": _may_help,
+    "cache_policy": NO_CACHE,
+}
+
+
+@task(name="resolve", **OVER_NETWORK)
 def _commit_of(repository: str, revision: str) -> str:
     return commit_of(repository, revision)
 
 
-@task(name="fetch", retries=3, retry_delay_seconds=FETCH_RETRY_SECONDS, cache_policy=NO_CACHE)
+@task(name="fetch", **OVER_NETWORK)
 def _fetch() -> None:
     handover.fetch()
+
+
+@task(name="push", **OVER_NETWORK)
+def _push(stage: str) -> None:
+    handover.push(stage)
 
 
 def _on_worker(stage: str, pinned: Pinned, orchestration: OrchestrationParams) -> State[Any]:
@@ -126,23 +175,16 @@ def _on_worker(stage: str, pinned: Pinned, orchestration: OrchestrationParams) -
     )
     state = tried(stage, pinned, return_state=True)
     error = state.result(raise_on_failure=False)
-    if not isinstance(error, Exception):
-        return state
-    return Failed(name=USER_FAULT_STATE if isinstance(error, UserError) else None, message=str(error))
-
-
-def _may_help(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
-    """Whether to try again: not after a fault of the user's."""
-    return not isinstance(state.result(raise_on_failure=False), UserError)
+    return _failed(error) if isinstance(error, Exception) else state
 
 
 @task(cache_policy=NO_CACHE)
 def _ask_worker(stage: str, pinned: Pinned) -> How:
-    """Have a worker of the stage's pool run it; UserError or StageRunError if that does not end well."""
+    """Have a worker of the stage's pool run it; the error says why, and by its kind whether to ask again, if not."""
     run = cast(
         FlowRun,
         run_deployment(
-            f"{STAGE_FLOW}/{stage_deployment(value_of(PARAMS, 'register.name'), stage)}",
+            f"{STAGE_FLOW}/{stage_deployment(deployment.name, stage)}",
             parameters={
                 "stage": stage,
                 "repository": pinned.repository,
@@ -156,6 +198,8 @@ def _ask_worker(stage: str, pinned: Pinned) -> How:
         state = _ended(run.id)
     if state.is_completed():
         return cast(How, state.message)
+    if state.is_cancelled():
+        raise StageCancelledError(f"{stage} was cancelled")
     if state.name == USER_FAULT_STATE:
         raise UserError(state.message or f"{stage} stopped on a fault in its input")
     raise StageRunError(f"{stage} ended as {state.name}: {state.message}")

@@ -17,9 +17,9 @@ from typing import Any, Literal
 import psutil
 from filelock import FileLock, Timeout
 
-from pipeline.children import USER_FAULT, environment, lines, told
+from pipeline.children import environment, lines, told
 from stages.artifacts import read_json
-from stages.errors import ArtifactError, UserError, first_line
+from stages.errors import ArtifactError, TryAgainError, UserError, first_line
 from stages.tracking import find_registration, read_marker, write_marker
 
 PARAMS = Path("params.yaml")
@@ -64,11 +64,16 @@ class StageFailedError(Exception):
     """A stage did not run well: its exit code, negative for a signal; None if DVC refused to run it at all."""
 
     def __init__(self, stage: str, exit_code: int | None, refusal: str) -> None:
-        self.is_users_fault = exit_code is None or exit_code == USER_FAULT
+        self.is_users_fault = exit_code in (None, UserError.exit_code)
+        self.may_try_again = exit_code == TryAgainError.exit_code
         if exit_code is None:
             message = f"{stage} was not run: {refusal}"
-        elif exit_code == USER_FAULT:
+        elif exit_code == UserError.exit_code:
             message = f"{stage} stopped on a fault in its input"
+        elif exit_code == TryAgainError.exit_code:
+            message = f"{stage} could not be done now; trying again may help"
+        elif exit_code in (128 + signal.SIGTERM, 128 + signal.SIGINT):
+            message = f"{stage} was stopped from outside"
         elif exit_code < 0:
             message = f"{stage} was killed by signal {-exit_code}; if nobody did that, memory may have run out"
         else:
@@ -248,6 +253,7 @@ def reproduce(
         returncode = process.wait()
     except BaseException:
         _stop(process)
+        drop_stale_locks()
         raise
     finally:
         process.stdout.close()

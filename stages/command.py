@@ -9,13 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stages import params
-from stages.errors import TrainingError, UserError
-
-USER_FAULT = 2
+from stages.errors import TrainingError, TryAgainError, UserError
 
 
 def run_recipe(recipe: Callable[[Path], None]) -> None:
-    """Call `recipe` with the params file; a UserError becomes one message on stderr and exit code 2."""
+    """Call `recipe` with the params file; a UserError becomes one message on stderr and its exit code."""
     name = recipe.__module__ if recipe.__module__ != "__main__" else Path(sys.argv[0]).stem
     parser = argparse.ArgumentParser(prog=f"python -m stages.{name}", description=sys.modules["__main__"].__doc__)
     parser.add_argument("--params", type=Path, default=params.DEFAULT_FILE, metavar="FILE", help="default: params.yaml")
@@ -29,8 +27,8 @@ def run_recipe(recipe: Callable[[Path], None]) -> None:
         rank = int(
             os.environ.get("RANK", "0")
         )  # of a process that torchrun started; a fault of the input hits them all
-        if rank == 0 or isinstance(error, TrainingError):
+        if rank == 0 or isinstance(error, TrainingError | TryAgainError):
             print(f"error: {error}", file=sys.stderr)
-        sys.exit(USER_FAULT)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)

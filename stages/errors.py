@@ -5,12 +5,15 @@ UserError
  +-- CorpusError      the annotated text
  +-- PretrainedError  the pretrained weights or their tokenizer
  +-- ArtifactError    a file between stages: missing, damaged, of another version, or not writable
- +-- TrainingError    a training that cannot go on: diverged, out of memory, without its other processes
- +-- RegistryError    MLflow: away, or without what was asked for
+ +-- TrainingError    a training that cannot go on: diverged, out of memory
+ +-- TryAgainError    nothing need be mended: the same may do later
+      +-- RegistryError    MLflow: away, or without what was asked for
 
-A message says what is wrong, where, and what to do next. Commands print it without a traceback and exit with 2.
+A message says what is wrong, where, and what to do next. Commands print it without a traceback and exit with 2, stages
+with the `exit_code` of the error, by which whoever runs them knows whether to try again.
 """
 
+import os
 from collections.abc import Sequence
 
 SHOWN = 20
@@ -18,6 +21,8 @@ SHOWN = 20
 
 class UserError(Exception):
     """A fault in the user's input or surroundings, with a message written for them."""
+
+    exit_code = 2
 
 
 class ParamsError(UserError):
@@ -40,7 +45,13 @@ class TrainingError(UserError):
     """A training cannot go on as it was set up."""
 
 
-class RegistryError(UserError):
+class TryAgainError(UserError):
+    """Something that was needed is not to be had now."""
+
+    exit_code = os.EX_TEMPFAIL
+
+
+class RegistryError(TryAgainError):
     """MLflow cannot be reached, or does not hold what was asked for."""
 
 

@@ -6,8 +6,9 @@ import signal
 import sys
 from pathlib import Path
 
-from stages.command import USER_FAULT
-from stages.errors import TrainingError
+from stages.errors import TryAgainError, UserError
+
+TOLD = (UserError.exit_code, TryAgainError.exit_code, 128 + signal.SIGTERM)  # exit codes of which the process says why
 
 
 def started_by_torchrun() -> bool:
@@ -18,7 +19,7 @@ def started_by_torchrun() -> bool:
 def launch(module: str, params_file: Path, *, processes: int) -> None:
     """Run `python -m module --params FILE` in `processes` processes on this machine and wait for all of them.
 
-    The first that fails ends the others. SystemExit with its code if it has told its fault; TrainingError if it was
+    The first that fails ends the others. SystemExit with its code if it has told its fault; TryAgainError if it was
     killed.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -37,9 +38,9 @@ def launch(module: str, params_file: Path, *, processes: int) -> None:
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         if failure.exitcode > 0:
-            sys.exit(failure.exitcode if failure.exitcode in (USER_FAULT, 128 + signal.SIGTERM) else 1)
+            sys.exit(failure.exitcode if failure.exitcode in TOLD else 1)
         name = signal.Signals(-failure.exitcode).name
-        raise TrainingError(
+        raise TryAgainError(
             f"process {rank} of {processes} was ended by {name}, and the others with it. "
             "The same command goes on from the last checkpoint."
         ) from None

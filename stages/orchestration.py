@@ -24,6 +24,7 @@ class OrchestrationParams(Section):
     timezone: str
     retry_delay: int = Field(ge=1)
     keep_days: int = Field(ge=1)
+    silence: int = Field(ge=90)
     tokenize: StageOrchestration
     train: StageOrchestration
     evaluate: StageOrchestration

@@ -121,14 +121,21 @@ def test_the_repository_around_the_workspaces_is_never_touched(origin: Path) -> 
 def test_what_nobody_used_for_days_is_removed_but_not_what_is_in_use(origin: Path) -> None:
     same = pinned(origin)
     with workspace(same, "evaluate") as old, workspace(same, "train") as used:
-        (old.parent / "checkpoints/key").mkdir(parents=True)
+        checkpoints = old.parent / "checkpoints"
+        training, cached = checkpoints / ("0af1" * 16), old.parent / "cache/files/md5/00/aa"
+        for path in (training, checkpoints / "notes", cached.parent):
+            path.mkdir(parents=True)
+        cached.write_text("the remote has it")
         long_ago = time.time() - 3 * checkouts.DAY
-        for path in (f"{old}.lock", f"{used}.lock", old.parent / "checkpoints/key"):
+        for path in (f"{old}.lock", f"{used}.lock", training, checkpoints / "notes", cached):
             os.utime(path, (long_ago, long_ago))
-        assert remove_unused(same.repository, days=4) == []
-        assert remove_unused(same.repository, days=2) == [old.parent / "checkpoints/key"]
+        assert remove_unused(same.repository, checkpoints, days=4) == []
+        assert cached.exists()
+        assert remove_unused(same.repository, checkpoints, days=2) == [training]
+        assert not cached.exists()
+        assert (checkpoints / "notes").exists()
     os.utime(f"{old}.lock", (long_ago, long_ago))
-    assert remove_unused(same.repository, days=2) == [old]
+    assert remove_unused(same.repository, checkpoints, days=2) == [old]
     assert used.exists()
     assert not old.exists()
     with workspace(same, "evaluate") as again:
@@ -148,4 +155,11 @@ def test_mistakes_are_said_in_words(origin: Path) -> None:
     address = "https://anna:topsecret@example.org/x.git"
     assert checkouts.without_password(address) == "https://***@example.org/x.git"
     assert checkouts.has_password(address)
+    assert checkouts.has_password("https://token@example.org/x.git")
     assert not checkouts.has_password("ssh://git@example.org/x.git")
+
+
+def test_a_place_that_moves_with_the_caller_is_refused(origin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(checkouts.VARIABLE, "workspaces")
+    with pytest.raises(UserError, match="give it from / on"):
+        commit_of(str(origin), "main")
