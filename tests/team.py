@@ -137,5 +137,6 @@ def make_team(
     project.command("dvc", "remote", "add", "--default", "team", str(folder / "data"))
     pools = {f"orchestration__{stage}__pool": f"{name}-cpu" for stage in ("tokenize", "evaluate", "register")}
     pools |= {"orchestration__pool": f"{name}-cpu", "orchestration__train__pool": f"{name}-gpu"}
-    team.push(register__name=name, orchestration__retry_delay=1, orchestration__silence=90, **(pools | values))
+    quick = {"orchestration__retry_delay": 1, "orchestration__silence": 90}
+    team.push(register__name=name, **(pools | quick | values))
     return team
