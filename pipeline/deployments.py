@@ -34,8 +34,8 @@ from pipeline.flows import RUN_FLOW, STAGE_FLOW, TRY_AGAIN_STATE, USER_FAULT_STA
 from pipeline.overrides import value_of
 from pipeline.workspace import PARAMS, STAGES
 from stages.errors import UserError, first_line
-from stages.orchestration import Params
 from stages.params import load_params
+from stages.sections.orchestration import Params
 from stages.tracking import SQLITE, tracking_uri
 
 TAG = "tuneline"

@@ -26,8 +26,8 @@ from pipeline.overrides import value_of
 from pipeline.run_page import links, publish
 from pipeline.workspace import PARAMS, REGISTER, STAGES, How, is_registered
 from stages.errors import TryAgainError, UserError
-from stages.orchestration import OrchestrationParams, Params
 from stages.params import load_params
+from stages.sections.orchestration import OrchestrationParams, Params
 from stages.tracking import read_marker
 
 POLL_SECONDS = 1

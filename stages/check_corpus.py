@@ -16,7 +16,7 @@ from stages.errors import CorpusError, PretrainedError
 from stages.modeling.pretrained import find_pretrained
 from stages.params import load_params
 from stages.progress import bar
-from stages.tokenize import Params
+from stages.sections.tokenize import Params
 
 
 def main(params_file: Path) -> None:

@@ -1,11 +1,11 @@
-"""check_params: every section of params.yaml against the recipe that reads it, all faults in one message."""
+"""check_params: every section of params.yaml against its rules, all faults in one message."""
 
 from pathlib import Path
 
-from stages import evaluate, orchestration, register, tokenize, train
 from stages.command import run_recipe
 from stages.errors import ParamsError, listed
 from stages.params import read_document, section_faults, unknown_sections
+from stages.sections import evaluate, orchestration, register, tokenize, train
 
 
 def main(params_file: Path) -> None:

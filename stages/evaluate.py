@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from pydantic import Field
 
 from stages import tracking
 from stages.artifacts import whole, write_json
@@ -15,10 +14,10 @@ from stages.encoding.files import EncodedSplit, Manifest, read_manifest, read_sp
 from stages.errors import ArtifactError
 from stages.journal import Journal
 from stages.modeling.classifier import labels_of, load_classifier
-from stages.modeling.device import Precision, choose_compute, make_repeatable, place
+from stages.modeling.device import choose_compute, make_repeatable, place
 from stages.modeling.prediction import WordPredictions, predict
 from stages.modeling.record import read_training
-from stages.params import RuntimeParams, Section, load_params
+from stages.params import load_params
 from stages.scoring.diagnosis import diagnose, figures
 from stages.scoring.entities import Tagging
 from stages.scoring.mistakes import surfaces
@@ -26,6 +25,7 @@ from stages.scoring.plots import write_plots
 from stages.scoring.predictions import Predictions, write_predictions
 from stages.scoring.report import Learning, Report, Split, render
 from stages.scoring.scores import scores
+from stages.sections.evaluate import Params
 
 ENCODED = Path("data/encoded")
 MODEL = Path("data/model")
@@ -33,20 +33,6 @@ REPORT = Path("data/report")
 SPLITS = ("test", "dev")
 
 log = logging.getLogger("evaluate")
-
-
-class EvaluateParams(Section):
-    """How a trained model is scored."""
-
-    batch_subwords: int = Field(ge=16)
-    precision: Precision
-
-
-class Params(Section):
-    """The sections that evaluate reads."""
-
-    evaluate: EvaluateParams
-    runtime: RuntimeParams
 
 
 def main(params_file: Path) -> None:

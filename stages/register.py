@@ -3,32 +3,19 @@
 import logging
 from pathlib import Path
 
-from pydantic import Field
-
 from stages import tracking
 from stages.artifacts import folder_digest, read_json, whole, write_json
 from stages.command import run_recipe
 from stages.journal import Journal
 from stages.modeling.record import read_training
-from stages.params import Section, load_params
+from stages.params import load_params
+from stages.sections.register import Params
 
 MODEL = Path("data/model")
 REPORT = Path("data/report")
 REGISTRATION = Path("data/registration.json")
 
 log = logging.getLogger("register")
-
-
-class RegisterParams(Section):
-    """Under which name the model is registered."""
-
-    name: str = Field(min_length=1, pattern=r"^\w[\w .-]*$")  # safe in MLflow, in NAME@ALIAS and in NAME/VERSION
-
-
-class Params(Section):
-    """The sections that register reads."""
-
-    register_: RegisterParams = Field(alias="register")
 
 
 def main(params_file: Path) -> None:

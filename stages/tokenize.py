@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from pydantic import Field, model_validator
 
 from stages.artifacts import file_digest, whole
 from stages.command import run_recipe
 from stages.corpus.documents import in_whole_documents
 from stages.corpus.findings import Findings
-from stages.corpus.reading import Corpus, DataParams, open_corpus
+from stages.corpus.reading import Corpus, open_corpus
 from stages.corpus.schemes import TagReader, label_ids
 from stages.corpus.survey import Context, survey
 from stages.encoding.files import FORMAT_VERSION, Manifest, split_writer, write_manifest
@@ -24,36 +23,15 @@ from stages.encoding.tokenizer import load_tokenizer, tokenizer_digest
 from stages.encoding.vocabulary import Vocabulary
 from stages.errors import ParamsError
 from stages.modeling.pretrained import find_pretrained, position_limit
-from stages.params import PretrainedParams, Section, load_params
+from stages.params import load_params
 from stages.progress import bar
+from stages.sections.tokenize import Params
 
 ENCODED = Path("data/encoded")
 
 log = logging.getLogger("tokenize")
 
 T = TypeVar("T")
-
-
-class TokenizeParams(Section):
-    """How sentences become model inputs."""
-
-    window_length: int = Field(ge=8, le=8192)
-    window_overlap: int = Field(ge=0)
-    context: Context
-
-    @model_validator(mode="after")
-    def _overlap_leaves_room(self) -> "TokenizeParams":
-        if self.window_overlap > self.window_length // 2:
-            raise ValueError("window_overlap may be at most half of window_length")
-        return self
-
-
-class Params(Section):
-    """The sections that tokenize reads."""
-
-    data: DataParams
-    model: PretrainedParams
-    tokenize: TokenizeParams
 
 
 def main(params_file: Path) -> None:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock, Timeout
-from pydantic import Field
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from stages import tracking
@@ -31,52 +30,22 @@ from stages.journal import Journal
 from stages.launch import launch, started_by_torchrun
 from stages.modeling.checkpoints import Checkpoints, Progress
 from stages.modeling.classifier import load_classifier
-from stages.modeling.device import Compute, Precision, choose_compute, make_repeatable, place
+from stages.modeling.device import Compute, choose_compute, make_repeatable, place
 from stages.modeling.prediction import SCORING_SUBWORDS, predict
 from stages.modeling.pretrained import WEIGHTS, find_pretrained
 from stages.modeling.processes import Processes, joined
 from stages.modeling.record import write_record
-from stages.modeling.schedule import Schedule
 from stages.modeling.training import Settings, Step, train
 from stages.modeling.weights import MasterWeights
-from stages.params import PretrainedParams, RuntimeParams, Section, load_params
+from stages.params import load_params
 from stages.progress import bar
 from stages.scoring.entities import Tagging, strict_f1
+from stages.sections.train import Params, TrainParams
 
 ENCODED = Path("data/encoded")
 MODEL = Path("data/model")
 
 log = logging.getLogger("train")
-
-
-class TrainParams(Section):
-    """What decides the outcome of a training."""
-
-    seed: int = Field(ge=0, lt=2**32)
-    epochs: int = Field(ge=1)
-    early_stopping: int = Field(ge=0)
-    learning_rate: float = Field(gt=0, lt=1)
-    schedule: Schedule
-    warmup_ratio: float = Field(ge=0, le=1)
-    head_rate: float = Field(gt=0)
-    layer_decay: float = Field(gt=0, le=1)
-    weight_decay: float = Field(ge=0)
-    max_gradient_norm: float = Field(gt=0)
-    label_smoothing: float = Field(ge=0, lt=1)
-    dropout: float = Field(ge=0, le=0.99)
-    batch_subwords: int = Field(ge=16)
-    micro_batch_subwords: int = Field(ge=0)
-    precision: Precision
-    threads: int = Field(ge=0, le=1024)
-    processes: int = Field(ge=1, le=1024)
-
-
-class Params(Section):
-    """The sections that train reads."""
-
-    model: PretrainedParams
-    train: TrainParams
-    runtime: RuntimeParams
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ WITHOUT_EFFECT = {
     "stages.errors", "stages.tracking", "stages.journal", "stages.progress",
     "stages.command", "stages.launch", "stages.interruption",
 }  # fmt: skip
-PACKAGES = {"stages", "stages.corpus", "stages.encoding", "stages.modeling", "stages.scoring"}
+PACKAGES = {"stages", "stages.corpus", "stages.encoding", "stages.modeling", "stages.scoring", "stages.sections"}
 
 
 @pytest.fixture(scope="module")

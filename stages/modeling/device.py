@@ -5,17 +5,15 @@ import os
 import platform
 import random
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from stages.errors import ParamsError
+from stages.modeling.precision import Precision
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-
-Precision = Literal["auto", "bf16", "fp32"]
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,8 @@ from stages.encoding.tokenizer import load_tokenizer
 from stages.encoding.vocabulary import Vocabulary
 from stages.modeling.pretrained import find_pretrained
 from stages.params import load_params
-from stages.tokenize import Params, checked, encode
+from stages.sections.tokenize import Params
+from stages.tokenize import checked, encode
 from tests.conftest import CORPORA, DEMO, ROOT
 
 ROUNDS = 3  # in which the contenders take turns

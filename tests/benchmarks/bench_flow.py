@@ -14,7 +14,7 @@ from pipeline.overrides import with_values
 from pipeline.workspace import STAGES
 from stages.modeling.pretrained import find_pretrained
 from stages.params import load_params
-from stages.train import Params
+from stages.sections.train import Params
 from tests.conftest import BIN, ROOT, Project, checkout, free_port, start, stop, wait_until_healthy
 
 ROUNDS = 5

@@ -25,7 +25,7 @@ from stages.modeling.training import Settings, Step, train
 from stages.modeling.weights import MasterWeights
 from stages.params import load_params
 from stages.scoring.entities import Tagging, strict_f1
-from stages.train import Params, TrainParams
+from stages.sections.train import Params, TrainParams
 from tests.benchmarks.corpora import Corpus
 from tests.conftest import ROOT
 

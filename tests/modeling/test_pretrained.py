@@ -15,7 +15,7 @@ from stages.artifacts import file_digest
 from stages.errors import PretrainedError
 from stages.modeling.pretrained import WEIGHTS, find_pretrained
 from stages.params import load_params
-from stages.tokenize import Params
+from stages.sections.tokenize import Params
 from tests.conftest import ROOT
 
 REVISION = "a" * 40
