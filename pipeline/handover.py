@@ -1,5 +1,6 @@
 """Hand-over between machines by DVC: what others computed is fetched and restored, what was computed here is pushed."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -84,6 +85,7 @@ def _named(what: str) -> Iterator[None]:
     """Turn what DVC, a file system or a cloud's library raises into a HandoverError."""
     from dvc.config import NoRemoteError
 
+    logging.getLogger("dvc").setLevel(logging.ERROR)  # it warns of what nobody has made yet, which is as it should be
     try:
         yield
     except (UserError, HandoverError):
