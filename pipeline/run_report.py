@@ -95,6 +95,7 @@ def _report_next(name: str) -> None:
     out.print("\nNext:", style="bold")
     for what, command in (
         ("use it", f'echo "Angela Merkel visited Siemens in Munich." | {tuneline} predict {shlex.quote(name)}'),
+        ("make it champion", f"{tuneline} promote {shlex.quote(name)}"),
         ("look at its mistakes", f"{tuneline} mistakes, or open {workspace.PAGE} in a browser"),
         (
             "see runs and models",

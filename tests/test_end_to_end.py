@@ -111,6 +111,29 @@ def test_the_learning_rate_retrains_and_the_old_one_is_restored(project: Project
     assert aliases == {1: ["challenger"], 2: []}
 
 
+def test_a_version_becomes_champion_on_evidence_or_by_force_and_the_history_knows(project: Project, first: Any) -> None:
+    verdict = project.json("promote", "tiny-ner", "1")
+    assert (verdict["verdict"], verdict["champion"], verdict["promoted"]) == ("PROMOTE", None, True)
+    refused = json.loads(project.tuneline("promote", "tiny-ner", "2", "--json", code=1).stdout)
+    assert (refused["champion"], refused["challenger"], refused["promoted"]) == (1, 2, False)
+    assert refused["verdict"] in ("HOLD", "REJECT")
+    assert 0 < refused["p_value"] <= 1
+    assert "--force needs --reason" in project.tuneline("promote", "tiny-ner", "2", "--force", code=2).stderr
+    assert project.json("promote", "tiny-ner", "2", "--force", "--reason", "a trial")["promoted"]
+    assert project.json("rollback", "tiny-ner")["target"] == 1
+    told = project.json("history", "tiny-ner")
+    assert [(entry["action"], entry["source"], entry["target"]) for entry in told["entries"]] == [
+        ("promote", None, 1),
+        ("force", 1, 2),
+        ("rollback", 2, 1),
+    ]
+    assert told["entries"][1]["reason"] == "a trial"
+    assert told["entries"][1]["evidence"]["p_value"] == refused["p_value"]
+    assert told["faults"] == []
+    assert "had no champion at 2026-05-01" in project.tuneline("history", "tiny-ner", "--at", "2026-05-01").stdout
+    assert "there is tiny-ner/1, tiny-ner/2" in project.tuneline("promote", "tiny-ner", "7", code=2).stderr
+
+
 def test_a_registry_that_has_not_seen_the_model_gets_it_whole(project: Project, first: Any, prefect_api: str) -> None:
     (project.folder / "mlflow.db").unlink()
     because = project.json("status")["stages"]["register"]["because"]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
+from stages.errors import TryAgainError
 from tests.conftest import Trainable, free_port, processes_in
 
 MakeTrainable = Callable[..., Trainable]
@@ -55,7 +56,7 @@ def test_a_killed_worker_ends_the_run_with_a_message_and_the_next_one_goes_on(
         assert process.poll() is None, training.log()
         time.sleep(0.05)
     workers(training)[rank].kill()
-    assert process.wait(60) == 2, training.log()
+    assert process.wait(60) == TryAgainError.exit_code, training.log()
     assert f"process {rank} of 2 was ended by SIGKILL" in training.log()
     assert "goes on from the last checkpoint" in training.log()
     assert "Traceback" not in training.log()

@@ -5,10 +5,19 @@ from pydantic import Field
 from stages.params import Section
 
 
+class GateParams(Section):
+    """What a version must be to become champion."""
+
+    level: float = Field(gt=0, lt=1)
+    min_f1: float = Field(ge=0, le=1)
+    max_drop_per_type: float = Field(ge=0, le=1)
+
+
 class RegisterParams(Section):
-    """Under which name the model is registered."""
+    """Under which name the model is registered, and what it takes to be promoted."""
 
     name: str = Field(min_length=1, pattern=r"^\w[\w .-]*$")  # safe in MLflow, in NAME@ALIAS and in NAME/VERSION
+    gate: GateParams
 
 
 class Params(Section):
