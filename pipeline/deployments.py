@@ -39,7 +39,6 @@ from stages.sections.orchestration import Params
 from stages.tracking import SQLITE, tracking_uri
 
 TAG = "tuneline"
-DEFAULT_QUEUE = "default"  # of each work pool
 SCHEDULE = "schedule"
 ENDS = ("Completed", "Failed", "Cancelled", "Crashed", "TimedOut", USER_FAULT_STATE, TRY_AGAIN_STATE)
 START_SECONDS = 900  # from a worker's taking a run to its first line; then the worker must be dead
@@ -67,7 +66,7 @@ class Wanted:
     entrypoint: str
     pool: str
     queue: str
-    at_once: int | None
+    at_once: int
     tags: list[str]
     cron: str | None
     timezone: str
@@ -154,8 +153,8 @@ def wanted_deployments(source: Source, *, cron: str | None = None) -> list[Wante
         name=name,
         entrypoint="pipeline.worker_flows.run_on_workers",
         pool=orchestration.pool,
-        queue=DEFAULT_QUEUE,
-        at_once=None,
+        queue=name,
+        at_once=orchestration.at_once,
         tags=[TAG, project_tag(name)],
         cron=cron,
         timezone=orchestration.timezone,
@@ -224,7 +223,7 @@ def _fields_of(client: SyncPrefectClient, found: Any) -> dict[str, Any]:
         for entry in found.schedules
     ]
     queue = found.work_queue_name
-    own = None if queue in (None, DEFAULT_QUEUE) else client.read_work_queue_by_name(queue, found.work_pool_name)
+    own = client.read_work_queue_by_name(queue, found.work_pool_name) if queue else None
     return {
         "pool": found.work_pool_name,
         "queue": queue,
@@ -266,10 +265,9 @@ def _apply(client: SyncPrefectClient, wanted: Wanted) -> None:
         # Prefect takes an empty list for no wish.
         for old in client.read_deployment_schedules(deployment_id):
             client.delete_deployment_schedule(deployment_id, old.id)
-    if wanted.at_once:
-        # Of the queue, not of the deployment: that one is a lease, and a server that restarts takes it from who has it.
-        queue = client.read_work_queue_by_name(wanted.queue, wanted.pool)
-        client.update_work_queue(queue.id, concurrency_limit=wanted.at_once)
+    # Of the queue, not of the deployment: that one is a lease, and a server that restarts takes it from who has it.
+    queue = client.read_work_queue_by_name(wanted.queue, wanted.pool)
+    client.update_work_queue(queue.id, concurrency_limit=wanted.at_once)
 
 
 def _automation(client: SyncPrefectClient, wanted: AutomationCore, *, change: bool) -> str:

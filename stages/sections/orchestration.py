@@ -20,6 +20,7 @@ class OrchestrationParams(Section):
     """What `tuneline deploy` makes of a project on a Prefect server."""
 
     pool: str = Field(min_length=1, pattern=r"^[^/%]+$")
+    at_once: int = Field(ge=1)
     cron: str | None
     timezone: str
     retry_delay: int = Field(ge=1)
