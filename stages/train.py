@@ -24,7 +24,7 @@ from stages.artifacts import file_digest, json_digest, whole
 from stages.command import run_recipe
 from stages.encoding.files import EncodedSplit, Manifest, read_manifest, read_split
 from stages.encoding.tokenizer import load_tokenizer
-from stages.errors import ArtifactError, ParamsError, TryAgainError
+from stages.errors import ArtifactError, ParamsError
 from stages.interruption import noted_signals
 from stages.journal import Journal
 from stages.launch import launch, started_by_torchrun
@@ -131,25 +131,15 @@ def train_model(params: Params, processes: Processes) -> None:
 
 @contextmanager
 def held(checkpoints: Path) -> Iterator[None]:
-    """Within, no other training writes these checkpoints; wait for one that does, on whichever machine shares them.
-
-    TryAgainError if the other one left no checkpoint, as after its end, when its model is there for the taking.
-    """
+    """Within, no other training writes these checkpoints; wait for one that does, on whichever machine shares them."""
     checkpoints.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(f"{checkpoints}.lock")
-    waited = False
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        waited = True
         log.info("waiting for the other process that trains the same, and holds %s", lock.lock_file)
         lock.acquire()
     try:
-        if waited and not checkpoints.exists():
-            raise TryAgainError(
-                "the other training has ended and left no checkpoint. Run again: its model comes from the cache, if it "
-                "came to its end"
-            )
         yield
     finally:
         lock.release()
