@@ -69,7 +69,7 @@ class Team:
     def cancel(self, run: UUID) -> None:
         self.client.set_flow_run_state(run, Cancelling())
 
-    def ended(self, run: UUID, *, seconds: float = 300) -> FlowRun:
+    def ended(self, run: UUID, *, seconds: float = 600) -> FlowRun:
         def final() -> FlowRun | None:
             now = self.client.read_flow_run(run)
             return now if now.state and now.state.is_final() else None
@@ -77,7 +77,7 @@ class Team:
         found: FlowRun = self.wait_for(final, seconds=seconds)
         return found
 
-    def completed(self, run: UUID, *, seconds: float = 300) -> str:
+    def completed(self, run: UUID, *, seconds: float = 600) -> str:
         """The message of a run that ends well."""
         state = self.ended(run, seconds=seconds).state
         assert state is not None
