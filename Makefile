@@ -15,7 +15,7 @@ test: $(STAMP)  ## all tests but the slow ones, the end-to-end runs included
 	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile
 
 test-slow: $(STAMP)  ## trainings that are killed again and again, full disks, servers that go away: minutes
-	$(VENV)/bin/pytest --numprocesses 2 -m slow
+	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile -m slow
 
 check: $(STAMP)  ## format, lint, types, architecture
 	$(VENV)/bin/ruff format --check .

@@ -26,6 +26,7 @@ from pipeline.overrides import value_of, with_values
 from pipeline.workspace import PARAMS
 from stages.artifacts import whole
 from stages.errors import UserError
+from stages.provenance import without_password
 
 VARIABLE = "TUNELINE_WORKSPACES"
 DEFAULT_ROOT = Path(__file__).parent.parent / ".tuneline/workspaces"
@@ -106,11 +107,6 @@ def remove_unused(repository: str, checkpoints: Path, *, days: int) -> list[Path
     if removed:
         _git("worktree", "prune", folder=base / "mirror.git", check=False)
     return removed
-
-
-def without_password(repository: str) -> str:
-    """The address of a repository as it can be shown."""
-    return re.sub(r"(?<=://)[^/@]*@", "***@", repository)
 
 
 def has_password(address: str) -> bool:

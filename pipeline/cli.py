@@ -9,7 +9,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from pipeline import corpus_commands, model_commands, workspace
+from pipeline import (
+    compare_commands,
+    corpus_commands,
+    housekeeping_commands,
+    model_commands,
+    registry_commands,
+    workspace,
+)
 from pipeline.overrides import with_values
 from pipeline.run_report import report_deployment, report_run
 from pipeline.running import prepare_prefect, run_stale, states_with, up_to, write_params
@@ -26,6 +33,9 @@ app = typer.Typer(
 )
 app.add_typer(corpus_commands.commands)
 app.add_typer(model_commands.commands)
+app.add_typer(registry_commands.commands)
+app.add_typer(compare_commands.commands)
+app.add_typer(housekeeping_commands.commands)
 
 
 def main() -> None:

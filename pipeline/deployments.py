@@ -29,12 +29,13 @@ from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.types.entrypoint import EntrypointType
 
 from pipeline import worker_flows
-from pipeline.checkouts import has_password, without_password
+from pipeline.checkouts import has_password
 from pipeline.flows import RUN_FLOW, STAGE_FLOW, TRY_AGAIN_STATE, USER_FAULT_STATE, stage_deployment
 from pipeline.overrides import value_of
 from pipeline.workspace import PARAMS, STAGES
 from stages.errors import UserError, first_line
 from stages.params import load_params
+from stages.provenance import without_password
 from stages.sections.orchestration import Params
 from stages.tracking import SQLITE, tracking_uri
 

@@ -17,10 +17,15 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
+from pipeline.promotion import promote_new
 from pipeline.run_page import publish, score_rows
 from pipeline.terminal import draw
-from pipeline.workspace import EVALUATE, REGISTER, How, StageFailedError, is_registered, reproduce
-from stages.tracking import FLOW_RUN, read_marker
+from pipeline.workspace import EVALUATE, PARAMS, REGISTER, How, StageFailedError, is_registered, reproduce
+from stages.errors import UserError
+from stages.params import load_params
+from stages.provenance import FLOW_RUN
+from stages.registration import read_marker
+from stages.sections.register import Params
 
 RUN_FLOW, STAGE_FLOW = "tuneline", "tuneline-stage"  # of deployments
 # Names of failed states, by which a run knows whether to try again.
@@ -65,8 +70,23 @@ def run_pipeline(stages: list[str]) -> dict[str, How] | State[Any]:
         outcomes[stage] = cast(How, state.result())
     model = read_marker() if REGISTER in outcomes else None
     if model:
-        publish(outcomes, model, notes=[])
+        publish(outcomes, model, notes=promotion_notes(model.name))
     return outcomes
+
+
+def promotion_notes(name: str) -> list[str]:
+    """What the gate says of a new version, and what follows, if params.yaml has a run do that."""
+    register = load_params(PARAMS, Params).register_
+    if not register.auto_promote:
+        return []
+    try:
+        said = promote_new(name, register.gate)
+    except UserError as error:  # the run itself has ended well
+        said = f"not promoted: {error}"
+    if said is None:
+        return []
+    get_run_logger().info(said)
+    return [said]
 
 
 @contextmanager

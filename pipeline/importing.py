@@ -7,9 +7,8 @@ import secrets
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,13 @@ from typing import Any
 from pipeline.children import told
 from pipeline.fetching import fetch, recorded, without_credentials
 from pipeline.overrides import with_values
+from pipeline.scratch import work_folder
 from stages.artifacts import file_digest, folder_digest, write_json
 from stages.errors import UserError, listed
 from stages.params import read_document
 
 CORPORA = Path("data/corpora")
 DEMO = "demo"
-WORK = Path(".tuneline")
 PROVENANCE = "provenance.json"
 FORMAT_VERSION = 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -58,7 +57,7 @@ def import_corpus(
     destination = CORPORA / name
     _check_name(name, destination, force=force)
     _check_settings(settings)
-    with _work_folder() as work:
+    with work_folder("import") as work:
         fetched = fetch(source, work / "source", here=here)
         built, params = work / name, work / f"{name}.yaml"
         params.write_text(_params(fetched.place, params, settings), encoding="utf-8")
@@ -98,20 +97,6 @@ def _check_settings(settings: Sequence[str]) -> None:
     if faults:
         heading = f"--set says here how to read the source: {', '.join(READING)}, nothing else. Not usable:"
         raise UserError(listed(heading, faults))
-
-
-@contextmanager
-def _work_folder() -> Iterator[Path]:
-    """A folder for this import; it is gone afterwards, and so are those of imports that were killed."""
-    for left in WORK.glob("import-*"):
-        with suppress(ValueError, PermissionError):
-            try:
-                os.kill(int(left.name.split("-")[1]), 0)
-            except ProcessLookupError:
-                shutil.rmtree(left, ignore_errors=True)
-    WORK.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"import-{os.getpid()}-", dir=WORK, ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
 
 
 def _params(place: Path, file: Path, settings: Sequence[str]) -> str:

@@ -10,14 +10,19 @@ import socket
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydantic import ConfigDict, TypeAdapter
+
+from pipeline.registry import require_model
 from stages.artifacts import json_digest
-from stages.errors import RegistryError, UserError
-from stages.tracking import CHAMPION, connect, reachable
+from stages.errors import RegistryError
+from stages.registration import CHAMPION
+from stages.tracking import connect, reachable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import RegisteredModel
 
 PREFIX = "tuneline.ledger."
 ROLLBACK = "rollback"
@@ -30,6 +35,8 @@ class Entry:
 
     `before` is the digest of the entry before; `time` is ISO 8601 in UTC; `action` is promote, force or rollback.
     """
+
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True)
 
     number: int
     time: str
@@ -47,6 +54,11 @@ class Entry:
         """SHA-256 over all of the entry."""
         return json_digest(asdict(self))
 
+    @property
+    def moment(self) -> datetime:
+        """When the alias moved, in UTC; ValueError if `time` is no ISO 8601."""
+        return datetime.fromisoformat(self.time).astimezone(UTC)
+
 
 @dataclass(frozen=True)
 class Ledger:
@@ -57,7 +69,7 @@ class Ledger:
 
     def champion_at(self, moment: datetime) -> Entry | None:
         """The last move before or at a moment; None if there was none yet."""
-        before = [entry for entry in self.entries if datetime.fromisoformat(entry.time) <= moment]
+        before = [entry for entry in self.entries if entry.moment <= moment]
         return before[-1] if before else None
 
     def before_present(self) -> int | None:
@@ -65,13 +77,6 @@ class Ledger:
         present = self.entries[-1].target if self.entries else None
         made = [entry for entry in self.entries if entry.action != ROLLBACK and entry.target == present]
         return made[-1].source if made else None
-
-
-def require_model(client: "MlflowClient", name: str) -> None:
-    """UserError, with the models there are, unless a model is registered under this name."""
-    known = [model.name for model in client.search_registered_models()]
-    if name not in known:
-        raise UserError(f"no model is registered as {name}; there is {', '.join(known) or 'none yet'}")
 
 
 def read_of(name: str) -> Ledger:
@@ -84,22 +89,23 @@ def read_of(name: str) -> Ledger:
 
 def read(client: "MlflowClient", name: str) -> Ledger:
     """The ledger of a registered model, checked against itself and against where the alias is now."""
-    model = client.get_registered_model(name)
+    return _checked(client.get_registered_model(name))
+
+
+def _checked(model: "RegisteredModel") -> Ledger:
     tags = {key: value for key, value in model.tags.items() if key.startswith(PREFIX)}
     entries: list[Entry] = []
     faults: list[str] = []
     expected = START
-    for number, key in enumerate(sorted(tags), start=1):
+    for key in sorted(tags):
         try:
-            fields = json.loads(tags[key])
-            digest = fields.pop("digest")
-            entry = Entry(**fields)
+            entry, digest = _parsed(tags[key])
         except (TypeError, ValueError, KeyError, AttributeError):
             faults.append(f"{key} is no entry of Tuneline's: it was altered")
             continue
         if entry.digest != digest:
             faults.append(f"entry {entry.number} was altered")
-        elif entry.before != expected or key != _key(number):
+        elif entry.before != expected or key != _key(entry.number):
             faults.append(f"the chain does not hold before entry {entry.number}: an entry was altered or taken out")
         expected = digest
         entries.append(entry)
@@ -126,13 +132,16 @@ def move(
 ) -> Entry:
     """Move the alias and enter it. The entry is written first: one killed in between is mended by the same call again.
 
-    RegistryError if somebody else made an entry at the same moment; nothing is moved then.
+    RegistryError if somebody else is seen to have made an entry at the same moment; nothing is moved then. MLflow has
+    no transaction, so of two that write within the same milliseconds it may be that neither sees the other.
     """
-    ledger = read(client, name)
-    last = ledger.entries[-1] if ledger.entries else None
-    present = client.get_registered_model(name).aliases.get(CHAMPION)
+    model = client.get_registered_model(name)
+    last = next(reversed(_checked(model).entries), None)
+    present = model.aliases.get(CHAMPION)
+    # After what stands there but is no entry, too: it is told for ever.
+    numbers = (key.removeprefix(PREFIX) for key in model.tags if key.startswith(PREFIX))
     entry = Entry(
-        number=last.number + 1 if last else 1,
+        number=1 + max((int(number) for number in numbers if number.isdecimal()), default=0),
         time=now().isoformat(timespec="seconds"),
         who=f"{getpass.getuser()}@{socket.gethostname()}",
         action=action,
@@ -154,6 +163,15 @@ def move(
     else:
         client.set_registered_model_alias(name, CHAMPION, str(target))
     return entry
+
+
+def _parsed(text: str) -> tuple[Entry, str]:
+    """An entry, and the digest that stands with it; one of several errors if the text is none."""
+    fields = json.loads(text)
+    digest: str = fields.pop("digest")
+    entry = TypeAdapter(Entry).validate_json(json.dumps(fields))  # of Python values, a strict one wants an Entry
+    _ = entry.moment
+    return entry, digest
 
 
 def _key(number: int) -> str:

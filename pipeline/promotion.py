@@ -1,31 +1,39 @@
 """The gate between challenger and champion: judged on the same test sentences, one by one, and kept as evidence."""
 
+import statistics
 import tempfile
-from collections.abc import Mapping
+import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from pipeline import ledger
+from pipeline.registry import find, require_model
+from pipeline.scored import (
+    MODEL_FILES,
+    SPLIT,
+    counts_of,
+    f1_of,
+    predictions_of,
+    same_sentences,
+    scored_again,
+)
 from stages import tracking
-from stages.artifacts import folder_digest
-from stages.errors import ArtifactError, UserError
-from stages.scoring.entities import Numbers
-from stages.scoring.predictions import Predictions, read_predictions
-from stages.scoring.scores import counts_by_sentence, scores
+from stages.artifacts import folder_digest, read_json
+from stages.errors import RegistryError, UserError
+from stages.registration import CHALLENGER, CHAMPION, DIGEST_TAG
+from stages.scoring.predictions import Predictions
 from stages.scoring.significance import CONFIDENCE, gain, gain_interval, p_value
 from stages.sections.register import GateParams
-from stages.tracking import CHALLENGER, CHAMPION, DIGEST_TAG
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+    from mlflow.pyfunc import PyFuncModel
 
-SPLIT = "test"
-PREDICTIONS = "report/predictions.parquet"  # among the artifacts of a version's run
-VERDICTS = "promotion"  # the folder of them there
+VERDICTS = "promotion"  # the folder of them among the artifacts of a version's run
+TIMED = 50  # sentences
 SENTENCE = "Angela Merkel visited Siemens in Munich."
 
 Decision = Literal["PROMOTE", "HOLD", "REJECT"]
@@ -35,8 +43,9 @@ Decision = Literal["PROMOTE", "HOLD", "REJECT"]
 class Verdict:
     """What the gate says of a challenger and why.
 
-    `per_type` holds, for each type of entity, F1 of the champion (None if it has none) and of the challenger. The last
-    three are None where there is nothing to compare with.
+    `per_type` holds, for each type of entity, F1 of the champion (None if it has none) and of the challenger.
+    `difference`, `interval` and `p_value` are None where there is nothing to compare with, `latency_ms` where no budget
+    is set.
     """
 
     verdict: Decision
@@ -46,21 +55,27 @@ class Verdict:
     difference: float | None = None
     interval: tuple[float, float] | None = None
     p_value: float | None = None
+    latency_ms: float | None = None
 
 
-def judge(challenger: Predictions, champion: Predictions | None, gate: GateParams) -> Verdict:
-    """Whether the model of the one set of predictions should take the place of that of the other."""
-    f1, by_type = _f1(challenger)
-    before = _f1(champion)[1] if champion else {}
+def judge(
+    challenger: Predictions, champion: Predictions | None, gate: GateParams, *, latency_ms: float | None = None
+) -> Verdict:
+    """Whether the model of the one set of predictions should take the place of that of the other.
+
+    Both are of the same sentences. `latency_ms` is what the challenger takes for one, if it was measured.
+    """
+    f1, by_type = f1_of(challenger)
+    before = f1_of(champion)[1] if champion else {}
     per_type = {name: (before.get(name), now) for name, now in by_type.items()}
     faults = [] if f1 >= gate.min_f1 else [f"F1 is {f1:.4f}; register.gate.min_f1 is {gate.min_f1}"]
+    if gate.max_latency_ms is not None and latency_ms is not None and latency_ms > gate.max_latency_ms:
+        faults.append(f"a sentence takes {latency_ms:.1f} ms; register.gate.max_latency_ms is {gate.max_latency_ms:g}")
     if champion is None:
-        return Verdict("REJECT" if faults else "PROMOTE", faults or [f"the first champion: F1 {f1:.4f}"], f1, per_type)
-    if not (challenger.words.equals(champion.words) and _tags(challenger) == _tags(champion)):
-        faults.append("the champion was scored on other test sentences, so that the two cannot be compared")
-        return Verdict("HOLD", faults, f1, per_type)
+        reasons = faults or [f"the first champion: F1 {f1:.4f}"]
+        return Verdict("REJECT" if faults else "PROMOTE", reasons, f1, per_type, latency_ms=latency_ms)
 
-    old, new = _counts(champion), _counts(challenger)
+    old, new = counts_of(champion), counts_of(challenger)
     difference, interval, chance = gain(old, new), gain_interval(old, new), p_value(old, new)
     measured = (
         f"F1 {f1:.4f}, {difference:+.4f} against the champion ({CONFIDENCE:.0%} interval {interval[0]:+.4f} to "
@@ -73,13 +88,15 @@ def judge(challenger: Predictions, champion: Predictions | None, gate: GateParam
     ]
     if p_value(new, old) < gate.level:
         faults.append(f"it is worse: {measured}")
+    elif faults:
+        faults.append(f"all types together: {measured}")
     decision: Decision = "REJECT" if faults else "PROMOTE" if chance < gate.level else "HOLD"
     words = {
         "REJECT": faults,
         "PROMOTE": [f"it is better: {measured}"],
         "HOLD": [f"it may have been luck: {measured}; to be promoted, p must be below {gate.level}"],
     }
-    return Verdict(decision, words[decision], f1, per_type, difference, interval, chance)
+    return Verdict(decision, words[decision], f1, per_type, difference, interval, chance, latency_ms)
 
 
 def promote(
@@ -88,28 +105,34 @@ def promote(
     """Judge a version (the challenger if None), and make it champion if the verdict, or `force`, says so.
 
     Return the verdict with the numbers of both versions, as it is kept with the version's run, and the move if there
-    was one. UserError if there is no such version, if it is champion already, or if it fails its health check.
+    was one. UserError if there is no such version, if it is champion already, or if it fails its health check;
+    RegistryError if another one becomes champion meanwhile.
     """
     with tracking.reachable():
         client = tracking.connect()
-        ledger.require_model(client, name)
-        challenger = _version(client, name, version if version is not None else CHALLENGER)
+        challenger = find(client, f"{name}@{CHALLENGER}" if version is None else f"{name}/{version}")
         champion = _champion(client, name)
         if champion and champion.version == challenger.version:
             raise UserError(f"{name}/{challenger.version} is champion already")
-        verdict = judge(_predictions(client, challenger), _predictions(client, champion) if champion else None, gate)
+        scored = predictions_of(client, challenger)[SPLIT]
+        before, rescored = _of_the_same(client, champion, challenger, scored) if champion else (None, False)
+        model = None if gate.max_latency_ms is None else _loaded(challenger)
+        latency_ms = _latency(model, scored) if model else None
+        verdict = judge(scored, before, gate, latency_ms=latency_ms)
         evidence = {
             "challenger": int(challenger.version),
             "champion": int(champion.version) if champion else None,
             **asdict(verdict),
             "gate": gate.model_dump(),
+            "champion_scored_again": rescored,
             "forced": force and verdict.verdict != "PROMOTE",
         }
-        file = f"{VERDICTS}/{challenger.version}-over-{evidence['champion'] or 'none'}.json"
-        client.log_dict(challenger.run_id or "", evidence, file)
+        client.log_dict(challenger.run_id or "", evidence, _verdict_file(challenger, champion))
         if verdict.verdict != "PROMOTE" and not force:
             return evidence, None
-        check_health(challenger)
+        if model is None:
+            _loaded(challenger)
+        _require_unmoved(client, champion, name)
         entry = ledger.move(
             client,
             name,
@@ -119,7 +142,7 @@ def promote(
             reason=reason or verdict.reasons[0],
             evidence={key: evidence[key] for key in ("verdict", "f1", "difference", "interval", "p_value")},
         )
-        if CHALLENGER in challenger.aliases:
+        if str(client.get_registered_model(name).aliases.get(CHALLENGER)) == str(challenger.version):
             client.delete_registered_model_alias(name, CHALLENGER)
     return evidence, entry
 
@@ -128,12 +151,12 @@ def roll_back(name: str, *, reason: str) -> ledger.Entry:
     """Make the champion before the present one champion again; UserError if there was none."""
     with tracking.reachable():
         client = tracking.connect()
-        ledger.require_model(client, name)
+        require_model(client, name)
         source = ledger.read(client, name).before_present()
         if source is None:
             raise UserError(f"{name} had no champion before the present one; `tuneline history {name}` shows all moves")
-        version = _version(client, name, source)
-        check_health(version)
+        version = find(client, f"{name}/{source}")
+        _loaded(version)
         return ledger.move(
             client,
             name,
@@ -145,67 +168,86 @@ def roll_back(name: str, *, reason: str) -> ledger.Entry:
         )
 
 
-def check_health(version: "ModelVersion") -> None:
-    """UserError unless the version's files are those that were registered, and it finds entities in a sentence."""
+def promote_new(name: str, gate: GateParams) -> str | None:
+    """Promote the challenger if the gate did not leave the present champion for it yet; the verdict in one line.
+
+    None if there is nothing to judge.
+    """
+    with tracking.reachable():
+        client = tracking.connect()
+        aliases = require_model(client, name).aliases
+        if aliases.get(CHALLENGER) in (None, aliases.get(CHAMPION)):
+            return None
+        challenger, champion = find(client, f"{name}@{CHALLENGER}"), _champion(client, name)
+        if _was_refused(client, challenger, champion):
+            return None
+    verdict, _ = promote(name, int(challenger.version), gate)
+    return f"{verdict['verdict']} {name}/{challenger.version}: {'; '.join(verdict['reasons'])}"
+
+
+def _loaded(version: "ModelVersion") -> "PyFuncModel":
+    """The version as it would be served.
+
+    UserError unless its files are those that were registered, and it finds its way through a sentence.
+    """
     import mlflow
 
     reference = f"{version.name}/{version.version}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(mlflow.artifacts.download_artifacts(f"models:/{reference}", dst_path=folder))
-        digest = folder_digest(path / "artifacts/model")
+        digest = folder_digest(path / MODEL_FILES)
         if digest != version.tags.get(DIGEST_TAG):
             raise UserError(f"{reference} is not what was registered: its files have the digest {digest[:12]}")
         try:
-            mlflow.pyfunc.load_model(str(path)).predict([SENTENCE])
+            model: PyFuncModel = mlflow.pyfunc.load_model(str(path))
+            model.predict([SENTENCE])
         except Exception as error:  # whatever it is, nobody could be served by this version
             raise UserError(f"{reference} fails its health check: {error}") from error
+        return model
 
 
-def _version(client: "MlflowClient", name: str, wanted: int | str) -> "ModelVersion":
-    """The version of this number or alias; UserError with those there are."""
-    from mlflow.exceptions import MlflowException
+def _latency(model: "PyFuncModel", predictions: Predictions) -> float:
+    """Milliseconds for one sentence at a time: the median over the first of the test sentences."""
+    taken = []
+    for words in predictions.words[:TIMED].to_pylist():
+        started = time.perf_counter()
+        model.predict([" ".join(words)])
+        taken.append(time.perf_counter() - started)
+    return 1000 * statistics.median(taken)
 
-    try:
-        if isinstance(wanted, str):
-            return client.get_model_version_by_alias(name, wanted)
-        return client.get_model_version(name, str(wanted))
-    except MlflowException:
-        known = sorted(int(each.version) for each in client.search_model_versions(f"name = '{name}'"))
-        label = f"{name}@{wanted}" if isinstance(wanted, str) else f"{name}/{wanted}"
-        raise UserError(f"there is no {label}; there is {', '.join(f'{name}/{n}' for n in known)}") from None
+
+def _of_the_same(
+    client: "MlflowClient", champion: "ModelVersion", challenger: "ModelVersion", scored: Predictions
+) -> tuple[Predictions, bool]:
+    """What the champion says of the challenger's sentences, and whether it had to be scored again for that."""
+    with suppress(UserError):  # its report is gone, or of another format; its model may still be there
+        before = predictions_of(client, champion)[SPLIT]
+        if same_sentences(scored, before):
+            return before, False
+    return scored_again(client, champion, challenger), True
+
+
+def _require_unmoved(client: "MlflowClient", champion: "ModelVersion | None", name: str) -> None:
+    """RegistryError if the champion is not the one that was compared with: loading and scoring take their time."""
+    present = _champion(client, name)
+    if (present and present.version) != (champion and champion.version):
+        raise RegistryError(f"another version of {name} became champion meanwhile; compare with that one: try again")
+
+
+def _was_refused(client: "MlflowClient", challenger: "ModelVersion", champion: "ModelVersion | None") -> bool:
+    """Whether the gate has left the champion for this version; a promotion that was cut off is to be tried again."""
+    run_id, file = challenger.run_id or "", _verdict_file(challenger, champion)
+    if file not in {found.path for found in client.list_artifacts(run_id, f"{VERDICTS}/{challenger.name}")}:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        verdict: str = read_json(Path(client.download_artifacts(run_id, file, folder)))["verdict"]
+        return verdict != "PROMOTE"
+
+
+def _verdict_file(challenger: "ModelVersion", champion: "ModelVersion | None") -> str:
+    return f"{VERDICTS}/{challenger.name}/{challenger.version}-over-{champion.version if champion else 'none'}.json"
 
 
 def _champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
     number = client.get_registered_model(name).aliases.get(CHAMPION)
     return None if number is None else client.get_model_version(name, number)
-
-
-def _predictions(client: "MlflowClient", version: "ModelVersion") -> Predictions:
-    """What a version said of the test sentences when it was evaluated."""
-    from mlflow.exceptions import MlflowException
-
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            path = client.download_artifacts(version.run_id or "", PREDICTIONS, folder)
-            return read_predictions(Path(path))[SPLIT]
-        except (MlflowException, OSError, KeyError, ArtifactError) as error:
-            raise UserError(
-                f"{version.name}/{version.version} has no predictions for {SPLIT} that this Tuneline reads: {error}"
-            ) from None
-
-
-def _f1(predictions: Predictions) -> tuple[float, dict[str, float]]:
-    """Strict entity F1 over all types, and of each."""
-    table: Mapping[str, Any] = scores(predictions.gold, predictions.predicted)["entity_strict"]
-    return table["micro"]["f1"], {name: row["f1"] for name, row in table["per_type"].items()}
-
-
-def _counts(predictions: Predictions) -> Numbers:
-    """Correct, predicted and gold entities of each sentence, of shape (3, sentences)."""
-    gold, predicted = predictions.gold.entities(strict=True), predictions.predicted.entities(strict=True)
-    return np.stack(counts_by_sentence(gold, predicted, predictions.gold.sentences))
-
-
-def _tags(predictions: Predictions) -> list[str]:
-    tagging = predictions.gold
-    return [tagging.tags[number] for number in tagging.ids_W]

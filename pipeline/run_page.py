@@ -8,7 +8,8 @@ from prefect.artifacts import create_markdown_artifact
 from pipeline.workspace import METRICS, How
 from stages.artifacts import read_json
 from stages.errors import RegistryError
-from stages.tracking import FLOW_RUN_TAG, Registration, connect, reachable, tracking_uri
+from stages.registration import Registration
+from stages.tracking import FLOW_RUN_TAG, connect, reachable, tracking_uri
 
 
 def publish(outcomes: dict[str, How], model: Registration, *, notes: list[str]) -> str:

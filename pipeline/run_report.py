@@ -8,7 +8,8 @@ from pipeline import workspace
 from pipeline.seeds import SPLITS, over_seeds
 from pipeline.terminal import err, out, print_json, program
 from stages.artifacts import read_json
-from stages.tracking import SQLITE, read_marker, shown_uri, tracking_uri
+from stages.registration import read_marker
+from stages.tracking import SQLITE, shown_uri, tracking_uri
 
 if TYPE_CHECKING:
     from pipeline.deployments import Wanted
@@ -41,7 +42,7 @@ def report_run(
     if not marker:
         return
     out.print(f"model     {marker.name} version {marker.version}, digest {marker.model_digest[:12]}")
-    _report_next(marker.name)
+    _report_next(marker.name, marker.version)
 
 
 def report_deployment(wanted: list["Wanted"], said: list[str], *, missing: str | None, as_json: bool) -> None:
@@ -88,14 +89,15 @@ def _report_seeds(seeds: list[dict[str, Any]]) -> None:
     out.print(f"mean      {figures}  (standard deviation over {len(seeds)} seeds)")
 
 
-def _report_next(name: str) -> None:
+def _report_next(name: str, version: int) -> None:
     """What a person can do now, as commands to copy."""
-    tuneline = program("tuneline")
+    tuneline, model = program("tuneline"), shlex.quote(name)
     on_server = tracking_uri().startswith("http")
     out.print("\nNext:", style="bold")
     for what, command in (
-        ("use it", f'echo "Angela Merkel visited Siemens in Munich." | {tuneline} predict {shlex.quote(name)}'),
-        ("make it champion", f"{tuneline} promote {shlex.quote(name)}"),
+        ("use it", f'echo "Angela Merkel visited Siemens in Munich." | {tuneline} predict {model}/{version}'),
+        ("make it champion", f"{tuneline} promote {model} {version}"),
+        ("see what made it", f"{tuneline} lineage {model}/{version}"),
         ("look at its mistakes", f"{tuneline} mistakes, or open {workspace.PAGE} in a browser"),
         (
             "see runs and models",

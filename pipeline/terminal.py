@@ -14,12 +14,16 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from stages.artifacts import whole
+
 CLEAR_LINE = "\r\x1b[K"
 
 # No markup and no emoji: `file:100:` and `model[v2]` are to be shown as they are.
 out = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
+REFERENCE = "NAME[@ALIAS or /VERSION]"  # see registry.find
+MODEL = typer.Argument(metavar=REFERENCE, help="NAME alone is its challenger, or else its champion.")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for programs.")]
 
 
@@ -44,6 +48,13 @@ def draw(progress: str) -> None:
 def program(name: str) -> str:
     """How a program of our environment can be called from here."""
     return name if shutil.which(name) else shlex.quote(os.path.relpath(Path(sys.executable).with_name(name)))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, whole or not at all, and say so."""
+    with whole(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    err.print(f"wrote {path}")
 
 
 def print_json(value: Any) -> None:

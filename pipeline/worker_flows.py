@@ -20,15 +20,24 @@ from prefect.states import Cancelled, Cancelling, Completed, Failed
 from prefect.tasks import Task, exponential_backoff
 
 from pipeline import handover
-from pipeline.checkouts import CHECKPOINT_DIR, Pinned, commit_of, remove_unused, without_password, workspace
-from pipeline.flows import RUN_FLOW, STAGE_FLOW, TRY_AGAIN_STATE, USER_FAULT_STATE, run_stage, stage_deployment
+from pipeline.checkouts import CHECKPOINT_DIR, Pinned, commit_of, remove_unused, workspace
+from pipeline.flows import (
+    RUN_FLOW,
+    STAGE_FLOW,
+    TRY_AGAIN_STATE,
+    USER_FAULT_STATE,
+    promotion_notes,
+    run_stage,
+    stage_deployment,
+)
 from pipeline.overrides import value_of
 from pipeline.run_page import links, publish
 from pipeline.workspace import PARAMS, REGISTER, STAGES, How, is_registered
 from stages.errors import TryAgainError, UserError
 from stages.params import load_params
+from stages.provenance import without_password
+from stages.registration import read_marker
 from stages.sections.orchestration import OrchestrationParams, Params
-from stages.tracking import read_marker
 
 POLL_SECONDS = 1
 RETRY_SECONDS: list[float] = [5, 20, 60]  # of what goes over the network
@@ -110,6 +119,7 @@ def _run_pipeline(pinned: Pinned) -> State[Any]:
     model = read_marker()
     assert model is not None  # the registry was asked by _made
     notes = [f"commit `{pinned.commit}` of {without_password(pinned.repository)}", *links(model)]
+    notes += promotion_notes(model.name)
     if pinned.settings:
         notes.append(f"with `{' '.join(pinned.settings)}`")
     return Completed(message=publish(outcomes, model, notes=notes))

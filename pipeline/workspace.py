@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +20,11 @@ from filelock import FileLock, Timeout
 from pipeline.children import environment, lines, told
 from stages.artifacts import read_json
 from stages.errors import ArtifactError, TryAgainError, UserError, first_line
-from stages.tracking import find_registration, read_marker, write_marker
+from stages.registration import find_registration, read_marker, write_marker
 
 PARAMS = Path("params.yaml")
 REGISTRATION = Path("data/registration.json")
+TRAINING = Path("data/model/training.json")
 METRICS = Path("data/report/metrics.json")
 PREDICTIONS = Path("data/report/predictions.parquet")
 PAGE = Path("data/report/report.html")
@@ -113,14 +114,19 @@ def drop_stale_locks() -> None:
 
     DVC itself takes any process with the number of a dead one for the one that locked.
     """
+    if not is_dvc_at_work():
+        DVC_LOCK.unlink(missing_ok=True)
+
+
+def is_dvc_at_work() -> bool:
+    """Whether a stage of this checkout runs, by whomever it was started; DVC's lock on the whole is free then."""
     try:
         held = json.loads(DVC_LOCK.read_text(encoding="utf-8"))
         readers = [entry for entries in held.get("read", {}).values() for entry in entries]
         numbers = {int(entry["pid"]) for entry in [*held.get("write", {}).values(), *readers]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return
-    if not any(_is_dvc(number) for number in numbers):
-        DVC_LOCK.unlink(missing_ok=True)
+        return False
+    return any(_is_dvc(number) for number in numbers)
 
 
 def _is_dvc(number: int) -> bool:
@@ -216,19 +222,27 @@ def check_corpus(text: str, *, on_progress: Callable[[str], None]) -> dict[str, 
 
 
 def reproduce(
-    stage: str, *, on_line: Callable[[str], None], on_progress: Callable[[str], None], force: bool = False
+    stage: str,
+    *,
+    on_line: Callable[[str], None],
+    on_progress: Callable[[str], None],
+    force: bool = False,
+    commit: bool = True,
+    variables: Mapping[str, str] | None = None,
 ) -> How:
     """Run one stage through DVC if it is stale, handing on each line of its output and each state of its progress bar.
 
-    `force` runs it in any case. StageFailedError if it ends badly.
+    `force` runs it in any case; without `commit` DVC's cache gets nothing of it; `variables` are added to its
+    environment. StageFailedError if it ends badly.
     """
-    command = [sys.executable, "-m", "dvc", "repro", "--single-item", *(["--force"] if force else []), stage]
+    options = [*(["--force"] if force else []), *([] if commit else ["--no-commit"])]
+    command = [sys.executable, "-m", "dvc", "repro", "--single-item", *options, stage]
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=environment(watched=True),
+        env=environment(watched=True) | dict(variables or {}),
         start_new_session=True,  # so that it can be stopped with all that it started
     )
     assert process.stdout is not None

@@ -26,7 +26,7 @@ from stages.command import run_recipe
 from stages.corpus.documents import DOCUMENT_START
 from stages.corpus.findings import Findings
 from stages.corpus.reading import UNSPLIT, Corpus, DataParams, open_corpus
-from stages.corpus.schemes import Entities, TagReader
+from stages.corpus.schemes import Entities, TagReader, iob2_tags
 from stages.corpus.sentences import NO_DOCUMENT, OUTSIDE, Block
 from stages.corpus.survey import survey
 from stages.errors import CorpusError
@@ -168,9 +168,7 @@ def verify(folder: Path, names: list[str], *, on_block: Callable[[int], object])
 
 def _sentences(block: Block, entities: Entities, types: list[str]) -> list[str]:
     """[S] the lines of each sentence, without a line end after the last."""
-    tag_of = pa.array([OUTSIDE, *(f"{prefix}-{name}" for name in types for prefix in "BI")], pa.string())
-    tags = np.where(entities.types < 0, 0, 1 + 2 * entities.types + ~entities.starts)
-    lines = pc.binary_join_element_wise(block.words.values, tag_of.take(pa.array(tags)), "\t")
+    lines = pc.binary_join_element_wise(block.words.values, iob2_tags(entities, types), "\t")
     sentences: list[str] = pc.binary_join(pa.ListArray.from_arrays(block.offsets, lines), "\n").to_pylist()
     return sentences
 

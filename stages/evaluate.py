@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from stages import tracking
-from stages.artifacts import whole, write_json
+from stages.artifacts import folder_digest, whole, write_json
 from stages.command import run_recipe
 from stages.encoding.files import EncodedSplit, Manifest, read_manifest, read_split
 from stages.errors import ArtifactError
@@ -18,6 +18,7 @@ from stages.modeling.device import choose_compute, make_repeatable, place
 from stages.modeling.prediction import WordPredictions, predict
 from stages.modeling.record import read_training
 from stages.params import load_params
+from stages.provenance import execution
 from stages.scoring.diagnosis import diagnose, figures
 from stages.scoring.entities import Tagging
 from stages.scoring.mistakes import surfaces
@@ -82,6 +83,7 @@ def main(params_file: Path) -> None:
     journal = Journal(record["train_key"])
     journal.tell_from(MODEL, record)
     journal.figures(metrics)
+    journal.executed("evaluate", folder_digest(REPORT), execution())
     tracking.send(journal, report=REPORT)
 
 

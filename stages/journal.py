@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from stages.artifacts import read_json, whole, write_json
 from stages.errors import ArtifactError
@@ -31,13 +31,21 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 CURVES = ("loss", "learning_rate", "gradient_norm")
 
 
-class Journal:
-    """The events of one training, a JSON line each, and how many of them each MLflow run has got."""
+Kind = Literal["train", "tokenize"]
 
-    def __init__(self, train_key: str) -> None:
-        self.train_key = train_key
-        self.path = JOURNALS / f"{train_key}.jsonl"
-        self.sent_path = JOURNALS / f"{train_key}.sent.json"
+
+class Journal:
+    """The events of one run in MLflow, a JSON line each, and how many of them each store has got.
+
+    The run is of one training, by its train key, with the evaluation of its model; or of one encoding of a corpus, by
+    the digest of data/encoded.
+    """
+
+    def __init__(self, key: str, kind: Kind = "train") -> None:
+        self.key = key
+        self.kind = kind
+        self.path = JOURNALS / f"{key}.jsonl"
+        self.sent_path = JOURNALS / f"{key}.sent.json"
         self._told: set[tuple[str, int]] = set()  # the points of the curves, by name and step
 
     def begin(self, record: dict[str, Any]) -> None:
@@ -59,6 +67,22 @@ class Journal:
         self._told = {
             (name, event["step"]) for event in events if event["kind"] == "metrics" for name in event["values"]
         }
+
+    def encoded(self, parameters: dict[str, Any], counts: dict[str, Any], execution: dict[str, Any]) -> None:
+        """All there is to tell of an encoding; once, however often the same is made."""
+        if _has_ended(self.events()):
+            return
+        JOURNALS.mkdir(parents=True, exist_ok=True)
+        for path in (self.path, self.sent_path):
+            path.unlink(missing_ok=True)
+        self._write("begin", parameters=flat(parameters), datasets={})
+        self.executed("tokenize", self.key, execution)
+        self._metrics(flat(counts), FINAL)
+        self.end()
+
+    def executed(self, stage: str, digest: str, execution: dict[str, Any]) -> None:
+        """A stage has made the folder of this digest; `execution`: see provenance.py."""
+        self._write("executed", stage=stage, digest=digest, execution=execution)
 
     def step(self, report: dict[str, Any]) -> None:
         """The points that one step of training adds to the curves, unless they were told before it was stopped."""

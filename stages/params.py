@@ -4,6 +4,7 @@ A recipe's `Params` is a pydantic model with one field per section it reads, so 
 dvc.yaml must list under `params` (a test compares them; `runtime`, which says where to compute, is left out there).
 """
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -47,10 +48,11 @@ P = TypeVar("P", bound=BaseModel)
 def load_params(path: Path, model: type[P]) -> P:
     """Read the sections of `path` that `model` names; every fault of the file is in the one ParamsError raised."""
     document = read_document(path)
-    faults = section_faults(document, model, path) + unknown_sections(document, path)
+    own = section_names(model)  # a file written for one call has a section that params.yaml has not
+    faults = section_faults(document, model, path) + unknown_sections(document, path, known=(*SECTIONS, *own))
     if faults:
         raise ParamsError(listed(f"{path} is not usable:", faults))
-    return model.model_validate({name: document[name] for name in section_names(model)})
+    return model.model_validate({name: document[name] for name in own})
 
 
 def section_names(model: type[BaseModel]) -> list[str]:
@@ -81,12 +83,12 @@ def section_faults(document: CommentedMap, model: type[BaseModel], path: Path) -
     return []
 
 
-def unknown_sections(document: CommentedMap, path: Path) -> list[str]:
+def unknown_sections(document: CommentedMap, path: Path, *, known: Sequence[str] = SECTIONS) -> list[str]:
     """Top-level keys that no recipe reads."""
     return [
-        f"{_where(document, (key,), path)}: no such section{suggestion(str(key), SECTIONS)}"
+        f"{_where(document, (key,), path)}: no such section{suggestion(str(key), known)}"
         for key in document
-        if key not in SECTIONS
+        if key not in known
     ]
 
 

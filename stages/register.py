@@ -2,40 +2,60 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
-from stages import tracking
+from stages import registration
 from stages.artifacts import folder_digest, read_json, whole, write_json
 from stages.command import run_recipe
-from stages.journal import Journal
+from stages.errors import UserError, listed
 from stages.modeling.record import read_training
-from stages.params import load_params
+from stages.params import load_params, read_document
 from stages.sections.register import Params
 
-MODEL = Path("data/model")
-REPORT = Path("data/report")
+# What each stage before has made. The encoded data is looked at only to say which run made it.
+FOLDERS = {"tokenize": Path("data/encoded"), "train": Path("data/model"), "evaluate": Path("data/report")}
 REGISTRATION = Path("data/registration.json")
 
 log = logging.getLogger("register")
 
 
 def main(params_file: Path) -> None:
-    """Find the run of the training, register its model, write data/registration.json."""
+    """Find the run of the training, register its model with all that made it, write data/registration.json."""
     params = load_params(params_file, Params)
-    record = read_training(MODEL)
-    metrics = read_json(REPORT / "metrics.json")
-    digest = folder_digest(MODEL)
-
-    journal = Journal(record["train_key"])
-    journal.tell_from(MODEL, record)
-    journal.figures(metrics)
-    registration = tracking.register(
-        journal, name=params.register_.name, model=MODEL, model_digest=digest, report=REPORT
+    name = params.register_.name
+    made = registration.Made(
+        folders=FOLDERS,
+        digests={stage: folder_digest(folder) for stage, folder in FOLDERS.items()},
+        training=read_training(FOLDERS["train"]),
+        metrics=read_json(FOLDERS["evaluate"] / "metrics.json"),
     )
+    require_unchanged(params_file, made.training)
+    registered = registration.register(name, made)
 
     with whole(REGISTRATION) as path:
-        write_json(path, {"format_version": 1, "name": params.register_.name, "model_digest": digest})
-    tracking.write_marker(registration)
-    log.info("%s version %d is in the registry", registration.name, registration.version)
+        write_json(path, {"format_version": 1, "name": name, "model_digest": registered.model_digest})
+    registration.write_marker(registered)
+    log.info("%s version %d is in the registry", registered.name, registered.version)
+
+
+def require_unchanged(params_file: Path, training: dict[str, Any]) -> None:
+    """UserError if the params file names other values than the model was made with.
+
+    DVC does not see that: it takes down the values of a stage at its end. Who edits them for the next try while a
+    training runs would have the wrong ones recorded with its model.
+    """
+    document = read_document(params_file)
+    changed = [
+        f"{section}.{key}: {document[section].get(key)} in {params_file}, {value} when the model was made"
+        for section, values in training["parameters"].items()
+        for key, value in values.items()
+        if document[section].get(key) != value
+    ]
+    if changed:
+        raise UserError(
+            listed(f"{params_file} was changed while the model was made, so it does not say what made it:", changed)
+            + "\nSet it back, or make the model anew: `dvc repro --force`."
+        )
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from stages.artifacts import file_digest, whole
+from stages import tracking
+from stages.artifacts import file_digest, folder_digest, whole
 from stages.command import run_recipe
 from stages.corpus.documents import in_whole_documents
 from stages.corpus.findings import Findings
@@ -22,9 +23,11 @@ from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer, tokenizer_digest
 from stages.encoding.vocabulary import Vocabulary
 from stages.errors import ParamsError
+from stages.journal import Journal
 from stages.modeling.pretrained import find_pretrained, position_limit
 from stages.params import load_params
 from stages.progress import bar
+from stages.provenance import execution
 from stages.sections.tokenize import Params
 
 ENCODED = Path("data/encoded")
@@ -63,6 +66,9 @@ def main(params_file: Path) -> None:
 
     for split, numbers in manifest.counts.items():
         log.info("%-5s %s", split, ", ".join(f"{number:,} {name}" for name, number in numbers.items()))
+    journal = Journal(folder_digest(ENCODED), "tokenize")
+    journal.encoded(params.model_dump(), manifest.counts, execution())
+    tracking.send(journal)
 
 
 def checked(corpus: Corpus, vocabulary: Vocabulary, *, context: Context) -> tuple[TagReader, int]:

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from stages import tracking
-from stages.artifacts import file_digest, json_digest, whole
+from stages.artifacts import file_digest, folder_digest, json_digest, whole
 from stages.command import run_recipe
 from stages.encoding.files import EncodedSplit, Manifest, read_manifest, read_split
 from stages.encoding.tokenizer import load_tokenizer
@@ -39,6 +39,7 @@ from stages.modeling.training import Settings, Step, train
 from stages.modeling.weights import MasterWeights
 from stages.params import load_params
 from stages.progress import bar
+from stages.provenance import execution
 from stages.scoring.entities import Tagging, strict_f1
 from stages.sections.train import Params, TrainParams
 
@@ -126,6 +127,7 @@ def train_model(params: Params, processes: Processes) -> None:
         write_model(model, weights.by_name(progress.best_masters), tokenizer, progress.history, record)
         checkpoints.remove()
         log.info("kept epoch %d with dev F1 %.4f", progress.best_epoch, max(progress.dev_f1))
+        journal.executed("train", folder_digest(MODEL), execution())
         journal.end()
 
 

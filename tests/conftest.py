@@ -11,9 +11,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import psutil
 import pytest
@@ -21,6 +23,8 @@ from hypothesis import settings
 
 settings.register_profile("house", deadline=None)  # no test asserts a time
 settings.load_profile("house")
+# A shell's `&` or nohup makes all that it starts deaf to Ctrl-C, which tests send.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 CORPORA = ROOT.parent / "shared" / "corpora"
@@ -46,6 +50,13 @@ def _private_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
             patch.setenv(name, "Test")
         for name in ("GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"):
             patch.setenv(name, "test@localhost")
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _environment_left_as_found(_private_environment: None) -> Iterator[None]:
+    """No file of tests finds what another one has left: MLflow writes the store that it was told of into it."""
+    with mock.patch.dict(os.environ):
         yield
 
 
@@ -109,6 +120,20 @@ def write_params(folder: Path, pretrained: Path, **changes: Any) -> None:
     (folder / "params.yaml").write_text(text, encoding="utf-8")
 
 
+@contextmanager
+def set_in(folder: Path, *settings: str) -> Iterator[None]:
+    """Within, params.yaml has other values."""
+    from pipeline.overrides import with_values
+
+    params = folder / "params.yaml"
+    before = params.read_bytes()
+    params.write_text(with_values(params, settings), encoding="utf-8")
+    try:
+        yield
+    finally:
+        params.write_bytes(before)
+
+
 def write_small_corpus(folder: Path, *, train: int = 150, rest: int = 40) -> None:
     """The first sentences of each split of the demo corpus."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -166,9 +191,12 @@ def checkout(folder: Path, pretrained: Path) -> Project:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> Project:
-    """A fresh checkout for one test module."""
-    return checkout(tmp_path_factory.mktemp("project"), tiny_pretrained)
+def project(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> Iterator[Project]:
+    """A fresh checkout for one test module; what a test that failed has left at work in it ends with the module."""
+    folder = tmp_path_factory.mktemp("project")
+    yield checkout(folder, tiny_pretrained)
+    for process in processes_in(folder):
+        process.kill()
 
 
 @dataclass(frozen=True)
@@ -302,19 +330,21 @@ def start(command: list[str], folder: Path, **environment: str) -> "subprocess.P
         )
 
 
-@pytest.fixture(scope="session")
-def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a real Prefect server with a database of its own."""
-    home = tmp_path_factory.mktemp("prefect-server")
-    port = free_port()
-    process = start(
-        [str(BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-        home,
-        PREFECT_HOME=str(home),
-    )
+@contextmanager
+def prefect_server(home: Path, port: int, **environment: str) -> Iterator[str]:
+    """Within, a real Prefect server with a database of its own, in `home`, answers at the URL of its API."""
+    url = f"http://127.0.0.1:{port}/api"
+    command = [str(BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    process = start(command, home, PREFECT_HOME=str(home), **environment)
     try:
-        url = f"http://127.0.0.1:{port}/api"
         wait_until_healthy(f"{url}/health", process)
         yield url
     finally:
         stop(process)
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a Prefect server for all tests of a process."""
+    with prefect_server(tmp_path_factory.mktemp("prefect-server"), free_port()) as url:
+        yield url

@@ -14,7 +14,8 @@ from tests.conftest import ROOT
 RECIPES = {"tokenize": tokenize, "train": train, "evaluate": evaluate, "register": register}
 # What cannot change a result: words for people, what goes to MLflow, and how a stage is started and stopped.
 WITHOUT_EFFECT = {
-    "stages.errors", "stages.tracking", "stages.journal", "stages.progress",
+    "stages.errors", "stages.tracking", "stages.registration", "stages.journal", "stages.progress",
+    "stages.provenance", "stages.origin", "stages.model_card",
     "stages.command", "stages.launch", "stages.interruption",
 }  # fmt: skip
 PACKAGES = {"stages", "stages.corpus", "stages.encoding", "stages.modeling", "stages.scoring", "stages.sections"}

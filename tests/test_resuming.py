@@ -42,7 +42,7 @@ def assert_told_once(training: Trainable, steps: int) -> None:
 
     (path,) = training.folder.glob(".tuneline/journal/*.jsonl")
     events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    assert [event["kind"] for event in events if event["kind"] != "metrics"] == ["begin", "end"]
+    assert [event["kind"] for event in events if event["kind"] != "metrics"] == ["begin", "executed", "end"]
     points = Counter(
         (name, event["step"])
         for event in events
@@ -190,17 +190,17 @@ def test_a_checkpoint_whose_every_file_is_damaged_in_turn_is_never_taken(
 
 
 @pytest.mark.slow
-def test_a_run_that_was_stopped_ends_with_the_model_of_another_checkout(
+def test_a_run_that_was_stopped_ends_with_the_model_and_the_lock_file_of_another_checkout(
     tmp_path: Path, tiny_pretrained: Path, prefect_api: str
 ) -> None:
-    digests = []
+    made = []
     for name in ("stopped", "undisturbed"):
         project = checkout(tmp_path / name, tiny_pretrained)
-        command = ["run", "--set", "train.epochs=30", "--set", "runtime.checkpoint_seconds=1"]
+        command = ["run", "--set", "train.epochs=15", "--set", "runtime.checkpoint_seconds=1"]
         if name == "stopped":
             run = start([str(BIN / "tuneline"), *command], project.folder, PREFECT_API_URL=prefect_api)
             training = Trainable(project.folder)
-            training.wait_for("epoch 1 of 30", run)
+            training.wait_for("epoch 1 of 15", run)
             run.terminate()
             assert run.wait(60) == 128 + signal.SIGINT
             deadline = time.monotonic() + 5
@@ -209,5 +209,5 @@ def test_a_run_that_was_stopped_ends_with_the_model_of_another_checkout(
             assert processes_in(project.folder) == []
         finished = project.tuneline(*command, PREFECT_API_URL=prefect_api)
         assert ("going on from the checkpoint after step" in finished.stderr) == (name == "stopped")
-        digests.append(Trainable(project.folder).model())
-    assert digests[0] == digests[1]
+        made.append((Trainable(project.folder).model(), (project.folder / "dvc.lock").read_bytes()))
+    assert made[0] == made[1]

@@ -11,7 +11,8 @@ import pytest
 
 from stages.errors import RegistryError
 from stages.journal import FINAL, Journal, flat
-from stages.tracking import Registration, deliver, read_marker, send, tracking_uri, write_marker
+from stages.registration import Registration, read_marker, write_marker
+from stages.tracking import deliver, send, tracking_uri
 from tests.conftest import free_port, start, stop, wait_until_healthy
 
 KEY = "ab" * 32

@@ -15,6 +15,7 @@ So a sequence that its scheme does not allow still has one reading; how many tag
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -154,6 +155,13 @@ def label_ids(entities: Entities, reader: TagReader) -> Int32s:
     begin = np.array([labels.index(f"B-{name}") for name in reader.types], np.int32)
     ids: Int32s = np.where(entities.types < 0, 0, begin[entities.types] + ~entities.starts).astype(np.int32)
     return ids
+
+
+def iob2_tags(entities: Entities, types: Sequence[str]) -> pa.StringArray:
+    """[W] each word's tag in IOB2; `types` are those of the reader, or its first ones."""
+    tags = pa.array([OUTSIDE, *(f"{prefix}-{name}" for name in types for prefix in "BI")], pa.string())
+    ids_W = np.where(entities.types < 0, 0, 1 + 2 * entities.types + ~entities.starts)
+    return tags.take(pa.array(ids_W))
 
 
 def spans(entities: Entities) -> tuple[Int32s, Int32s]:

@@ -38,6 +38,11 @@ class Tagging:
         """How many sentences."""
         return len(self.bounds) - 1
 
+    @property
+    def tags_W(self) -> npt.NDArray[np.str_]:
+        """The tag of each word as it is written: two taggings may number theirs differently."""
+        return np.array(self.tags)[self.ids_W]
+
     @cached_property
     def types(self) -> tuple[str, ...]:
         """All types that the tags know, in alphabetical order."""

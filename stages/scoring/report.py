@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypedDict
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from stages.page import page
 
 TEMPLATE = Path(__file__).parent / "report.html.jinja"
 CURVE_POINTS = 400  # more than a curve has pixels only make the page heavier
@@ -245,19 +245,12 @@ class Axes:
 
 def render(report: Report) -> str:
     """The page. The same report gives the same text."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATE.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"digest": _digest, "plain": _plain}
     types = _types(report)
     learning = report["learning"]
     steps, epochs = thinned(learning["steps"]), learning["epochs"]
-    return environment.get_template(TEMPLATE.name).render(
+    return page(
+        TEMPLATE,
+        {"digest": _digest, "plain": _plain},
         report=report,
         kinds=KINDS,
         types=types,

@@ -11,11 +11,13 @@ class GateParams(Section):
     level: float = Field(gt=0, lt=1)
     min_f1: float = Field(ge=0, le=1)
     max_drop_per_type: float = Field(ge=0, le=1)
+    max_latency_ms: float | None = Field(gt=0)
 
 
 class RegisterParams(Section):
     """Under which name the model is registered, and what it takes to be promoted."""
 
+    auto_promote: bool
     name: str = Field(min_length=1, pattern=r"^\w[\w .-]*$")  # safe in MLflow, in NAME@ALIAS and in NAME/VERSION
     gate: GateParams
 

@@ -1,4 +1,4 @@
-"""What `tuneline deploy` refuses, in a real checkout with real git and DVC; tests/test_workers.py has a server."""
+"""What `tuneline deploy` refuses, in a real checkout with real git and DVC; tests/workers has a server."""
 
 import subprocess
 from pathlib import Path

@@ -4,16 +4,24 @@ import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 
 from pipeline import ledger
-from stages.errors import UserError
-from stages.tracking import CHAMPION, connect
+from stages.errors import RegistryError, UserError
+from stages.registration import CHAMPION
+from stages.tracking import connect
 
 NAME = "demo-ner"
 DAY = datetime(2026, 5, 1, 12, tzinfo=UTC)
+NONSENSE: list[dict[str, Any]] = [
+    {},
+    {"digest": "", "time": "noon"},
+    {"digest": "", "number": "2"},
+    {"digest": "", "more": 1},
+]
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +63,7 @@ def test_moves_are_entered_one_after_another_and_say_who_was_champion_when(clien
         entry = found.champion_at(DAY + timedelta(days=days, hours=1))
         assert entry is not None
         assert entry.target == target
+        assert found.champion_at(DAY + timedelta(days=days)) == entry
     assert client.get_registered_model(NAME).aliases == {CHAMPION: 3}
 
 
@@ -100,8 +109,56 @@ def test_an_entry_that_was_made_anew_or_taken_out_breaks_the_chain(client: Mlflo
     assert ledger.read(client, NAME).faults == broken
     client.delete_registered_model_tag(NAME, key)
     assert ledger.read(client, NAME).faults == broken
+    for nonsense in ("nonsense", "[]", *(json.dumps(fields | change) for change in NONSENSE)):
+        client.set_registered_model_tag(NAME, key, nonsense)
+        found = ledger.read(client, NAME)
+        assert found.faults == [f"{key} is no entry of Tuneline's: it was altered", *broken]
+        assert found.champion_at(DAY) == found.entries[-1]
+
+
+def test_an_entry_under_another_number_breaks_the_chain(client: MlflowClient) -> None:
+    for target in (1, 2):
+        move(client, target)
+    key = f"{ledger.PREFIX}000002"
+    client.set_registered_model_tag(NAME, f"{ledger.PREFIX}000003", client.get_registered_model(NAME).tags[key])
+    client.delete_registered_model_tag(NAME, key)
+    (fault,) = ledger.read(client, NAME).faults
+    assert fault.startswith("the chain does not hold before entry 2")
+
+
+def test_a_move_leaves_what_was_altered_before_it(client: MlflowClient) -> None:
+    for target in (1, 2):
+        move(client, target)
+    key = f"{ledger.PREFIX}000002"
     client.set_registered_model_tag(NAME, key, "nonsense")
-    assert ledger.read(client, NAME).faults == [f"{key} is no entry of Tuneline's: it was altered", *broken]
+    move(client, 3)
+    found = ledger.read(client, NAME)
+    assert found.faults == [f"{key} is no entry of Tuneline's: it was altered"]
+    assert [entry.number for entry in found.entries] == [1, 3]
+
+
+def test_an_entry_that_was_taken_out_is_told_once(client: MlflowClient) -> None:
+    for target in (1, 2, 3, 1):
+        move(client, target)
+    client.delete_registered_model_tag(NAME, f"{ledger.PREFIX}000002")
+    (fault,) = ledger.read(client, NAME).faults
+    assert fault.startswith("the chain does not hold before entry 3")
+
+
+def test_of_two_moves_at_one_moment_the_one_that_was_overwritten_moves_nothing(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move(client, 1)
+    write = client.set_registered_model_tag
+
+    def overtaken(name: str, key: str, text: str) -> None:
+        write(name, key, text)
+        write(name, key, text.replace("so that 2 leads", "so that another one leads"))
+
+    monkeypatch.setattr(client, "set_registered_model_tag", overtaken)
+    with pytest.raises(RegistryError, match="somebody else moved champion of demo-ner at the same moment"):
+        move(client, 2)
+    assert client.get_registered_model(NAME).aliases == {CHAMPION: 1}
 
 
 def test_an_unknown_model_is_told_with_those_there_are(client: MlflowClient) -> None:

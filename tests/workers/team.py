@@ -18,6 +18,8 @@ from prefect.states import Cancelling
 from pipeline.overrides import with_values
 from tests.conftest import BIN, Project, checkout, processes_in, start
 
+STAGES = ["tokenize", "train", "evaluate", "register"]
+
 
 @dataclass
 class Team:
@@ -91,9 +93,6 @@ class Team:
             time.sleep(0.2)
         return found
 
-    def wait_for_words(self, words: str, machine: str) -> None:
-        self.wait_for(lambda: words in self.log(machine))
-
     def computed(self, *machines: str) -> list[str]:
         """The stages that were computed on these machines, on all if none is named, each as often as it was."""
         logs = "".join(self.log(machine) for machine in machines) if machines else self.logs()
@@ -140,3 +139,10 @@ def make_team(
     quick = {"orchestration__retry_delay": 1, "orchestration__silence": 90}
     team.push(register__name=name, **(pools | quick | values))
     return team
+
+
+MakeTeam = Callable[..., Team]  # by values of params.yaml
+
+
+def computed_each_once(ours: Team) -> bool:
+    return sorted(ours.computed()) == sorted(STAGES)

@@ -1,0 +1,114 @@
+"""Runs on workers: a real Prefect server, worker processes that share no disk but remotes, real clones."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+from mlflow import MlflowClient
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.objects import FlowRun
+
+from tests.conftest import BIN
+from tests.workers.team import STAGES, MakeTeam, computed_each_once
+
+NOTHING = "Nothing to do: every stage is fresh; "
+pytestmark = pytest.mark.slow
+
+
+def test_a_schedule_starts_runs_whose_stages_hand_over_by_the_remote(team: MakeTeam, client: SyncPrefectClient) -> None:
+    ours = team()
+    shown = ours.deploy("--show")["said"]
+    assert f"work pool {ours.name}-gpu: new" in shown
+    assert ours.deploy()["said"] == shown  # for showing had changed nothing
+    assert all(line.endswith("as it was") for line in ours.deploy()["said"])
+    ours.deploy("--cron", "* * * * * */20")
+    ours.start_worker("box", "cpu")
+    ours.start_worker("card", "gpu")
+    deployment = client.read_deployment_by_name(f"tuneline/{ours.name}").id
+
+    def ended() -> list[FlowRun]:
+        runs = [run for run in client.read_flow_runs() if run.deployment_id == deployment]
+        return [run for run in runs if run.state and run.state.is_final()]
+
+    def idle() -> FlowRun | None:
+        return next((run for run in ended() if run.state and (run.state.message or "").startswith(NOTHING)), None)
+
+    last = ours.wait_for(idle, seconds=480)
+    ours.deploy("--cron", "")
+    assert not client.read_deployment_by_name(f"tuneline/{ours.name}").schedules
+    assert all(run.auto_scheduled and run.state and run.state.is_completed() for run in ended())
+    assert computed_each_once(ours)
+    assert ours.computed("box") == ["tokenize", "evaluate", "register"]
+    assert ours.computed("card") == ["train"]
+
+    (lock, *_) = (ours.folder / "box/workspaces").glob("*/run-*/dvc.lock")
+    ours.project.command("dvc", "repro")
+    assert lock.read_bytes() == (ours.project.folder / "dvc.lock").read_bytes()
+
+    mlflow = MlflowClient(ours.environment["MLFLOW_TRACKING_URI"])
+    (version,) = mlflow.search_model_versions(f"name = '{ours.name}'")
+    training = client.read_flow_run(mlflow.get_run(version.run_id).data.tags["prefect.flow_run_id"])
+    assert training.name == "train"
+    pages = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["run"])))
+    page = next(page.data for page in pages if page.flow_run_id == last.id)
+    assert version.run_id in page
+    assert str(training.id) in page
+    assert "| test | all types |" in page
+
+
+@pytest.fixture
+def bucket() -> Iterator[tuple[str, dict[str, str]]]:
+    """The address of a bucket on a server that speaks S3's protocol, and the environment that opens it."""
+    from moto.server import ThreadedMotoServer
+
+    keys = {"AWS_ACCESS_KEY_ID": "team", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in keys.items():
+            patch.setenv(name, value)
+        import boto3
+
+        boto3.client("s3", endpoint_url=f"http://{host}:{port}").create_bucket(Bucket="team")
+        yield f"http://{host}:{port}", keys
+    server.stop()
+
+
+def test_two_runs_at_once_hand_over_by_s3_and_compute_nothing_twice(
+    team: MakeTeam, bucket: tuple[str, dict[str, str]]
+) -> None:
+    address, keys = bucket
+    ours = team(orchestration__at_once=2)
+    ours.environment |= keys
+    ours.project.command("dvc", "remote", "add", "--force", "--default", "team", "s3://team/data")
+    ours.project.command("dvc", "remote", "modify", "team", "endpointurl", address)
+    ours.push()
+    ours.deploy()
+    for machine in ("box", "spare"):
+        ours.start_worker(machine, "cpu", "gpu")
+    runs = [ours.ask(), ours.ask()]
+    for run in runs:
+        assert ours.completed(run).endswith(f"; {ours.name} version 1")
+    assert computed_each_once(ours)
+    mlflow = MlflowClient(ours.environment["MLFLOW_TRACKING_URI"])
+    assert len(mlflow.search_model_versions(f"name = '{ours.name}'")) == 1
+
+
+def test_two_runs_of_one_checkout_take_turns(team: MakeTeam) -> None:
+    ours = team()
+    folder = ours.project.folder
+    command = [str(BIN / "tuneline"), "run", "--json"]
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **ours.environment}
+    both = [
+        subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    said = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    reports = sorted((json.loads(stdout) for stdout, _ in said), key=lambda report: len(report["fresh"]))
+    assert [report["executed"] for report in reports] == [STAGES, []]
+    assert sum(b"another run is at work in this checkout" in stderr for _, stderr in said) == 1
