@@ -1,4 +1,8 @@
-"""The stages as Prefect flows: when one runs, what is logged, how it ends. What is up to date is DVC's to say."""
+"""The stages as Prefect flows: when one runs, what is logged, how it ends. What is up to date is DVC's to say.
+
+What a flow has to tell is the message of its final state: that is kept by a server, and still there if its answer was
+lost on the way and asked for again, as a flow's return value is not.
+"""
 
 import contextvars
 import os
@@ -15,7 +19,7 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_progress_artifact, create_table_artifact, update_progress_artifact
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Failed
+from prefect.states import Completed, Failed
 
 from pipeline.promotion import promote_new
 from pipeline.run_page import publish, score_rows
@@ -35,8 +39,8 @@ PROGRESS_SECONDS = 5  # between two updates of a progress artifact
 
 
 @flow(name="stage", flow_run_name="{stage}", validate_parameters=False)
-def run_stage(stage: str) -> How | State[Any]:
-    """Run one stage through DVC, its output going to Prefect's log line by line."""
+def run_stage(stage: str) -> State[Any]:
+    """Run one stage through DVC, its output going to Prefect's log line by line; the message is its `How`."""
     logger = get_run_logger()
     os.environ[FLOW_RUN] = str(flow_run.id)
 
@@ -56,22 +60,32 @@ def run_stage(stage: str) -> How | State[Any]:
     if stage == EVALUATE:
         description = "Entity scores, strict; f1_low to f1_high: 95 % interval."
         create_table_artifact(score_rows(), key="scores", description=description)
-    return how
+    return Completed(message=how)
 
 
 @flow(name=RUN_FLOW, flow_run_name="run", validate_parameters=False)
-def run_pipeline(stages: list[str]) -> dict[str, How] | State[Any]:
-    """Run stages one after another; the first that fails ends the run."""
+def run_pipeline(stages: list[str]) -> State[Any]:
+    """Run stages one after another; the first that fails ends the run. The message is for `outcomes_in`."""
     outcomes: dict[str, How] = {}
     for stage in stages:
         state = run_stage(stage, return_state=True)
         if not state.is_completed():
             return Failed(name=state.name, message=state.message)
-        outcomes[stage] = cast(How, state.result())
+        outcomes[stage] = how_of(state)
     model = read_marker() if REGISTER in outcomes else None
     if model:
         publish(outcomes, model, notes=promotion_notes(model.name))
-    return outcomes
+    return Completed(message=", ".join(f"{stage} {how}" for stage, how in outcomes.items()))
+
+
+def how_of(state: State[Any]) -> How:
+    """What the completed state of a stage's flow tells."""
+    return cast(How, state.message)
+
+
+def outcomes_in(state: State[Any]) -> dict[str, How]:
+    """How each stage came to be, as the completed state of a run tells."""
+    return cast(dict[str, How], dict(part.split(" ") for part in (state.message or "").split(", ")))
 
 
 def promotion_notes(name: str) -> list[str]:

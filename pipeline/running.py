@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import cast, get_args
+from typing import get_args
 
 import typer
 
@@ -61,7 +61,7 @@ def run_stale(states: list[workspace.StageState]) -> dict[str, list[str]]:
 
 def _run_flow(stages: list[str]) -> dict[str, workspace.How]:
     prepare_prefect()
-    from pipeline.flows import TRY_AGAIN_STATE, USER_FAULT_STATE, run_pipeline
+    from pipeline.flows import TRY_AGAIN_STATE, USER_FAULT_STATE, outcomes_in, run_pipeline
 
     with interruptible(f"stopped; finished stages are kept, `{program('tuneline')} run` goes on from there"):
         try:
@@ -69,7 +69,7 @@ def _run_flow(stages: list[str]) -> dict[str, workspace.How]:
         except RuntimeError as error:
             raise UserError(f"Prefect: {error} Is PREFECT_API_URL right, and its server up?") from error
     if state.is_completed():
-        return cast(dict[str, workspace.How], state.result())
+        return outcomes_in(state)
     if state.name in (USER_FAULT_STATE, TRY_AGAIN_STATE):
         raise UserError(f"{state.message}. The lines above say what and where; mend that and run again.")
     err.print(f"{state.message}; the lines above say where.", style="red")

@@ -26,6 +26,7 @@ from pipeline.flows import (
     STAGE_FLOW,
     TRY_AGAIN_STATE,
     USER_FAULT_STATE,
+    how_of,
     promotion_notes,
     run_stage,
     stage_deployment,
@@ -94,7 +95,7 @@ def _run_stage(stage: str, pinned: Pinned) -> State[Any]:
         state = run_stage.with_options(timeout_seconds=limit)(stage, return_state=True)
         if not state.is_completed():
             return Failed(name=state.name, message=state.message)
-        how = cast(How, state.result())
+        how = how_of(state)
         _push.with_options(timeout_seconds=limit)(stage)
     _remove_unused(pinned, orchestration)
     return Completed(message=how)
@@ -207,7 +208,7 @@ def _ask_worker(stage: str, pinned: Pinned) -> How:
     with _cancelled_with_us(run.id):
         state = _ended(run.id)
     if state.is_completed():
-        return cast(How, state.message)
+        return how_of(state)
     if state.is_cancelled():
         raise StageCancelledError(f"{stage} was cancelled")
     if state.name == USER_FAULT_STATE:

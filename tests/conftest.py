@@ -4,12 +4,8 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,9 +13,10 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import psutil
 import pytest
 from hypothesis import settings
+
+from tests.processes import BIN, PATIENCE, free_port, prefect_server, processes_in, start, wait_until
 
 settings.register_profile("house", deadline=None)  # no test asserts a time
 settings.load_profile("house")
@@ -29,7 +26,6 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 ROOT = Path(__file__).parent.parent
 CORPORA = ROOT.parent / "shared" / "corpora"
 DEMO = ROOT / "data/corpora/demo"
-BIN = Path(sys.executable).parent
 
 needs_corpora = pytest.mark.skipif(not CORPORA.is_dir(), reason="the real corpora lie beside the project, not in it")
 
@@ -214,7 +210,7 @@ class Trainable:
     def run(self, *launcher: str, code: int = 0, **environment: str) -> str:
         """Let a training end and check its exit code; what it wrote to the log."""
         before = len(self.log())
-        assert self.start(*launcher, **environment).wait(300) == code, self.log()
+        assert self.start(*launcher, **environment).wait(PATIENCE) == code, self.log()
         return self.log()[before:]
 
     def log(self) -> str:
@@ -224,11 +220,7 @@ class Trainable:
 
     def wait_for(self, words: str, process: "subprocess.Popen[bytes]", *, after: int = 0) -> None:
         """Return once the log holds `words` behind its first `after` characters."""
-        deadline = time.monotonic() + 120
-        while words not in self.log()[after:]:
-            assert process.poll() is None, self.log()
-            assert time.monotonic() < deadline, self.log()
-            time.sleep(0.05)
+        wait_until(lambda: words in self.log()[after:], self.log, process)
 
     def checkpoints(self) -> list[Path]:
         """The folders of whole checkpoints, the newest last."""
@@ -271,76 +263,6 @@ def trainable(tmp_path: Path, encoded: Path, tiny_pretrained: Path) -> Iterator[
     yield make
     for process in processes_in(tmp_path):
         process.kill()
-
-
-def processes_in(folder: Path) -> list[psutil.Process]:
-    """The processes that work in `folder` or below."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if Path(process.cwd()).is_relative_to(folder) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-        except (psutil.Error, OSError):
-            continue
-    return found
-
-
-def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def wait_until_healthy(url: str, process: "subprocess.Popen[bytes]", *, seconds: float = 120) -> None:
-    """Return once `url` answers; fail if the process ends or the time is up."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert process.poll() is None, f"the server of {url} ended with {process.returncode}"
-        try:
-            urllib.request.urlopen(url, timeout=5).close()
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.3)
-        else:
-            return
-    raise AssertionError(f"{url} did not answer within {seconds} s")
-
-
-def stop(process: "subprocess.Popen[bytes]") -> None:
-    """End a server and its children, which share its process group."""
-    os.killpg(process.pid, signal.SIGTERM)
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def start(command: list[str], folder: Path, **environment: str) -> "subprocess.Popen[bytes]":
-    """Start a server in a process group of its own, its output in `folder`/server.log."""
-    with (folder / "server.log").open("ab") as log:
-        return subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **environment},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-
-
-@contextmanager
-def prefect_server(home: Path, port: int, **environment: str) -> Iterator[str]:
-    """Within, a real Prefect server with a database of its own, in `home`, answers at the URL of its API."""
-    url = f"http://127.0.0.1:{port}/api"
-    command = [str(BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    process = start(command, home, PREFECT_HOME=str(home), **environment)
-    try:
-        wait_until_healthy(f"{url}/health", process)
-        yield url
-    finally:
-        stop(process)
 
 
 @pytest.fixture(scope="session")

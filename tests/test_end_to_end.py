@@ -4,7 +4,6 @@ The tests of this file go on in one checkout, in this order.
 """
 
 import json
-import shutil
 import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -13,7 +12,8 @@ from typing import Any
 import pandas
 import pytest
 
-from tests.conftest import Project, free_port, set_in, start, stop, wait_until_healthy
+from tests.conftest import Project, set_in
+from tests.processes import BIN, PATIENCE, free_port, served
 
 TEXT = "Angela Merkel visited Siemens in Munich."
 
@@ -296,23 +296,18 @@ def test_mlflow_serves_the_model_over_http(project: Project, first: Any) -> None
     uri = f"sqlite:///{project.folder}/mlflow.db"
     elsewhere = project.folder.parent / "serving"
     elsewhere.mkdir(exist_ok=True)
-    server = start(
-        [shutil.which("mlflow") or "mlflow", "models", "serve", "--model-uri", "models:/tiny-ner@champion",
-         "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"],
-        elsewhere,
-        MLFLOW_TRACKING_URI=uri,
-    )  # fmt: skip
-    try:
-        wait_until_healthy(f"http://127.0.0.1:{port}/ping", server)
+    command = [
+        str(BIN / "mlflow"), "models", "serve", "--model-uri", "models:/tiny-ner@champion",
+        "--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+    ]  # fmt: skip
+    with served(command, elsewhere, f"http://127.0.0.1:{port}/ping", MLFLOW_TRACKING_URI=uri):
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/invocations",
             json.dumps({"inputs": [TEXT]}).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            served = json.load(answer)["predictions"]
-    finally:
-        stop(server)
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            predictions = json.load(answer)["predictions"]
     (project.folder / "line.txt").write_text(TEXT)
     (local,) = project.json("predict", "tiny-ner@champion", "line.txt")["predictions"]
-    assert served == [local["entities"]]
+    assert predictions == [local["entities"]]

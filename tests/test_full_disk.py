@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Trainable
+from tests.processes import wait_until
 
 MakeTrainable = Callable[..., Trainable]
+
+pytestmark = pytest.mark.slow
 
 
 @contextmanager
@@ -39,9 +41,7 @@ def test_a_full_disk_stops_no_training_and_leaves_the_last_checkpoint_whole(trai
     training = trainable("full", **{"train.epochs": 8})
     with small_disk(training.folder / ".checkpoints", 8192):
         process = training.start()
-        while not training.checkpoints():
-            assert process.poll() is None, training.log()
-            time.sleep(0.05)
+        wait_until(training.checkpoints, training.log, process)
         filler = fill(training.folder / ".checkpoints")
         training.wait_for("warning: no checkpoint of step", process)
         assert "No space left on device" in training.log()

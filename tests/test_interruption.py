@@ -1,11 +1,11 @@
 """A run that is stopped from outside: it ends soon, leaves no process and no half-written output, and can go on."""
 
 import signal
-import time
 
 import pytest
 
-from tests.conftest import BIN, Project, processes_in, start
+from tests.conftest import Project
+from tests.processes import BIN, PATIENCE, processes_in, start, wait_until
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
@@ -18,13 +18,9 @@ def test_a_signal_stops_the_run_with_all_its_processes(
     run = start(
         [str(BIN / "tuneline"), "run", "--set", f"train.epochs={epochs}"], project.folder, PREFECT_API_URL=prefect_api
     )
-    deadline = time.monotonic() + 120
-    while f"epoch 1 of {epochs}" not in (log.read_text() if log.exists() else ""):
-        assert run.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.2)
+    wait_until(lambda: f"epoch 1 of {epochs}" in log.read_text(), log.read_text, run)
     run.send_signal(number)
-    assert run.wait(30) == 128 + signal.SIGINT
+    assert run.wait(PATIENCE) == 128 + signal.SIGINT
     assert "finished stages are kept" in log.read_text()
     assert processes_in(project.folder) == []
     assert not (project.folder / "data/model").exists()
@@ -38,9 +34,11 @@ def test_a_signal_stops_a_check_with_its_child(project: Project) -> None:
     corpus.mkdir()
     (corpus / "all.conll").write_text("Bonn B-LOC\nis O\nquiet O\n\n" * 1_000_000, encoding="utf-8")
     run = start([str(BIN / "tuneline"), "check", "long"], project.folder)
-    while not any("check_corpus" in " ".join(process.cmdline()) for process in processes_in(project.folder)):
-        assert run.poll() is None
-        time.sleep(0.1)
+
+    def child() -> bool:
+        return any("check_corpus" in " ".join(process.cmdline()) for process in processes_in(project.folder))
+
+    wait_until(child, process=run)
     run.send_signal(signal.SIGTERM)
-    assert run.wait(30) == 128 + signal.SIGINT
+    assert run.wait(PATIENCE) == 128 + signal.SIGINT
     assert processes_in(project.folder) == []

@@ -1,10 +1,9 @@
 """Curves in MLflow while a training runs, by a real server that comes and goes."""
 
+import signal
 import socket
 import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,27 +11,17 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import Trainable, free_port, start, stop, wait_until_healthy
+from tests.conftest import Trainable
+from tests.processes import PATIENCE, free_port, mlflow_server, wait_until
 
 MakeTrainable = Callable[..., Trainable]
 
 pytestmark = pytest.mark.slow
 
 
-def serve(folder: Path, port: int) -> "subprocess.Popen[bytes]":
-    folder.mkdir(exist_ok=True)
-    server = start(
-        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-         "--backend-store-uri", f"sqlite:///{folder}/server.db", "--default-artifact-root", str(folder / "artifacts")],
-        folder,
-    )  # fmt: skip
-    wait_until_healthy(f"http://127.0.0.1:{port}/health", server)
-    return server
-
-
 def steps_told(folder: Path) -> list[int]:
     """The steps of train/loss that the server's store has."""
-    client = MlflowClient(f"sqlite:///{folder}/server.db")
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     experiment = client.get_experiment_by_name("tuneline")
     runs = client.search_runs([experiment.experiment_id]) if experiment else []
     assert len(runs) <= 1
@@ -40,32 +29,26 @@ def steps_told(folder: Path) -> list[int]:
 
 
 def wait_until_told(folder: Path, count: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 120
-    while len(steps_told(folder)) < count:
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
+    wait_until(lambda: len(steps_told(folder)) >= count, process=process)
 
 
 def test_curves_are_live_and_complete_though_the_server_was_away_in_between(
     trainable: MakeTrainable, tmp_path: Path
 ) -> None:
     port, store = free_port(), tmp_path / "server"
-    address = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}"}
+    store.mkdir()
     training = trainable(**{"train.epochs": 80})
-    server = serve(store, port)
-    try:
-        process = training.start(**address)
+    with mlflow_server(store, port) as url:
+        process = training.start(MLFLOW_TRACKING_URI=url)
         wait_until_told(store, 1, process)
-        stop(server)
-        before = len(steps_told(store))
-        training.wait_for("does not answer", process)
-        server = serve(store, port)
+    before = len(steps_told(store))
+    training.wait_for("does not answer", process)
+    process.send_signal(signal.SIGSTOP)  # a server takes its time to start, in which a tiny model would be trained
+    with mlflow_server(store, port):
+        process.send_signal(signal.SIGCONT)
         wait_until_told(store, before + 1, process)
-        assert process.wait(300) == 0, training.log()
-        told = steps_told(store)
-    finally:
-        stop(server)
+        assert process.wait(PATIENCE) == 0, training.log()
+    told = steps_told(store)
     _, history = training.model()
     assert sorted(told) == list(range(1, len(history.splitlines()) + 1))
     assert "Traceback" not in training.log()

@@ -2,14 +2,14 @@
 
 import json
 import signal
-import time
 from collections.abc import Callable
 
 import psutil
 import pytest
 
 from stages.errors import TryAgainError
-from tests.conftest import Trainable, free_port, processes_in
+from tests.conftest import Trainable
+from tests.processes import PATIENCE, free_port, processes_in, wait_until
 
 MakeTrainable = Callable[..., Trainable]
 
@@ -52,11 +52,9 @@ def test_a_killed_worker_ends_the_run_with_a_message_and_the_next_one_goes_on(
     undisturbed.run()
     training = trainable("killed", **{"train.epochs": 6, "train.processes": 2})
     process = training.start()
-    while len(training.checkpoints()) < 1:
-        assert process.poll() is None, training.log()
-        time.sleep(0.05)
+    wait_until(training.checkpoints, training.log, process)
     workers(training)[rank].kill()
-    assert process.wait(60) == TryAgainError.exit_code, training.log()
+    assert process.wait(PATIENCE) == TryAgainError.exit_code, training.log()
     assert f"process {rank} of 2 was ended by SIGKILL" in training.log()
     assert "goes on from the last checkpoint" in training.log()
     assert "Traceback" not in training.log()
@@ -74,11 +72,8 @@ def test_workers_stop_with_a_checkpoint_when_their_launcher_is_stopped(
     process = training.start()
     training.wait_for("epoch 1 of 6", process)
     process.send_signal(number)
-    assert process.wait(60) == (128 + number if number == signal.SIGTERM else -number)
-    deadline = time.monotonic() + 30
-    while processes_in(training.folder) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert processes_in(training.folder) == []
+    assert process.wait(PATIENCE) == (128 + number if number == signal.SIGTERM else -number)
+    wait_until(lambda: not processes_in(training.folder), training.log)
     assert len(training.checkpoints()) == 1
     assert "Traceback" not in training.log()
     assert "going on from the checkpoint after step" in training.run()
@@ -99,7 +94,7 @@ def test_torchrun_starts_the_processes_on_one_machine_or_on_several(trainable: M
     two = trainable("two", **settings)
     command = (*TORCHRUN, "--nnodes", "2", "--nproc-per-node", "1", "--local-addr", "127.0.0.1", *rendezvous)
     agents = [two.start(*command), two.start(*command)]
-    assert [agent.wait(200) for agent in agents] == [0, 0], two.log()
+    assert [agent.wait(PATIENCE) for agent in agents] == [0, 0], two.log()
     assert two.model() == ours.model()
 
 

@@ -19,7 +19,8 @@ from mlflow import MlflowClient
 from pipeline.overrides import with_values
 from stages.origin import RECORD
 from stages.registration import FILE_TAG, origin_folder
-from tests.conftest import BIN, Project, checkout, free_port, set_in, start, stop, wait_until_healthy
+from tests.conftest import Project, checkout, set_in
+from tests.processes import PATIENCE, free_port, mlflow_server
 
 pytestmark = pytest.mark.slow
 
@@ -38,19 +39,8 @@ runpy.run_module("stages.register", run_name="__main__")
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a real MLflow server, which keeps the artifacts too."""
-    home = tmp_path_factory.mktemp("mlflow")
-    port = free_port()
-    process = start(
-        [str(BIN / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-         "--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--artifacts-destination", str(home / "models")],
-        home,
-    )  # fmt: skip
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_until_healthy(f"{url}/health", process)
+    with mlflow_server(tmp_path_factory.mktemp("mlflow"), free_port()) as url:
         yield url
-    finally:
-        stop(process)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +162,7 @@ def test_two_registrations_at_one_moment_make_one_version(team: Project, client:
             )
         )
     for process in processes:
-        _, said = process.communicate(timeout=300)
+        _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, said
     (version,) = client.search_model_versions(f"name = '{name}'")
     assert client.get_registered_model(name).aliases == {"challenger": version.version}

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from stages.journal import FINAL
-from tests.conftest import BIN, Trainable, checkout, processes_in, start
+from tests.conftest import Trainable, checkout
+from tests.processes import BIN, PATIENCE, processes_in, start, wait_until
 
 MakeTrainable = Callable[..., Trainable]
 
@@ -73,8 +74,7 @@ def kill_while_it_writes(training: Trainable, process: "subprocess.Popen[bytes]"
     """Kill it as soon as a checkpoint is being written, after some that were left alone; whether it was in time."""
     leave = generator.randrange(1, 3)
     seen: set[Path] = set()
-    deadline = time.monotonic() + 60
-    while process.poll() is None and time.monotonic() < deadline:
+    while process.poll() is None:
         written = [path for path in training.folder.glob(".checkpoints/*/.step-*.part") if path not in seen]
         if written and leave == 0:
             time.sleep(generator.random() * 0.01)
@@ -130,7 +130,7 @@ def test_a_signal_ends_the_training_with_its_code_and_a_checkpoint(
     process = training.start()
     training.wait_for("epoch 1 of 4", process)
     process.send_signal(number)
-    assert process.wait(60) == 128 + number
+    assert process.wait(PATIENCE) == 128 + number
     assert "the same command goes on from there" in training.log()
     assert "Traceback" not in training.log()
     assert processes_in(training.folder) == []
@@ -146,9 +146,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(
     expected = run_undisturbed(trainable, undisturbed, 12)
     training = trainable(**{"train.epochs": 12})
     process = training.start()
-    while len(training.checkpoints()) < 2:
-        assert process.poll() is None, training.log()
-        time.sleep(0.05)
+    wait_until(lambda: len(training.checkpoints()) >= 2, training.log, process)
     process.kill()
     process.wait()
     older, newest = training.checkpoints()[-2:]
@@ -202,11 +200,8 @@ def test_a_run_that_was_stopped_ends_with_the_model_and_the_lock_file_of_another
             training = Trainable(project.folder)
             training.wait_for("epoch 1 of 15", run)
             run.terminate()
-            assert run.wait(60) == 128 + signal.SIGINT
-            deadline = time.monotonic() + 5
-            while processes_in(project.folder) and time.monotonic() < deadline:
-                time.sleep(0.1)
-            assert processes_in(project.folder) == []
+            assert run.wait(PATIENCE) == 128 + signal.SIGINT
+            wait_until(lambda: not processes_in(tmp_path))
         finished = project.tuneline(*command, PREFECT_API_URL=prefect_api)
         assert ("going on from the checkpoint after step" in finished.stderr) == (name == "stopped")
         made.append((Trainable(project.folder).model(), (project.folder / "dvc.lock").read_bytes()))

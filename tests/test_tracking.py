@@ -1,7 +1,6 @@
 """The journal against real stores: a SQLite file and a real server that is away at first."""
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from stages.errors import RegistryError
 from stages.journal import FINAL, Journal, flat
 from stages.registration import Registration, read_marker, write_marker
 from stages.tracking import deliver, send, tracking_uri
-from tests.conftest import free_port, start, stop, wait_until_healthy
+from tests.processes import free_port, mlflow_server
 
 KEY = "ab" * 32
 RECORD: dict[str, Any] = {
@@ -83,18 +82,11 @@ def test_journal_keeps_what_an_absent_server_should_know_and_sends_it_later(
     assert "sent at the next chance" in caplog.text
     with pytest.raises(RegistryError, match=f"MLflow at http://127.0.0.1:{port} failed"):
         deliver(journal)
-    store = f"sqlite:///{folder}/server.db"
-    server = start(
-        [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-         "--backend-store-uri", store, "--default-artifact-root", str(folder / "artifacts")],
-        folder,
-    )  # fmt: skip
-    try:
-        wait_until_healthy(f"http://127.0.0.1:{port}/health", server)
+    home = folder / "server"
+    home.mkdir()
+    with mlflow_server(home, port):
         run_id = deliver(journal)
         assert len(mlflow.MlflowClient().get_metric_history(run_id, "train/loss")) == 5
-    finally:
-        stop(server)
 
 
 def test_a_server_that_fails_in_the_middle_stops_no_training(

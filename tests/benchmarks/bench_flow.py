@@ -15,7 +15,8 @@ from pipeline.workspace import STAGES
 from stages.modeling.pretrained import find_pretrained
 from stages.params import load_params
 from stages.sections.train import Params
-from tests.conftest import BIN, ROOT, Project, checkout, free_port, start, stop, wait_until_healthy
+from tests.conftest import ROOT, Project, checkout
+from tests.processes import BIN, free_port, prefect_server
 
 ROUNDS = 5
 
@@ -26,21 +27,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"HOME": folder, "DO_NOT_TRACK": "true", "GIT_AUTHOR_NAME": "x", "GIT_COMMITTER_NAME": "x"}
         os.environ |= {"GIT_AUTHOR_EMAIL": "x@localhost", "GIT_COMMITTER_EMAIL": "x@localhost"}
-        port = free_port()
         home = Path(folder, "server")
         home.mkdir()
-        server = start(
-            [str(BIN / "prefect"), "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-            home,
-            PREFECT_HOME=str(home),
-            PREFECT_SERVER_ANALYTICS_ENABLED="false",
-        )
-        try:
-            api = f"http://127.0.0.1:{port}/api"
-            wait_until_healthy(f"{api}/health", server)
+        with prefect_server(home, free_port(), PREFECT_SERVER_ANALYTICS_ENABLED="false") as api:
             measure(checkout(Path(folder, "bare"), pretrained), checkout(Path(folder, "flow"), pretrained), api)
-        finally:
-            stop(server)
 
 
 def measure(bare: Project, flow: Project, api: str) -> None:

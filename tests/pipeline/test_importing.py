@@ -6,16 +6,16 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from stages.artifacts import file_digest
-from tests.conftest import BIN, Project, free_port
+from tests.conftest import Project
 from tests.corpus.conftest import content
 from tests.pipeline.conftest import Site
+from tests.processes import BIN, PATIENCE, free_port, wait_until
 
 
 def provenance(project: Project, name: str) -> Any:
@@ -231,13 +231,9 @@ def test_import_that_is_stopped_leaves_nothing(project: Project, site: Site, num
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
-    while not list((project.folder / ".tuneline").glob("import-*/source/slow.conll")):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: list((project.folder / ".tuneline").glob("import-*/source/slow.conll")), process=process)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE)
     assert "Traceback" not in said
     if number == signal.SIGKILL:
         assert left(project) != before  # there was nobody left to tidy up, so the next import does it

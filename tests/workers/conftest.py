@@ -9,7 +9,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tests.conftest import free_port, prefect_server
+from tests.processes import free_port, prefect_server
 from tests.workers.team import MakeTeam, Team, make_team
 
 numbers = itertools.count(1)
@@ -17,10 +17,13 @@ numbers = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment by which a Prefect server is found; it plans every two seconds."""
+    """The environment by which a Prefect server is found; it plans every five seconds.
+
+    More often, or workers that ask it every second, and its SQLite is locked for a minute now and then.
+    """
     home = tmp_path_factory.mktemp("server")
-    with prefect_server(home, free_port(), PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="2") as url:
-        yield {"PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    with prefect_server(home, free_port(), PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="5") as url:
+        yield {"PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "3"}
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,8 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling
 
 from pipeline.overrides import with_values
-from tests.conftest import BIN, Project, checkout, processes_in, start
+from tests.conftest import Project, checkout
+from tests.processes import BIN, processes_in, start, wait_until
 
 STAGES = ["tokenize", "train", "evaluate", "register"]
 
@@ -71,27 +71,19 @@ class Team:
     def cancel(self, run: UUID) -> None:
         self.client.set_flow_run_state(run, Cancelling())
 
-    def ended(self, run: UUID, *, seconds: float = 600) -> FlowRun:
+    def ended(self, run: UUID) -> FlowRun:
         def final() -> FlowRun | None:
             now = self.client.read_flow_run(run)
             return now if now.state and now.state.is_final() else None
 
-        found: FlowRun = self.wait_for(final, seconds=seconds)
-        return found
+        return wait_until(final, self.logs, every=1)
 
-    def completed(self, run: UUID, *, seconds: float = 600) -> str:
+    def completed(self, run: UUID) -> str:
         """The message of a run that ends well."""
-        state = self.ended(run, seconds=seconds).state
+        state = self.ended(run).state
         assert state is not None
         assert state.is_completed(), f"{state}\n{self.logs()}"
         return state.message or ""
-
-    def wait_for(self, happened: Callable[[], Any], *, seconds: float = 180) -> Any:
-        deadline = time.monotonic() + seconds
-        while not (found := happened()):
-            assert time.monotonic() < deadline, self.logs()
-            time.sleep(0.2)
-        return found
 
     def computed(self, *machines: str) -> list[str]:
         """The stages that were computed on these machines, on all if none is named, each as often as it was."""

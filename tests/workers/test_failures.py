@@ -12,7 +12,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from pipeline.overrides import with_values
 from stages.artifacts import file_digest
-from tests.conftest import free_port, prefect_server
+from tests.processes import free_port, prefect_server, wait_until
 from tests.workers.team import STAGES, MakeTeam, Team, computed_each_once, make_team
 
 LONG = {"train__epochs": 80, "runtime__checkpoint_seconds": 1}  # a training of half a minute
@@ -44,7 +44,7 @@ def test_another_worker_goes_on_where_one_was_killed(team: MakeTeam, tmp_path: P
     ours.start_worker("box", "cpu")
     ours.start_worker("card", "gpu")
     run = ours.ask()
-    ours.wait_for(lambda: checkpoints_in(shared))
+    wait_until(lambda: checkpoints_in(shared), ours.logs)
     ours.kill("card")
     ours.start_worker("spare", "gpu")
     alone = weights_of_a_run_alone(ours)  # while the server waits for a sign of life
@@ -60,10 +60,10 @@ def test_a_cancelled_run_leaves_no_process_and_no_lock_and_the_next_one_resumes(
     ours.start_worker("box", "cpu", "gpu")
     run = ours.ask()
     workspaces = ours.folder / "box/workspaces"
-    ours.wait_for(lambda: checkpoints_in(workspaces))
+    wait_until(lambda: checkpoints_in(workspaces), ours.logs)
     ours.cancel(run)
     asked = time.monotonic()
-    ours.wait_for(lambda: not ours.stage_processes("box"), seconds=60)
+    wait_until(lambda: not ours.stage_processes("box"), ours.logs)
     print(f"no process left {time.monotonic() - asked:.1f} s after the run was cancelled")
     state = ours.ended(run).state
     assert state is not None
@@ -102,13 +102,13 @@ def test_a_training_outlives_a_server_that_is_away_for_a_while(tmp_path: Path, t
         url = server.enter_context(prefect_server(home, port))
         stack.enter_context(temporary_settings({PREFECT_API_URL: url}))
         client = stack.enter_context(get_client(sync_client=True))
-        environment = {"PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "1"}
+        environment = {"PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "3"}
         ours = make_team("away", folder, tiny_pretrained, client, environment, **LONG, orchestration__silence=300)
         stack.callback(ours.stop)
         ours.deploy()
         ours.start_worker("box", "cpu", "gpu")
         run = ours.ask()
-        ours.wait_for(lambda: checkpoints_in(folder / "box"))
+        wait_until(lambda: checkpoints_in(folder / "box"), ours.logs)
         server.close()
         time.sleep(65)
         server.enter_context(prefect_server(home, port))

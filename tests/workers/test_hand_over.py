@@ -11,7 +11,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import FlowRun
 
-from tests.conftest import BIN
+from tests.processes import BIN, PATIENCE, wait_until
 from tests.workers.team import STAGES, MakeTeam, computed_each_once
 
 NOTHING = "Nothing to do: every stage is fresh; "
@@ -36,7 +36,7 @@ def test_a_schedule_starts_runs_whose_stages_hand_over_by_the_remote(team: MakeT
     def idle() -> FlowRun | None:
         return next((run for run in ended() if run.state and (run.state.message or "").startswith(NOTHING)), None)
 
-    last = ours.wait_for(idle, seconds=480)
+    last = wait_until(idle, ours.logs, every=1)
     ours.deploy("--cron", "")
     assert not client.read_deployment_by_name(f"tuneline/{ours.name}").schedules
     assert all(run.auto_scheduled and run.state and run.state.is_completed() for run in ended())
@@ -107,7 +107,7 @@ def test_two_runs_of_one_checkout_take_turns(team: MakeTeam) -> None:
         subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=300) for process in both]
+    said = [process.communicate(timeout=PATIENCE) for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     reports = sorted((json.loads(stdout) for stdout, _ in said), key=lambda report: len(report["fresh"]))
     assert [report["executed"] for report in reports] == [STAGES, []]
