@@ -138,6 +138,18 @@ def write_small_corpus(folder: Path, *, train: int = 150, rest: int = 40) -> Non
         (folder / f"{split}.conll").write_text("\n\n".join(sentences[:count]) + "\n", encoding="utf-8")
 
 
+def run_stages(folder: Path, *stages: str) -> None:
+    """Run stages in a folder without DVC."""
+    for stage in stages:
+        subprocess.run(
+            [sys.executable, "-m", f"stages.{stage}"],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            check=True,
+            capture_output=True,
+        )
+
+
 @dataclass(frozen=True)
 class Project:
     """A checkout of the project in a folder of its own, with git and DVC of its own."""
@@ -240,13 +252,7 @@ def encoded(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> 
     folder = tmp_path_factory.mktemp("encoded")
     write_small_corpus(folder / "data/corpora/demo")
     write_params(folder, tiny_pretrained)
-    subprocess.run(
-        [sys.executable, "-m", "stages.tokenize"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=True,
-        capture_output=True,
-    )
+    run_stages(folder, "tokenize")
     return folder / "data/encoded"
 
 

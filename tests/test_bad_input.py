@@ -1,8 +1,6 @@
 """Each mistake gets one message that says what, where and what next, exit code 2, and leaves nothing half-written."""
 
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +11,7 @@ import pytest
 from stages import command, evaluate, tokenize, train
 from stages.artifacts import file_digest, read_json, write_json
 from stages.encoding.files import SCHEMA, split_writer
-from tests.conftest import ROOT, Project, checkout, write_params, write_small_corpus
+from tests.conftest import Project, checkout, run_stages, write_params, write_small_corpus
 
 Spoil = Callable[[Path], None]
 
@@ -115,14 +113,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> 
     folder = tmp_path_factory.mktemp("trained")
     write_small_corpus(folder / "data/corpora/demo", train=20, rest=5)
     write_params(folder, tiny_pretrained, **{"train.epochs": 1})
-    for stage in ("tokenize", "train"):
-        subprocess.run(
-            [sys.executable, "-m", f"stages.{stage}"],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            check=True,
-            capture_output=True,
-        )
+    run_stages(folder, "tokenize", "train")
     return folder
 
 

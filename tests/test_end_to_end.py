@@ -110,6 +110,21 @@ def test_the_learning_rate_retrains_and_the_old_one_is_restored(project: Project
     assert aliases == {1: ["challenger"], 2: []}
 
 
+def test_what_a_run_tells_is_kept_by_the_server(project: Project, first: Any, prefect_api: str) -> None:
+    """The server's answer may be lost on the way; then what it kept of the run before is all that is to be had."""
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from pipeline.flows import how_of, outcomes_in
+
+    with temporary_settings({PREFECT_API_URL: prefect_api}), get_client(sync_client=True) as client:
+        kept = [(run.name, run.state) for run in client.read_flow_runs() if run.state]
+    assert {"train": "executed", "evaluate": "executed", "register": "executed"} in [
+        outcomes_in(state) for name, state in kept if name == "run"
+    ]
+    assert {how_of(state) for name, state in kept if name == "train"} == {"executed", "restored"}
+
+
 def test_a_version_becomes_champion_on_evidence_or_by_force_and_the_history_knows(project: Project, first: Any) -> None:
     verdict = project.json("promote", "tiny-ner", "1")
     assert (verdict["verdict"], verdict["champion"], verdict["promoted"]) == ("PROMOTE", None, True)

@@ -1,9 +1,7 @@
 """One model on the sentences of another: real trainings of the tiny model, scored by evaluate and by rescore."""
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +17,7 @@ from stages.errors import UserError
 from stages.scoring.entities import Tagging
 from stages.scoring.predictions import Predictions, read_predictions, write_predictions
 from stages.scoring.scores import scores
-from tests.conftest import ROOT, write_params, write_small_corpus
+from tests.conftest import run_stages, write_params, write_small_corpus
 
 Spoil = Callable[[Path], None]
 
@@ -37,14 +35,7 @@ def evaluated(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -
     long = ["\n".join(sentences[start : start + 6]) for start in range(0, 36, 2)]
     (corpus / "test.conll").write_text("\n\n".join([*sentences, *long]) + "\n", encoding="utf-8")
     write_params(folder, tiny_pretrained)
-    for stage in ("tokenize", "train", "evaluate"):
-        subprocess.run(
-            [sys.executable, "-m", f"stages.{stage}"],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            check=True,
-            capture_output=True,
-        )
+    run_stages(folder, "tokenize", "train", "evaluate")
     return folder
 
 
