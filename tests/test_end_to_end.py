@@ -118,11 +118,12 @@ def test_what_a_run_tells_is_kept_by_the_server(project: Project, first: Any, pr
     from pipeline.flows import how_of, outcomes_in
 
     with temporary_settings({PREFECT_API_URL: prefect_api}), get_client(sync_client=True) as client:
-        kept = [(run.name, run.state) for run in client.read_flow_runs() if run.state]
+        runs = client.read_flow_runs()  # those of other tests too, also ones that failed
+    kept = [(run.name, run.state) for run in runs if run.state and run.state.is_completed()]
     assert {"train": "executed", "evaluate": "executed", "register": "executed"} in [
         outcomes_in(state) for name, state in kept if name == "run"
     ]
-    assert {how_of(state) for name, state in kept if name == "train"} == {"executed", "restored"}
+    assert {"executed", "restored"} <= {how_of(state) for name, state in kept if name == "train"}
 
 
 def test_a_version_becomes_champion_on_evidence_or_by_force_and_the_history_knows(project: Project, first: Any) -> None:
