@@ -44,23 +44,22 @@ def test_two_processes_take_the_steps_of_one(trainable: MakeTrainable) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_killed_worker_ends_the_run_with_a_message_and_the_next_one_goes_on(
-    trainable: MakeTrainable, rank: int
-) -> None:
-    undisturbed = trainable("undisturbed", **{"train.epochs": 6, "train.processes": 2})
+def test_a_killed_worker_ends_the_run_with_a_message_and_the_next_one_goes_on(trainable: MakeTrainable) -> None:
+    settings = {"train.epochs": 6, "train.processes": 2}
+    undisturbed = trainable("undisturbed", **settings)
     undisturbed.run()
-    training = trainable("killed", **{"train.epochs": 6, "train.processes": 2})
-    process = training.start()
-    wait_until(training.checkpoints, training.log, process)
-    workers(training)[rank].kill()
-    assert process.wait(PATIENCE) == TryAgainError.exit_code, training.log()
-    assert f"process {rank} of 2 was ended by SIGKILL" in training.log()
-    assert "goes on from the last checkpoint" in training.log()
-    assert "Traceback" not in training.log()
-    assert workers(training) == []
-    assert "going on from the checkpoint after step" in training.run()
-    assert training.model() == undisturbed.model()
+    for rank in (0, 1):
+        training = trainable(f"killed-{rank}", **settings)
+        process = training.start()
+        wait_until(training.checkpoints, training.log, process)
+        workers(training)[rank].kill()
+        assert process.wait(PATIENCE) == TryAgainError.exit_code, training.log()
+        assert f"process {rank} of 2 was ended by SIGKILL" in training.log()
+        assert "goes on from the last checkpoint" in training.log()
+        assert "Traceback" not in training.log()
+        assert workers(training) == []
+        assert "going on from the checkpoint after step" in training.run()
+        assert training.model() == undisturbed.model()
 
 
 @pytest.mark.slow
