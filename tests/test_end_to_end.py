@@ -6,7 +6,7 @@ The tests of this file go on in one checkout, in this order.
 import json
 import subprocess
 import urllib.request
-from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pandas
@@ -97,12 +97,40 @@ def test_an_evaluate_knob_leaves_train_alone(project: Project, first: Any, prefe
     assert micro["f1"] == f"{metrics['test']['entity_strict']['micro']['f1']:.4f}"
 
 
-def test_the_learning_rate_retrains_and_the_old_one_is_restored(project: Project, first: Any, prefect_api: str) -> None:
-    changed = project.json("run", "--set", "train.learning_rate=0.004", PREFECT_API_URL=prefect_api)
+@dataclass(frozen=True)
+class Tuned:
+    """What `tuned` saw: the reports of its runs, and test F1 as it was committed before and after the first of them."""
+
+    changed: Any
+    back: Any
+    f1_before: float
+    f1_after: float
+
+
+@pytest.fixture(scope="module")
+def tuned(project: Project, first: Any, prefect_api: str) -> Tuned:
+    """A run with another learning rate between two commits, HEAD~1 and HEAD, and then one with the first rate again."""
+
+    def run(rate: float) -> Any:
+        return project.json("run", "--set", f"train.learning_rate={rate}", PREFECT_API_URL=prefect_api)
+
+    def committed() -> float:
+        for command in (["add", "--all"], ["commit", "--quiet", "--message", "run"]):
+            subprocess.run(["git", *command], cwd=project.folder, check=True, capture_output=True)
+        metrics = json.loads((project.folder / "data/report/metrics.json").read_text())
+        return float(metrics["test"]["entity_strict"]["micro"]["f1"])
+
+    before = committed()
+    changed = run(0.004)
+    after = committed()
+    return Tuned(changed, run(0.005), before, after)
+
+
+def test_the_learning_rate_retrains_and_the_old_one_is_restored(project: Project, first: Any, tuned: Tuned) -> None:
+    changed, back = tuned.changed, tuned.back
     assert changed["executed"] == ["train", "evaluate", "register"]
     assert changed["fresh"] == ["tokenize"]
     assert changed["model"]["version"] == 2
-    back = project.json("run", "--set", "train.learning_rate=0.005", PREFECT_API_URL=prefect_api)
     assert back["restored"] == ["train", "evaluate"]
     assert back["model"] == first["model"]
     assert back["mlflow_run"] == first["mlflow_run"]
@@ -110,7 +138,22 @@ def test_the_learning_rate_retrains_and_the_old_one_is_restored(project: Project
     assert aliases == {1: ["challenger"], 2: []}
 
 
-def test_what_a_run_tells_is_kept_by_the_server(project: Project, first: Any, prefect_api: str) -> None:
+def test_dvc_compares_metrics_and_draws_plots_between_two_commits(project: Project, tuned: Tuned) -> None:
+    old, new = tuned.f1_before, tuned.f1_after
+    # Without --all the diff leaves out what is the same, as the F1 of so tiny a model may be.
+    difference = json.loads(project.command("dvc", "metrics", "diff", "--all", "HEAD~1", "HEAD", "--json").stdout)
+    assert difference["data/report/metrics.json"]["test.entity_strict.micro.f1"] == {
+        "old": old, "new": new, "diff": pytest.approx(new - old),
+    }  # fmt: skip
+    for name, command in (("show", ["show"]), ("diff", ["diff", "HEAD~1", "HEAD"])):
+        project.command("dvc", "plots", *command, "--out", f"plots-{name}")
+        page = (project.folder / f"plots-{name}/index.html").read_text()
+        for plot in ("loss", "dev_f1", "test_types", "test_confusion", "test_reliability"):
+            assert plot in page
+        assert "vega" in page
+
+
+def test_what_a_run_tells_is_kept_by_the_server(tuned: Tuned, prefect_api: str) -> None:
     """The server's answer may be lost on the way; then what it kept of the run before is all that is to be had."""
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -234,38 +277,6 @@ def test_mistakes_says_what_there_is(project: Project, first: Any, option: str, 
     message = project.tuneline("mistakes", option, value, code=2).stderr
     assert f"{option} {value}: no such" in message
     assert known in message
-
-
-@pytest.fixture
-def tuned(project: Project, first: Any, prefect_api: str) -> Iterator[Callable[[], None]]:
-    """Runs with another learning rate; afterwards the project is as the first run left it, whatever failed."""
-    yield lambda: project.json("run", "--set", "train.learning_rate=0.004", PREFECT_API_URL=prefect_api)
-    project.json("run", "--set", "train.learning_rate=0.005", PREFECT_API_URL=prefect_api)
-
-
-def test_dvc_compares_metrics_and_draws_plots_between_two_commits(
-    project: Project, first: Any, tuned: Callable[[], None]
-) -> None:
-    def committed() -> float:
-        for command in (["add", "--all"], ["commit", "--quiet", "--message", "run"]):
-            subprocess.run(["git", *command], cwd=project.folder, check=True, capture_output=True)
-        metrics = json.loads((project.folder / "data/report/metrics.json").read_text())
-        return float(metrics["test"]["entity_strict"]["micro"]["f1"])
-
-    old = committed()
-    tuned()
-    new = committed()
-    # Without --all the diff leaves out what is the same, as the F1 of so tiny a model may be.
-    difference = json.loads(project.command("dvc", "metrics", "diff", "--all", "HEAD~1", "HEAD", "--json").stdout)
-    assert difference["data/report/metrics.json"]["test.entity_strict.micro.f1"] == {
-        "old": old, "new": new, "diff": pytest.approx(new - old),
-    }  # fmt: skip
-    for name, command in (("show", ["show"]), ("diff", ["diff", "HEAD~1", "HEAD"])):
-        project.command("dvc", "plots", *command, "--out", f"plots-{name}")
-        page = (project.folder / f"plots-{name}/index.html").read_text()
-        for plot in ("loss", "dev_f1", "test_types", "test_confusion", "test_reliability"):
-            assert plot in page
-        assert "vega" in page
 
 
 def test_several_seeds_are_scored_and_kept_like_any_run(project: Project, first: Any, prefect_api: str) -> None:

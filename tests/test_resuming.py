@@ -140,6 +140,7 @@ def test_a_signal_ends_the_training_with_its_code_and_a_checkpoint(
     assert_same(training, expected)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(
     trainable: MakeTrainable, undisturbed: dict[int, tuple[str, str]]
 ) -> None:
@@ -159,6 +160,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(
     assert_same(training, expected)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_whose_every_file_is_damaged_in_turn_is_never_taken(
     trainable: MakeTrainable, undisturbed: dict[int, tuple[str, str]]
 ) -> None:
