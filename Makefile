@@ -1,5 +1,4 @@
-# Every target makes .venv first, and again if pyproject.toml or constraints.txt changed. pip compiles nothing there:
-# that took two minutes of five, and Python compiles what it imports.
+# Every target makes .venv first, and again if pyproject.toml or constraints.txt changed.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -46,5 +45,5 @@ clean:  ## environment and caches of tools; data, registry and DVC's cache stay
 $(STAMP): pyproject.toml constraints.txt
 	@echo 'making $(VENV) with all that constraints.txt pins; this takes some minutes'
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(VENV)/bin/pip install --quiet --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[demo,dev,bench]'
+	@$(VENV)/bin/pip install --quiet --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,dev,bench]'
 	@touch $(STAMP)
