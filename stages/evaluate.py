@@ -7,26 +7,26 @@ from typing import Any, cast
 
 import numpy as np
 
-from stages import tracking
 from stages.artifacts import folder_digest, whole, write_json
-from stages.command import run_recipe
+from stages.config.evaluate import Params
 from stages.encoding.files import EncodedSplit, Manifest, read_manifest, read_split
 from stages.errors import ArtifactError
-from stages.journal import Journal
-from stages.modeling.classifier import labels_of, load_classifier
 from stages.modeling.device import choose_compute, make_repeatable, place
-from stages.modeling.prediction import WordPredictions, predict
-from stages.modeling.record import read_training
 from stages.params import load_params
-from stages.provenance import execution
-from stages.scoring.diagnosis import diagnose, figures
-from stages.scoring.entities import Tagging
-from stages.scoring.mistakes import surfaces
-from stages.scoring.plots import write_plots
-from stages.scoring.predictions import Predictions, write_predictions
-from stages.scoring.report import Learning, Report, Split, render
-from stages.scoring.scores import scores
-from stages.sections.evaluate import Params
+from stages.runtime.entry_point import run_recipe
+from stages.tasks.token_classification.entities import Tagging
+from stages.tasks.token_classification.error_analysis import diagnose, figures
+from stages.tasks.token_classification.head import labels_of, load_classifier
+from stages.tasks.token_classification.inference import WordPredictions, predict
+from stages.tasks.token_classification.metric import scores
+from stages.tasks.token_classification.mistakes import surfaces
+from stages.tasks.token_classification.plots import write_plots
+from stages.tasks.token_classification.predictions import Predictions, write_predictions
+from stages.tasks.token_classification.report import Learning, Report, Split, render
+from stages.tracking import sync
+from stages.tracking.environment import execution
+from stages.tracking.event_log import Journal
+from stages.training.record import read_training
 
 ENCODED = Path("data/encoded")
 MODEL = Path("data/model")
@@ -84,7 +84,7 @@ def main(params_file: Path) -> None:
     journal.tell_from(MODEL, record)
     journal.figures(metrics)
     journal.executed("evaluate", folder_digest(REPORT), execution())
-    tracking.send(journal, report=REPORT)
+    sync.send(journal, report=REPORT)
 
 
 def check_labels(labels: list[str], manifest: Manifest) -> None:

@@ -4,13 +4,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from stages import registration
 from stages.artifacts import folder_digest, read_json, whole, write_json
-from stages.command import run_recipe
+from stages.config.register import Params
 from stages.errors import UserError, listed
-from stages.modeling.record import read_training
 from stages.params import load_params, read_document
-from stages.sections.register import Params
+from stages.runtime.entry_point import run_recipe
+from stages.tracking import registry
+from stages.training.record import read_training
 
 # What each stage before has made. The encoded data is looked at only to say which run made it.
 FOLDERS = {"tokenize": Path("data/encoded"), "train": Path("data/model"), "evaluate": Path("data/report")}
@@ -23,18 +23,18 @@ def main(params_file: Path) -> None:
     """Find the run of the training, register its model with all that made it, write data/registration.json."""
     params = load_params(params_file, Params)
     name = params.register_.name
-    made = registration.Made(
+    made = registry.Made(
         folders=FOLDERS,
         digests={stage: folder_digest(folder) for stage, folder in FOLDERS.items()},
         training=read_training(FOLDERS["train"]),
         metrics=read_json(FOLDERS["evaluate"] / "metrics.json"),
     )
     require_unchanged(params_file, made.training)
-    registered = registration.register(name, made)
+    registered = registry.register(name, made)
 
     with whole(REGISTRATION) as path:
         write_json(path, {"format_version": 1, "name": name, "model_digest": registered.model_digest})
-    registration.write_marker(registered)
+    registry.write_marker(registered)
     log.info("%s version %d is in the registry", registered.name, registered.version)
 
 

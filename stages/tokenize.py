@@ -10,25 +10,25 @@ from typing import TypeVar
 
 import numpy as np
 
-from stages import tracking
 from stages.artifacts import file_digest, folder_digest, whole
-from stages.command import run_recipe
-from stages.corpus.documents import in_whole_documents
-from stages.corpus.findings import Findings
+from stages.config.tokenize import Params
+from stages.corpus.profile import Context, survey
 from stages.corpus.reading import Corpus, open_corpus
-from stages.corpus.schemes import TagReader, label_ids
-from stages.corpus.survey import Context, survey
+from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.documents import in_whole_documents
+from stages.corpus.text.schemes import TagReader, label_ids
 from stages.encoding.files import FORMAT_VERSION, Manifest, split_writer, write_manifest
 from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer, tokenizer_digest
 from stages.encoding.vocabulary import Vocabulary
 from stages.errors import ParamsError
-from stages.journal import Journal
 from stages.modeling.pretrained import find_pretrained, position_limit
 from stages.params import load_params
-from stages.progress import bar
-from stages.provenance import execution
-from stages.sections.tokenize import Params
+from stages.runtime.entry_point import run_recipe
+from stages.runtime.progress import bar
+from stages.tracking import sync
+from stages.tracking.environment import execution
+from stages.tracking.event_log import Journal
 
 ENCODED = Path("data/encoded")
 
@@ -68,7 +68,7 @@ def main(params_file: Path) -> None:
         log.info("%-5s %s", split, ", ".join(f"{number:,} {name}" for name, number in numbers.items()))
     journal = Journal(folder_digest(ENCODED), "tokenize")
     journal.encoded(params.model_dump(), manifest.counts, execution())
-    tracking.send(journal)
+    sync.send(journal)
 
 
 def checked(corpus: Corpus, vocabulary: Vocabulary, *, context: Context) -> tuple[TagReader, int]:

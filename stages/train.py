@@ -19,29 +19,29 @@ import torch
 from filelock import FileLock, Timeout
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from stages import tracking
 from stages.artifacts import file_digest, folder_digest, json_digest, whole
-from stages.command import run_recipe
+from stages.config.train import Params, TrainParams
 from stages.encoding.files import EncodedSplit, Manifest, read_manifest, read_split
 from stages.encoding.tokenizer import load_tokenizer
 from stages.errors import ArtifactError, ParamsError
-from stages.interruption import noted_signals
-from stages.journal import Journal
-from stages.launch import launch, started_by_torchrun
-from stages.modeling.checkpoints import Checkpoints, Progress
-from stages.modeling.classifier import load_classifier
 from stages.modeling.device import Compute, choose_compute, make_repeatable, place
-from stages.modeling.prediction import SCORING_SUBWORDS, predict
 from stages.modeling.pretrained import WEIGHTS, find_pretrained
-from stages.modeling.processes import Processes, joined
-from stages.modeling.record import write_record
-from stages.modeling.training import Settings, Step, train
-from stages.modeling.weights import MasterWeights
 from stages.params import load_params
-from stages.progress import bar
-from stages.provenance import execution
-from stages.scoring.entities import Tagging, strict_f1
-from stages.sections.train import Params, TrainParams
+from stages.runtime.entry_point import run_recipe
+from stages.runtime.launch import launch, started_by_torchrun
+from stages.runtime.progress import bar
+from stages.runtime.signals import noted_signals
+from stages.tasks.token_classification.entities import Tagging, strict_f1
+from stages.tasks.token_classification.head import load_classifier
+from stages.tasks.token_classification.inference import SCORING_SUBWORDS, predict
+from stages.tracking import sync
+from stages.tracking.environment import execution
+from stages.tracking.event_log import Journal
+from stages.training.checkpoints import Checkpoints, Progress
+from stages.training.distributed import Processes, joined
+from stages.training.loop import Settings, Step, train
+from stages.training.optimizer import MasterWeights
+from stages.training.record import write_record
 
 ENCODED = Path("data/encoded")
 MODEL = Path("data/model")
@@ -119,7 +119,7 @@ def train_model(params: Params, processes: Processes) -> None:
     with ExitStack() as stack:
         if processes.leads:
             stack.enter_context(held(checkpoints.folder))
-            stack.enter_context(tracking.live(journal))
+            stack.enter_context(sync.live(journal))
         progress = fit(training, checkpoints, journal)
         if not processes.leads:
             return

@@ -95,7 +95,7 @@ def tiny_pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_params(folder: Path, pretrained: Path, **changes: Any) -> None:
     """The project's params.yaml with the tiny model and settings that train in seconds; `changes` by dotted key."""
-    from pipeline.overrides import with_values
+    from pipeline.checkout.params_file import with_values
     from stages.artifacts import file_digest
 
     values = {
@@ -119,7 +119,7 @@ def write_params(folder: Path, pretrained: Path, **changes: Any) -> None:
 @contextmanager
 def set_in(folder: Path, *settings: str) -> Iterator[None]:
     """Within, params.yaml has other values."""
-    from pipeline.overrides import with_values
+    from pipeline.checkout.params_file import with_values
 
     params = folder / "params.yaml"
     before = params.read_bytes()

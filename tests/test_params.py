@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from stages import check_params, evaluate, register, tokenize, train
+from stages import evaluate, register, tokenize, train
 from stages.errors import ParamsError
 from stages.params import SECTIONS, load_params, read_document, section_names
+from stages.tools import check_params
 from tests.conftest import ROOT
 
 RECIPES = (tokenize, train, evaluate, register)

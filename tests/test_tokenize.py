@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from stages import tokenize
-from stages.corpus import text_files
+from stages.corpus.readers import text_files
 from stages.encoding.files import IGNORED, read_manifest
 from tests.conftest import DEMO, write_params
 

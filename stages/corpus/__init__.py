@@ -1,1 +1,1 @@
-"""Annotated text: reading, tag schemes, label sets."""
+"""Labelled text as a whole: which files it is, its splits, what it holds and what is wrong with it."""

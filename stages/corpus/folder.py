@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from stages.corpus.findings import UnreadableError
-from stages.corpus.sentences import SPLITS
-from stages.corpus.text_files import opened
+from stages.corpus.readers.text_files import opened
+from stages.corpus.text.diagnostics import UnreadableError
+from stages.corpus.text.sentences import SPLITS
 from stages.errors import CorpusError, listed
 
 Format = Literal["conll", "jsonl", "parquet", "csv"]

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from stages.corpus.findings import Findings
 from stages.corpus.reading import Corpus
-from stages.corpus.sentences import Block, UInt64s
+from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.sentences import Block, UInt64s
 
 Bools = npt.NDArray[np.bool_]
 

@@ -11,16 +11,16 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 from pydantic import Field, field_validator, model_validator
 
-from stages.corpus.columns import Columns
-from stages.corpus.conll import read_conll, shared_columns
-from stages.corpus.documents import documents_by_mark
-from stages.corpus.findings import Findings, UnreadableError
 from stages.corpus.folder import Format, by_split, data_files, format_of
-from stages.corpus.json_records import read_json
-from stages.corpus.schemes import is_tag
-from stages.corpus.sentences import SPLITS, Block, UInt64s
-from stages.corpus.tables import read_csv, read_parquet
-from stages.corpus.text_files import opened
+from stages.corpus.readers.columns import Columns
+from stages.corpus.readers.conll import read_conll, shared_columns
+from stages.corpus.readers.json_records import read_json
+from stages.corpus.readers.tables import read_csv, read_parquet
+from stages.corpus.readers.text_files import opened
+from stages.corpus.text.diagnostics import Findings, UnreadableError
+from stages.corpus.text.documents import documents_by_mark
+from stages.corpus.text.schemes import is_tag
+from stages.corpus.text.sentences import SPLITS, Block, UInt64s
 from stages.errors import CorpusError
 from stages.params import Section
 

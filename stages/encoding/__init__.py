@@ -1,1 +1,1 @@
-"""Words to sub-words, windows, and the Arrow files that cross from tokenize to train and evaluate."""
+"""Words to tokens, windows, and the Arrow files that cross from tokenize to train and evaluate."""

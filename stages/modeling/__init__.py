@@ -1,1 +1,1 @@
-"""Pretrained weights, batches, the training loop, prediction."""
+"""Encoder, batches, dropout, precision and pretrained weights."""

@@ -25,15 +25,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages.corpus.findings import Findings
+from stages.config.tokenize import Params
 from stages.corpus.reading import DataParams, open_corpus
-from stages.corpus.sentences import joined
+from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.sentences import joined
 from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer
 from stages.encoding.vocabulary import Vocabulary
 from stages.modeling.pretrained import find_pretrained
 from stages.params import load_params
-from stages.sections.tokenize import Params
 from stages.tokenize import checked, encode
 from tests.conftest import CORPORA, DEMO, ROOT
 

@@ -19,14 +19,14 @@ from seqeval.metrics import classification_report
 from seqeval.scheme import IOB2
 from transformers import pipeline
 
-from stages.corpus.findings import Findings
-from stages.corpus.raw_text import word_spans
 from stages.corpus.reading import DataParams, open_corpus
-from stages.modeling.classifier import load_classifier
+from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.raw_text import word_spans
 from stages.modeling.device import choose_compute, make_repeatable, place
-from stages.recognizer import Recognizer
-from stages.scoring.entities import Tagging, taggings
-from stages.scoring.scores import scores
+from stages.serving.predictor import Recognizer
+from stages.tasks.token_classification.entities import Tagging, taggings
+from stages.tasks.token_classification.head import load_classifier
+from stages.tasks.token_classification.metric import scores
 from tests import oracles
 from tests.conftest import CORPORA, DEMO, ROOT
 

@@ -10,11 +10,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipeline.overrides import with_values
-from pipeline.workspace import STAGES
+from pipeline.checkout.layout import STAGES
+from pipeline.checkout.params_file import with_values
+from stages.config.train import Params
 from stages.modeling.pretrained import find_pretrained
 from stages.params import load_params
-from stages.sections.train import Params
 from tests.conftest import ROOT, Project, checkout
 from tests.processes import BIN, free_port, prefect_server
 

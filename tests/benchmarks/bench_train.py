@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
+from stages.config.train import TrainParams
 from stages.modeling.device import Compute, choose_compute, make_repeatable
-from stages.sections.train import TrainParams
 from tests.benchmarks.contenders import Rows, defaults, textbook, trainer, tuneline
 from tests.benchmarks.corpora import Corpus, encoded
 

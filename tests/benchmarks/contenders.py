@@ -17,15 +17,15 @@ from transformers import (
     TrainingArguments,
 )
 
+from stages.config.train import Params, TrainParams
 from stages.encoding.files import EncodedSplit
-from stages.modeling.classifier import load_classifier
 from stages.modeling.device import Compute, choose_compute
-from stages.modeling.prediction import predict
-from stages.modeling.training import Settings, Step, train
-from stages.modeling.weights import MasterWeights
 from stages.params import load_params
-from stages.scoring.entities import Tagging, strict_f1
-from stages.sections.train import Params, TrainParams
+from stages.tasks.token_classification.entities import Tagging, strict_f1
+from stages.tasks.token_classification.head import load_classifier
+from stages.tasks.token_classification.inference import predict
+from stages.training.loop import Settings, Step, train
+from stages.training.optimizer import MasterWeights
 from tests.benchmarks.corpora import Corpus
 from tests.conftest import ROOT
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerFast
 
+from stages.config.tokenize import Params
 from stages.corpus.reading import DataParams, open_corpus
 from stages.encoding.files import EncodedSplit, read_split
 from stages.encoding.rows import Encoder
@@ -12,7 +13,6 @@ from stages.encoding.tokenizer import load_tokenizer
 from stages.encoding.vocabulary import Vocabulary
 from stages.modeling.pretrained import find_pretrained
 from stages.params import load_params
-from stages.sections.tokenize import Params
 from stages.tokenize import checked, encode
 from tests.conftest import CORPORA, ROOT
 

@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
 
-from pipeline.overrides import with_values
-from stages import command, tokenize
-from stages.corpus.findings import Findings
+from pipeline.checkout.params_file import with_values
+from stages import tokenize
 from stages.corpus.reading import Corpus, DataParams, SplitParams, open_corpus
-from stages.corpus.schemes import TagReader, spans
-from stages.corpus.sentences import Sentence
+from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.schemes import TagReader, spans
+from stages.corpus.text.sentences import Sentence
+from stages.runtime import entry_point
 from tests.conftest import write_params
 
 Content = str | bytes | Callable[[Path], object]
@@ -117,7 +118,7 @@ def refuse(
         before = sorted(Path().rglob("*"))
         started = time.monotonic()
         with pytest.raises(SystemExit) as exit_:
-            command.run_recipe(tokenize.main)
+            entry_point.run_recipe(tokenize.main)
         shown = capsys.readouterr()
         assert exit_.value.code == 2, shown
         assert shown.out == ""

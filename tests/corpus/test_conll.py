@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
-from stages.corpus import text_files
-from stages.corpus.findings import Findings
+from stages.corpus.readers import text_files
 from stages.corpus.reading import open_corpus
-from stages.corpus.sentences import Sentence
+from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.sentences import Sentence
 from tests.conftest import CORPORA, needs_corpora
 from tests.corpus.conftest import SENTENCES, Pairs, data_params, fill, pairs, read, read_file
 

@@ -2,10 +2,10 @@ import re
 
 import pytest
 
-from stages.corpus.findings import Findings
 from stages.corpus.reading import open_corpus
-from stages.corpus.schemes import TagReader
-from stages.corpus.sentences import Sentence
+from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.schemes import TagReader
+from stages.corpus.text.sentences import Sentence
 from tests.conftest import DEMO
 from tests.corpus.conftest import data_params, read
 from tests.oracles import entities

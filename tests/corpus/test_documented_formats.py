@@ -6,9 +6,9 @@ from textwrap import dedent
 
 import pytest
 
-from pipeline.corpus_commands import FORMATS
-from stages.corpus.findings import Findings
+from pipeline.cli.corpora import FORMATS
 from stages.corpus.reading import DataParams, open_corpus
+from stages.corpus.text.diagnostics import Findings
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

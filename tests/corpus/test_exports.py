@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from stages.corpus.findings import Findings
 from stages.corpus.reading import open_corpus
+from stages.corpus.text.diagnostics import Findings
 from tests.corpus.conftest import data_params, fill, jsonl, pairs, read_file
 
 BONN = [[("Angela", "B-PER"), ("Merkel", "I-PER"), ("visited", "O"), ("Bonn", "B-LOC"), (".", "O")]]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.corpus.raw_text import word_spans
+from stages.corpus.text.raw_text import word_spans
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stages.corpus import tables, text_files
-from stages.corpus.findings import Findings
+from stages.corpus.profile import survey
+from stages.corpus.readers import tables, text_files
 from stages.corpus.reading import open_corpus
-from stages.corpus.survey import survey
+from stages.corpus.text.diagnostics import Findings
 from tests.corpus.conftest import GOOD, SENTENCES, Pairs, data_params, fill, jsonl, pairs, parquet, read, read_file
 
 NASTY: Pairs = [

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.corpus.documents import in_whole_documents
-from stages.corpus.findings import Findings
 from stages.corpus.reading import SplitParams, open_corpus, split_numbers
-from stages.corpus.schemes import TagReader
-from stages.corpus.sentences import SPLITS, Block, BlockBuilder
+from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.documents import in_whole_documents
+from stages.corpus.text.schemes import TagReader
+from stages.corpus.text.sentences import SPLITS, Block, BlockBuilder
 from stages.errors import CorpusError
 from tests.corpus.conftest import GOOD, Files, data_params, fill, jsonl, pairs, parquet, read
 

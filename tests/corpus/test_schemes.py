@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
-from stages.corpus.findings import Findings
-from stages.corpus.schemes import SCHEMES, B, E, Entities, I, O, S, TagReader, label_ids, prefixes, spans
-from stages.corpus.sentences import Block, BlockBuilder, Int32s
+from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.schemes import SCHEMES, B, E, Entities, I, O, S, TagReader, label_ids, prefixes, spans
+from stages.corpus.text.sentences import Block, BlockBuilder, Int32s
 from tests.conftest import CORPORA, needs_corpora
 from tests.corpus.conftest import data_params, open_corpus
 from tests.oracles import entities

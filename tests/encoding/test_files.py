@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from stages.artifacts import file_digest
-from stages.corpus.sentences import SPLITS
+from stages.corpus.text.sentences import SPLITS
 from stages.encoding.files import (
     FORMAT_VERSION,
     SCHEMA,

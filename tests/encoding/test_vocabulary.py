@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from stages.corpus.columns import Columns
-from stages.corpus.conll import read_conll
-from stages.corpus.findings import Findings
+from stages.corpus.readers.columns import Columns
+from stages.corpus.readers.conll import read_conll
+from stages.corpus.text.diagnostics import Findings
 from stages.encoding import vocabulary
 from stages.encoding.vocabulary import Vocabulary
 from tests.conftest import CORPORA, DEMO, needs_corpora

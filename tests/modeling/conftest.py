@@ -9,11 +9,11 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForTokenClassification, PreTrainedModel
 
-from stages.corpus.columns import Columns
-from stages.corpus.conll import read_conll
-from stages.corpus.findings import Findings
-from stages.corpus.schemes import TagReader, label_ids
-from stages.corpus.sentences import Block
+from stages.corpus.readers.columns import Columns
+from stages.corpus.readers.conll import read_conll
+from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.schemes import TagReader, label_ids
+from stages.corpus.text.sentences import Block
 from stages.encoding.files import IGNORED, NO_WORD, SCHEMA, EncodedSplit, read_split, split_of, split_writer
 from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from stages.artifacts import file_digest
+from stages.config.tokenize import Params
 from stages.errors import PretrainedError
 from stages.modeling.pretrained import WEIGHTS, find_pretrained
 from stages.params import load_params
-from stages.sections.tokenize import Params
 from tests.conftest import ROOT
 
 REVISION = "a" * 40

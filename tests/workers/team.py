@@ -14,7 +14,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.states import Cancelling
 
-from pipeline.overrides import with_values
+from pipeline.checkout.params_file import with_values
 from tests.conftest import Project, checkout
 from tests.processes import BIN, processes_in, start, wait_until
 

@@ -10,7 +10,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from pipeline.overrides import with_values
+from pipeline.checkout.params_file import with_values
 from stages.artifacts import file_digest
 from tests.processes import free_port, prefect_server, wait_until
 from tests.workers.team import STAGES, MakeTeam, Team, computed_each_once, make_team

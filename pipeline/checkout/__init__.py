@@ -1,0 +1,1 @@
+"""The project folder: DVC, git, locks, params.yaml and child processes."""

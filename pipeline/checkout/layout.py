@@ -1,0 +1,31 @@
+"""Where things are in a checkout: stages, files that they make, locks."""
+
+import os
+from pathlib import Path
+
+from stages.errors import UserError
+
+PARAMS = Path("params.yaml")
+REGISTRATION = Path("data/registration.json")
+TRAINING = Path("data/model/training.json")
+METRICS = Path("data/report/metrics.json")
+PREDICTIONS = Path("data/report/predictions.parquet")
+PAGE = Path("data/report/report.html")
+ENCODED = "data/encoded"
+TOKENIZE = "tokenize"
+TRAIN = "train"
+EVALUATE = "evaluate"
+REGISTER = "register"
+STAGES = (TOKENIZE, TRAIN, EVALUATE, REGISTER)
+CHECKPOINT_DIR = "runtime.checkpoint_dir"  # the parameter
+TRAIN_KEY = "[0-9a-f]" * 64  # the name of a training's folder of checkpoints
+
+
+def enter_root() -> None:
+    """Make the root of the project the working directory, as DVC does for its stages."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").is_file():
+            os.chdir(folder)
+            return
+    raise UserError(f"{here} is not inside a Tuneline project: no dvc.yaml here or above. Change to your checkout.")

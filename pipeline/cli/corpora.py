@@ -1,0 +1,204 @@
+"""The commands that concern corpora: check and import."""
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.checkout.layout import PARAMS, enter_root
+from pipeline.checkout.params_file import with_values
+from pipeline.corpora.check import check_corpus
+from pipeline.terminal import Json, draw, interruptible, out, print_json, program
+from stages.errors import UserError
+from stages.params import read_document
+
+commands = typer.Typer()
+
+FORMATS = """
+Formats are told apart by the name and the first bytes of each file; data.format says otherwise. Any may be a .gz.
+
+train.conll (or .tsv, .txt ...): columns parted by tabs or blanks, a blank line after each sentence. The schemes IOB1,
+IOB2, IOE1, IOE2, IOBES, BILOU and BMES are recognised.
+
+    Angela B-PER
+    Merkel I-PER
+    left O
+
+train.jsonl: tokens with tags, or text with spans as doccano (the second line) and Prodigy (the third) export it.
+
+    {"tokens": ["Angela", "left"], "tags": ["B-PER", "O"]}
+    {"text": "Angela left", "label": [[0, 6, "PER"]]}
+    {"text": "Angela left", "spans": [{"start": 0, "end": 6, "label": "PER"}]}
+
+train.json: an array of such records, or an export of Label Studio.
+
+    [{"data": {"text": "Angela left"}, "annotations": [
+      {"result": [{"type": "labels",
+                   "value": {"start": 0, "end": 6, "labels": ["PER"]}}]}]}]
+
+train.parquet, train.csv: as Hugging Face datasets write them, a sentence a row; tags are strings, or numbers that the
+Parquet file or a dataset_info.json names.
+
+    tokens,ner_tags
+    "['Angela', 'left']","['B-PER', 'O']"
+    "['Bonn', 'sleeps']","['B-LOC', 'O']"
+
+Splits are files named train, dev (or valid, validation, val) and test, shards such as train-00000-of-00002.parquet, or
+folders of these names. A corpus of one file is split by a hash of each sentence:
+`--set 'data.split={dev: 0.1, test: 0.1}'`.
+"""
+
+
+@commands.command(epilog=FORMATS)
+def check(
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="A corpus, or one file; data.dir of params.yaml if absent.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Read with this value; params.yaml stays as it is. Repeatable."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Read a corpus without training on it: what it holds, and what is wrong with it.
+
+    Errors are what `tuneline run` would refuse, and make the exit code 2. Warnings are what costs accuracy or spoils
+    the scores: sentences in both train and test, types with too few examples, words that the tokenizer does not know.
+
+    Examples:
+
+        tuneline check
+
+        tuneline check data/corpora/mine --set data.tags=3
+
+        tuneline check wikigold.conll --set 'data.split={dev: 0.1, test: 0.1}' --json
+    """
+    from pipeline.corpora.report import rendered
+
+    place = folder and folder.absolute()
+    enter_root()
+    if place is not None:
+        settings = [*(settings or []), f"data.dir={json.dumps(os.path.relpath(place), ensure_ascii=False)}"]
+    with interruptible("stopped"):
+        found = check_corpus(with_values(PARAMS, settings or []), on_progress=draw)
+    if as_json:
+        print_json(found)
+    else:
+        out.print(rendered(found))
+    if any(finding["grade"] == "error" for finding in found["findings"]):
+        raise typer.Exit(UserError.exit_code)
+
+
+IMPORT_EPILOG = """
+The standard form, in data/corpora/NAME: train.conll, dev.conll and test.conll, or corpus.conll of a corpus without
+splits; in them a word, a tab and its IOB2 tag a line, a blank line after each sentence, and `-DOCSTART-` before each
+document where the source tells documents apart. provenance.json beside them says where the corpus came from, with the
+SHA-256 of each file, the tag scheme it had, and its licence.
+
+SOURCE may be in any format that `tuneline check --help` shows, plain or .gz, in a file or in a folder. Of a folder the
+data files, those in folders train, dev and test of it, and the licence are fetched.
+"""
+
+
+@commands.command("import", epilog=IMPORT_EPILOG)
+def import_(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A path, or an address: https://, s3://, hf://, ftp:// ...")
+    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it here: data/corpora/NAME.")],
+    *,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="How to read the source: data.format, data.words or data.tags. Repeatable.",
+        ),
+    ] = None,
+    licence: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT_OR_FILE", help="Its licence, to be recorded; a LICENSE in the source is found."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the corpus of that name.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Bring a corpus into the project: fetch it, check it, put it into the standard form and give it to DVC.
+
+    What `tuneline check` calls an error is refused, and then nothing has changed. The same source always becomes the
+    same bytes.
+
+    Examples:
+
+        tuneline import ../annotations/letters.jsonl letters --licence "CC BY 4.0"
+
+        tuneline import https://example.org/corpora/press/ press
+
+        tuneline import hf://datasets/OWNER/NAME/data wiki --set data.tags=ner_tags
+
+        tuneline import s3://bucket/news/train.conll.gz news --set data.tags=4
+    """
+    from pipeline.corpora.importing import import_corpus
+    from pipeline.corpora.report import rendered
+
+    here = Path.cwd()
+    text = _text_or_file(licence)
+    enter_root()
+    with interruptible("stopped; nothing was imported"):
+        done = import_corpus(
+            source, name, settings=settings or [], licence=text, force=force, here=here, on_progress=draw
+        )
+    if as_json:
+        print_json(
+            {
+                "path": str(done.path),
+                "dvc_file": str(done.dvc_file),
+                "source": done.source,
+                "digest": done.digest,
+                "scheme": done.found["scheme"],
+                "splits": done.found["splits"],
+                "findings": done.found["findings"],
+            }
+        )
+        return
+    out.print(rendered(done.found))
+    out.print(f"\n{done.path} holds it in the standard form, and DVC keeps it; digest {done.digest[:12]}")
+    _report_import(done.path, done.dvc_file, is_split=len(done.found["splits"]) > 1)
+
+
+def _text_or_file(licence: str | None) -> str | None:
+    """The text of a licence, be it given as it is or by the name of a file that holds it."""
+    if licence is None:
+        return None
+    try:
+        return Path(licence).read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return licence
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return licence
+        raise
+
+
+def _report_import(path: Path, dvc_file: Path, *, is_split: bool) -> None:
+    """What a person can do with a new corpus, as commands to copy."""
+    tuneline = program("tuneline")
+    # What params.yaml says of the corpus that it names now does not hold for a corpus in the standard form.
+    data = read_document(PARAMS).get("data", {})
+    stale = [f"--set data.{key}=auto" for key in ("format", "words", "tags") if data.get(key, "auto") != "auto"]
+    split = data.get("split")
+    if is_split and split is not None:
+        stale.append("--set data.split=null")
+    reading = "".join(f" {setting}" for setting in stale)
+    shares = "" if is_split else " --set 'data.split={dev: 0.1, test: 0.1}'"
+    out.print("\nNext:", style="bold")
+    for what, command in (
+        ("look at it", f"{tuneline} check {path}{reading}"),
+        ("keep it in git", f"git add {dvc_file} {dvc_file.with_name('.gitignore')}"),
+        ("train on it", f"{tuneline} run --set data.dir={path} --set register.name={path.name}-ner{reading}{shares}"),
+    ):
+        out.print(f"  {what:<20} {command}")

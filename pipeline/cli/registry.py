@@ -1,0 +1,268 @@
+"""The commands of the registry with a memory: promote, rollback, history, lineage and reproduce."""
+
+import os
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from pipeline.checkout.layout import PARAMS, enter_root
+from pipeline.registry import alias_history
+from pipeline.registry.alias_history import Entry
+from pipeline.terminal import MODEL, Json, draw, err, interruptible, out, print_json, write_text
+from stages.config.register import Params
+from stages.errors import UserError
+from stages.params import load_params
+
+commands = typer.Typer()
+
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A registered model.")]
+
+
+@commands.command()
+def promote(
+    name: Name,
+    version: Annotated[int | None, typer.Argument(metavar="VERSION", help="The challenger if absent.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Whatever the verdict; needs --reason.")] = False,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Stands in the history for ever.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Compare a version with the champion on the same test sentences, and make it champion if it is better.
+
+    The verdict is PROMOTE, HOLD (the difference may be luck) or REJECT (worse, or below a floor of register.gate in
+    params.yaml). It is kept with the version's run in MLflow. Exit code 1 if the champion stays.
+
+    Examples:
+
+        tuneline promote demo-ner
+
+        tuneline promote demo-ner 3 --force --reason "The new labels matter more than the score."
+    """
+    from pipeline.registry.gate import promote as promote_version
+
+    if force and not reason.strip():
+        raise UserError("--force needs --reason TEXT, which stands in the history")
+    enter_root()
+    gate = load_params(PARAMS, Params).register_.gate
+    verdict, entry = promote_version(name, version, gate, force=force, reason=reason.strip())
+    if as_json:
+        print_json({**verdict, "promoted": entry is not None})
+    else:
+        overridden = ", overridden by --force" if verdict["forced"] else ""
+        out.print(f"{verdict['verdict']}  {name}/{verdict['challenger']}{overridden}")
+        for line in verdict["reasons"]:
+            out.print(f"  {line}")
+        out.print(f"{name}/{entry.target} is champion now" if entry else _champion_stays(name, verdict["champion"]))
+    if entry is None:
+        raise typer.Exit(1)
+
+
+def _champion_stays(name: str, champion: int | None) -> str:
+    return f"{name}/{champion} stays champion" if champion else f"{name} has no champion yet"
+
+
+@commands.command()
+def rollback(
+    name: Name,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; stands in the history.")] = "rolled back",
+    as_json: Json = False,
+) -> None:
+    """Make the champion before the present one champion again."""
+    from pipeline.registry.gate import roll_back
+
+    enter_root()
+    entry = roll_back(name, reason=reason)
+    if as_json:
+        print_json(asdict(entry))
+        return
+    out.print(f"{name}/{entry.target} is champion again, in place of {name}/{entry.source}")
+
+
+@commands.command()
+def history(
+    name: Name,
+    at: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only who was champion then: 2026-05-01, or 2026-05-01T14:30.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell every promotion and rollback of a model: when, by whom, why, on what evidence.
+
+    An entry that was altered, and an alias that was moved outside Tuneline, is told too; the exit code is then 1.
+    """
+    enter_root()
+    moment = None if at is None else moment_of(at)
+    found = alias_history.read_of(name)
+    entries = found.entries
+    if moment is not None:
+        champion = found.champion_at(moment)
+        entries = [champion] if champion else []
+    if as_json:
+        print_json({"entries": [asdict(entry) for entry in entries], "faults": found.faults})
+    else:
+        table = Table("time (UTC)", "who", "action", "champion", "before", "reason", box=None, pad_edge=False)
+        for entry in entries:
+            table.add_row(
+                entry.time[:19], entry.who, entry.action, str(entry.target), str(entry.source or ""), entry.reason
+            )
+        out.print(table if entries else _no_champion(name, at, found.entries))
+        for fault in found.faults:
+            err.print(f"warning: {fault}", style="yellow")
+    if found.faults:
+        raise typer.Exit(1)
+
+
+def _no_champion(name: str, at: str | None, entries: list[Entry]) -> str:
+    if at is None:
+        return f"{name} had no champion yet"
+    since = f"; its first one is of {entries[0].time[:19]} UTC" if entries else ""
+    return f"{name} had no champion at {at}{since}"
+
+
+def moment_of(text: str) -> datetime:
+    """A date, its end in UTC, or a time, in UTC if it names no zone; UserError if it is neither."""
+    with suppress(ValueError):
+        return datetime.combine(date.fromisoformat(text), time.max, UTC)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UserError(f"--at {text}: no date or time; write it as in 2026-05-01 or 2026-05-01T14:30") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@commands.command()
+def lineage(
+    reference: Annotated[str | None, MODEL] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Instead: every version that this file or folder made; or an MD5."),
+    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it into one HTML file.")] = None,
+    openlineage: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write OpenLineage events, a JSON line each.")
+    ] = None,
+    files: Annotated[bool, typer.Option("--files", help="Show every file, of the code too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Tell what made a model, back to each file and its digest; or, with --data, what models a file made.
+
+    A stage that came from DVC's cache is shown with the run that computed it.
+
+    Examples:
+
+        tuneline lineage demo-ner@champion
+
+        tuneline lineage demo-ner/3 --html lineage.html --openlineage events.ndjson
+
+        tuneline lineage --data data/corpora/demo/train.conll
+    """
+    if (reference is None) == (data is None):
+        raise UserError("name a model, as in `tuneline lineage demo-ner@champion`, or a file with --data; not both")
+    html, openlineage = (path and path.absolute() for path in (html, openlineage))
+    place = Path(data).absolute() if data and Path(data).exists() else None
+    enter_root()
+    if data is not None:
+        data = os.path.relpath(place) if place else data  # as records name it
+        _show_uses(data, as_json=as_json)
+        return
+    from pipeline.lineage.query import lineage_of
+
+    assert reference is not None
+    found = lineage_of(reference)
+    if html:
+        from pipeline.lineage.page import render
+
+        write_text(html, render(found))
+    if openlineage:
+        from pipeline.lineage.openlineage import events
+
+        write_text(openlineage, events(found))
+    if as_json:
+        print_json(found)
+        return
+    for name in found["altered"]:
+        err.print(f"warning: the recorded {name} is not the one that was registered", style="yellow")
+    if not (html or openlineage):
+        from pipeline.lineage.tree import tree
+
+        out.print(tree(found, files=files))
+
+
+def _show_uses(target: str, *, as_json: bool) -> None:
+    from pipeline.lineage.query import versions_made_by
+
+    found = versions_made_by(target)
+    if as_json:
+        print_json(found)
+        return
+    for label in found["untold"]:
+        err.print(f"warning: {label} does not tell what made it", style="yellow")
+    if not found["versions"]:
+        out.print(f"{target} made no version of any model")
+        return
+    table = Table("version", "aliases", "champion", "used by", "file", "digest", "", box=None, pad_edge=False)
+    table.columns[4].overflow = "fold"  # a path is to be copied whole
+    for version in found["versions"]:
+        champion = "is" if version["is_champion"] else "was" if version["was_champion"] else ""
+        label = f"{version['name']}/{version['version']}"
+        for entry in version["used"]:
+            same = "" if entry["same"] else "another content than now"
+            aliases = ", ".join(version["aliases"])
+            table.add_row(label, aliases, champion, entry["stage"], entry["path"], entry["digest"][:12], same)
+            label = champion = ""
+    out.print(table)
+
+
+@commands.command()
+def reproduce(
+    reference: Annotated[str, MODEL],
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse if other versions are installed than made it.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a registered model again from what its version keeps, and compare the two.
+
+    All stages run anew, without any cache, in a clean worktree at the recorded commit. The verdict is bit-identical
+    (exit code 0), or else (exit code 1) same predictions, same scores (F1 within the recorded interval), or
+    different, with the first difference. It is kept with the version as a certificate.
+
+    Examples:
+
+        tuneline reproduce demo-ner@champion
+
+        tuneline reproduce demo-ner/3 --strict --json
+    """
+    from pipeline.registry.reproduction import reproduce_version
+
+    def show(line: str) -> None:
+        draw("")
+        err.print(line)
+
+    enter_root()
+    with interruptible("stopped; nothing is left of it"):
+        certificate = reproduce_version(reference, strict=strict, on_line=show, on_progress=draw)
+    draw("")
+    if as_json:
+        print_json(asdict(certificate))
+    else:
+        _show_certificate(asdict(certificate))
+    if certificate.verdict != "bit-identical":
+        raise typer.Exit(1)
+
+
+def _show_certificate(certificate: dict[str, Any]) -> None:
+    out.print(f"{certificate['name']}/{certificate['version']}: {certificate['verdict']}")
+    first, more = certificate["first_difference"], len(certificate["differences"]) - 1
+    if first:
+        out.print(f"  first difference  {first['stage']}: {first['what']}" + (f", and {more} more" if more else ""))
+    for line in certificate["environment_differences"]:
+        out.print(f"  environment       {line}")
+    f1 = certificate["f1"]
+    if certificate["verdict"] != "bit-identical" and None not in f1.values():
+        out.print(f"  entity F1 on test {f1['recorded']:.4f} recorded, {f1['rebuilt']:.4f} rebuilt")

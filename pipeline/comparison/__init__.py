@@ -1,0 +1,1 @@
+"""What differs between two models, and where a model is wrong."""

@@ -1,0 +1,41 @@
+"""The mistakes of the last evaluation, for the command line."""
+
+from pathlib import Path
+from typing import Any
+
+from stages.errors import UserError
+
+
+def find_mistakes(path: Path, *, split: str, kind: str | None, entity_type: str | None) -> list[dict[str, Any]]:
+    """Sentences of a predictions file with a mistake of this kind about this type (see diagnosis.py).
+
+    UserError if there is no such split, kind or type.
+    """
+    from stages.tasks.token_classification.error_analysis import list_mistakes
+    from stages.tasks.token_classification.mistakes import INVENTED, MISSED, RELATIONS
+    from stages.tasks.token_classification.predictions import read_predictions
+
+    splits = read_predictions(path)
+    _check("split", split, list(splits))
+    _check("kind", kind, [*RELATIONS[1:], MISSED, INVENTED])
+    _check("type", entity_type, list(splits[split].gold.types))
+    return [
+        entry
+        for entry in list_mistakes(splits[split])
+        if (kind is None or kind in entry["kinds"]) and (entity_type is None or entity_type in entry["types"])
+    ]
+
+
+def marked(words: list[str], entities: list[list[Any]]) -> str:
+    """The sentence with `[words TYPE]` for each entity, and its score where it has one."""
+    parts, done = [], 0
+    for kind, first, after, *score in entities:
+        shown = "".join(f" {value:.2f}" for value in score)
+        parts += [*words[done:first], f"[{' '.join(words[first:after])} {kind}{shown}]"]
+        done = after
+    return " ".join([*parts, *words[done:]])
+
+
+def _check(option: str, value: str | None, known: list[str]) -> None:
+    if value is not None and value not in known:
+        raise UserError(f"--{option} {value}: no such {option}; there are {', '.join(known)}")

@@ -1,0 +1,1 @@
+"""Corpora: download, import, restore and report."""

@@ -1,0 +1,21 @@
+"""Checks a corpus in a child process, without training on it."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline.checkout.layout import PARAMS
+from pipeline.checkout.processes import told
+from stages.errors import UserError
+
+
+def check_corpus(text: str, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
+    """What `stages.tools.check_corpus` finds with `text` as params.yaml; UserError if the params cannot be used."""
+    with tempfile.TemporaryDirectory() as folder:
+        candidate = Path(folder) / PARAMS
+        candidate.write_text(text, encoding="utf-8")
+        try:
+            return told("stages.tools.check_corpus", candidate, on_progress=on_progress)
+        except UserError as error:
+            raise UserError(str(error).replace(str(candidate), str(PARAMS))) from None

@@ -1,0 +1,1 @@
+"""What made a model, as data, text, a page, and OpenLineage events."""

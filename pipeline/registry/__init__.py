@@ -1,0 +1,1 @@
+"""The registered models: versions, promotion, alias history, reproduction."""

@@ -1,0 +1,1 @@
+"""Runs: on this machine, on workers, and the deployments that start them."""

@@ -1,0 +1,37 @@
+"""The sections of params.yaml that train reads."""
+
+from pydantic import Field
+
+from stages.modeling.precision import Precision
+from stages.params import PretrainedParams, RuntimeParams, Section
+from stages.training.schedule import Schedule
+
+
+class TrainParams(Section):
+    """What decides the outcome of a training."""
+
+    seed: int = Field(ge=0, lt=2**32)
+    epochs: int = Field(ge=1)
+    early_stopping: int = Field(ge=0)
+    learning_rate: float = Field(gt=0, lt=1)
+    schedule: Schedule
+    warmup_ratio: float = Field(ge=0, le=1)
+    head_rate: float = Field(gt=0)
+    layer_decay: float = Field(gt=0, le=1)
+    weight_decay: float = Field(ge=0)
+    max_gradient_norm: float = Field(gt=0)
+    label_smoothing: float = Field(ge=0, lt=1)
+    dropout: float = Field(ge=0, le=0.99)
+    batch_subwords: int = Field(ge=16)
+    micro_batch_subwords: int = Field(ge=0)
+    precision: Precision
+    threads: int = Field(ge=0, le=1024)
+    processes: int = Field(ge=1, le=1024)
+
+
+class Params(Section):
+    """The sections that train reads."""
+
+    model: PretrainedParams
+    train: TrainParams
+    runtime: RuntimeParams

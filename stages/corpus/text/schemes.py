@@ -1,0 +1,183 @@
+"""Tag schemes: which one a corpus uses, and the way to IOB2.
+
+    words    Alex  Jones flew to Rome Paris         one person, then two places in a row
+    IOB1     I-PER I-PER O O I-LOC B-LOC            B- only where an entity follows another of its type at once
+    IOB2     B-PER I-PER O O B-LOC B-LOC            B- opens every entity
+    IOE1     I-PER I-PER O O E-LOC I-LOC            E- only where an entity of the same type follows at once
+    IOE2     I-PER E-PER O O E-LOC E-LOC            E- ends every entity
+    IOBES    B-PER E-PER O O S-LOC S-LOC            S- is an entity of one word; BILOU writes L- and U- for E- and S-
+
+IOB1 is Ramshaw and Marcus (1995), and CoNLL-2003 as distributed; IOB2, IOE1 and IOE2 are named in Tjong Kim Sang and
+Veenstra (1999). BMES, usual for Chinese, is IOBES with M- for I-.
+
+All are read by one rule, that of conlleval: an entity starts at B- or S-, after O, E- or S-, or where the type changes.
+So a sequence that its scheme does not allow still has one reading; how many tags had to be mended is counted.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.sentences import OUTSIDE, Block, Int32s
+from stages.errors import SHOWN
+
+TAG = re.compile(r"O|[BIESLUMW]-\S(?:.*\S)?")
+# Prefix codes; what BILOU and BMES write otherwise means the same.
+O, B, I, E, S = range(5)  # noqa: E741 - the prefixes themselves
+CODES = {"B": B, "I": I, "M": I, "E": E, "L": E, "S": S, "U": S, "W": S}
+SCHEMES = ("IOB2", "IOB1", "IOBES", "IOE2", "IOE1")  # if the tags fit several, the first
+
+Bools = npt.NDArray[np.bool_]
+Bytes = npt.NDArray[np.int8]
+
+
+class Entities(NamedTuple):
+    """The entities of a block by word [W]: where one starts, where one ends, the type of each word in one, else -1."""
+
+    starts: Bools
+    ends: Bools
+    types: Int32s
+
+
+def is_tag(text: str) -> bool:
+    """Whether a string is O or a prefix with a type."""
+    return TAG.fullmatch(text) is not None
+
+
+@dataclass
+class TagReader:
+    """Reads blocks one after another; knows the types met so far and which schemes the tags fit."""
+
+    types: dict[str, int] = field(default_factory=dict)  # number of each type, in the order of appearance
+    letters: set[str] = field(default_factory=set)
+    misfits: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SCHEMES, 0))
+    examples: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: {scheme: [] for scheme in SCHEMES})
+
+    def read(self, block: Block) -> Entities:
+        """The entities of a block whose tags are all valid."""
+        return bounds(*self._parsed(block.tags), block.offsets)
+
+    def learn(self, block: Block) -> Entities:
+        """As `read`; also counts which schemes the tags fit."""
+        prefix, types = self._parsed(block.tags)
+        entities = bounds(prefix, types, block.offsets)
+        for scheme in SCHEMES:
+            wrong = np.flatnonzero(prefix != prefixes(scheme, entities, block.offsets))
+            self.misfits[scheme] += len(wrong)
+            for word in wrong[: max(0, SHOWN - len(self.examples[scheme]))]:
+                self.examples[scheme].append((block.where(word), block.tags[int(word)].as_py()))
+        return entities
+
+    @property
+    def labels(self) -> list[str]:
+        """The IOB2 labels of all types met so far: O, then B- and I- of each in alphabetical order."""
+        return [OUTSIDE, *(f"{prefix}-{name}" for name in sorted(self.types) for prefix in "BI")]
+
+    @property
+    def scheme(self) -> str:
+        """The scheme that the fewest tags disagree with, by the letters that it is written in."""
+        scheme = self._fitting
+        if scheme == "IOBES":
+            return "BILOU" if self.letters & {"L", "U"} else "BMES" if "M" in self.letters else scheme
+        return scheme
+
+    def report(self, findings: Findings) -> None:
+        """A warning for each tag that the scheme does not allow."""
+        scheme = self._fitting
+        findings.add_all(
+            "warning",
+            "repaired-tags",
+            self.misfits[scheme],
+            (
+                (where, f"{tag} does not fit {self.scheme} here; it was read as conlleval reads it")
+                for where, tag in self.examples[scheme]
+            ),
+        )
+
+    @property
+    def _fitting(self) -> str:
+        return min(SCHEMES, key=lambda scheme: self.misfits[scheme])
+
+    def _parsed(self, tags: pa.DictionaryArray) -> tuple[Bytes, Int32s]:
+        """Prefix code and type number of each word."""
+        prefix_of, type_of = [], []
+        for tag in tags.dictionary.to_pylist():
+            if tag == OUTSIDE:
+                prefix_of.append(O)
+                type_of.append(-1)
+            else:
+                self.letters.add(tag[0])
+                prefix_of.append(CODES[tag[0]])
+                type_of.append(self.types.setdefault(tag[2:], len(self.types)))
+        indices = tags.indices.to_numpy()
+        return np.array(prefix_of, np.int8)[indices], np.array(type_of, np.int32)[indices]
+
+
+def bounds(prefix: Bytes, types: Int32s, offsets: Int32s) -> Entities:
+    """Where entities start and end, as conlleval reads them (start_of_chunk and end_of_chunk there)."""
+    first, last = _sentence_edges(offsets)
+    before, type_before = _shifted(prefix, first, O), _shifted(types, first, -1)
+    inside = prefix != O
+    starts = inside & (np.isin(prefix, (B, S)) | np.isin(before, (O, E, S)) | (type_before != types))
+    ends = inside & (last | np.append(~inside[1:] | starts[1:], True)[: len(inside)])
+    return Entities(starts, ends, types)
+
+
+def prefixes(scheme: str, entities: Entities, offsets: Int32s) -> Bytes:
+    """The prefix code of each word as `scheme` writes these entities."""
+    starts, ends, types = entities
+    inside = types >= 0
+    first, last = _sentence_edges(offsets)
+    if scheme == "IOB1":
+        opens = starts & (_shifted(types, first, -1) == types)
+        return np.where(inside, np.where(opens, B, I), O).astype(np.int8)
+    if scheme == "IOB2":
+        return np.where(inside, np.where(starts, B, I), O).astype(np.int8)
+    if scheme == "IOE1":
+        following = np.where(last, -1, np.append(types[1:], -1)[: len(types)])
+        return np.where(inside, np.where(ends & (following == types), E, I), O).astype(np.int8)
+    if scheme == "IOE2":
+        return np.where(inside, np.where(ends, E, I), O).astype(np.int8)
+    assert scheme == "IOBES"
+    code = np.select([starts & ends, starts, ends], [S, B, E], I)
+    return np.where(inside, code, O).astype(np.int8)
+
+
+def label_ids(entities: Entities, reader: TagReader) -> Int32s:
+    """[W] the index of each word's IOB2 tag in the labels of `reader`, which knows all types."""
+    labels = reader.labels
+    begin = np.array([labels.index(f"B-{name}") for name in reader.types], np.int32)
+    ids: Int32s = np.where(entities.types < 0, 0, begin[entities.types] + ~entities.starts).astype(np.int32)
+    return ids
+
+
+def iob2_tags(entities: Entities, types: Sequence[str]) -> pa.StringArray:
+    """[W] each word's tag in IOB2; `types` are those of the reader, or its first ones."""
+    tags = pa.array([OUTSIDE, *(f"{prefix}-{name}" for name in types for prefix in "BI")], pa.string())
+    ids_W = np.where(entities.types < 0, 0, 1 + 2 * entities.types + ~entities.starts)
+    return tags.take(pa.array(ids_W))
+
+
+def spans(entities: Entities) -> tuple[Int32s, Int32s]:
+    """First word and the word after the last of each entity of a block."""
+    return np.flatnonzero(entities.starts).astype(np.int32), np.flatnonzero(entities.ends).astype(np.int32) + 1
+
+
+def _sentence_edges(offsets: Int32s) -> tuple[Bools, Bools]:
+    first, last = np.zeros(offsets[-1], bool), np.zeros(offsets[-1], bool)
+    first[offsets[:-1]] = True
+    last[offsets[1:] - 1] = True
+    return first, last
+
+
+def _shifted(values: npt.NDArray[np.signedinteger], first: Bools, fill: int) -> npt.NDArray[np.signedinteger]:
+    """The value of the word before, `fill` at the start of a sentence."""
+    before = np.concatenate([[fill], values[:-1]])
+    before[first] = fill
+    return before

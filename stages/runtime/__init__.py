@@ -1,0 +1,1 @@
+"""How a recipe is started, stopped and watched."""

@@ -1,0 +1,77 @@
+"""A trained model applied to raw text."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from transformers import PreTrainedModel
+
+from stages.corpus.text.raw_text import word_spans
+from stages.encoding.files import split_of
+from stages.encoding.rows import Encoder
+from stages.encoding.tokenizer import load_tokenizer
+from stages.encoding.vocabulary import Vocabulary
+from stages.modeling.device import Compute, choose_compute, place
+from stages.tasks.token_classification.entities import Tagging
+from stages.tasks.token_classification.head import labels_of, load_classifier
+from stages.tasks.token_classification.inference import SCORING_SUBWORDS, predict
+from stages.tasks.token_classification.mistakes import entity_scores
+from stages.training.record import read_training
+
+
+@dataclass(frozen=True)
+class Recognizer:
+    """A token classifier with all that it needs to read text."""
+
+    model: PreTrainedModel
+    encoder: Encoder
+    compute: Compute
+
+    @classmethod
+    def load(cls, folder: Path) -> "Recognizer":
+        """Load data/model, or a copy of it, onto the best device of this machine."""
+        compute = choose_compute("auto", "auto")
+        model = load_classifier(folder)
+        place(model, compute)
+        window = read_training(folder)["parameters"]["tokenize"]
+        vocabulary = Vocabulary(load_tokenizer(folder))
+        return cls(
+            model, Encoder(vocabulary, length=window["window_length"], overlap=window["window_overlap"]), compute
+        )
+
+    def __call__(self, texts: list[str]) -> list[list[dict[str, Any]]]:
+        """The entities of each text: `text`, `type`, `start` and `end` in characters, `score` from 0 to 1.
+
+        `score` is the mean probability of the predicted tags of the entity's words.
+        """
+        if not texts:
+            return []
+        spans = [word_spans(text) for text in texts]
+        words = pa.array(
+            [[text[start:end] for start, end in places] for text, places in zip(texts, spans, strict=True)],
+            pa.list_(pa.string()),
+        )
+        unlabelled = np.zeros(len(words.values), np.int32)
+        split = split_of(pa.Table.from_batches([self.encoder.encode(words, unlabelled).rows()]))
+        predictions = predict(self.model, split, self.compute, batch_subwords=SCORING_SUBWORDS)
+        tagging = Tagging(predictions.predicted_W, split.word_bounds, tuple(labels_of(self.model)))
+        found = tagging.entities(strict=False)
+        scores = entity_scores(found, predictions.probability_W)
+        recognized: list[list[dict[str, Any]]] = [[] for _ in texts]
+        for first, after, kind, sentence, score in zip(
+            found.first_E, found.after_E, found.type_E, found.sentence_E, scores, strict=True
+        ):
+            places = spans[sentence][first - tagging.bounds[sentence] : after - tagging.bounds[sentence]]
+            start, end = places[0][0], places[-1][1]
+            recognized[sentence].append(
+                {
+                    "text": texts[sentence][start:end],
+                    "type": tagging.types[kind],
+                    "start": start,
+                    "end": end,
+                    "score": float(score),
+                }
+            )
+        return recognized

@@ -1,0 +1,1 @@
+"""What differs from task to task; nothing else asks which task it is."""

@@ -1,0 +1,1 @@
+"""Named entities: head, inference, metric, error analysis and report."""

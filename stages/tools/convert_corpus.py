@@ -1,0 +1,177 @@
+"""convert_corpus: a corpus in any format that is read -> the same text in the standard form, told of as JSON on stdout.
+
+The standard form is what `tuneline import` keeps: a word, a tab and its IOB2 tag a line, a blank line after each
+sentence, `-DOCSTART-` and a blank line before each document where the source tells documents apart. Its files are
+train.conll, dev.conll and test.conll, or corpus.conll of a corpus without splits.
+
+Like every stage it takes a params file alone. That is NAME.yaml, with the one section `data`, and the corpus is written
+into the folder NAME beside it: whole, and only if it has no error and reads back as it was.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.artifacts import file_digest, whole
+from stages.corpus.profile import survey
+from stages.corpus.reading import UNSPLIT, Corpus, DataParams, open_corpus
+from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.documents import DOCUMENT_START
+from stages.corpus.text.schemes import Entities, TagReader, iob2_tags
+from stages.corpus.text.sentences import NO_DOCUMENT, OUTSIDE, Block
+from stages.errors import CorpusError
+from stages.params import Section, load_params
+from stages.runtime.entry_point import run_recipe
+from stages.runtime.progress import bar
+
+DOCUMENT_MARK = f"{DOCUMENT_START}\t{OUTSIDE}\n\n"
+# A first word that begins so makes a file look like JSON Lines or Parquet, or loses its first character.
+MISLEADING = ('{"', "PAR1", "\ufeff")
+FIRST_LINE = "# CoNLL columns: word, IOB2 tag\n"
+WHOLE = "corpus"  # the name of a file without splits; that of the corpus might say one
+
+
+class Params(Section):
+    """The section that convert_corpus reads."""
+
+    data: DataParams
+
+
+@dataclass
+class StandardText:
+    """One split on its way into the standard form, handed to `write` piece by piece.
+
+    Where any sentence is of a document, one that is of none is a document of its own: what stands before the first mark
+    of a file would be read as one. `is_late` says at the end that this was found out too late, so that the split has to
+    be put down again with `has_documents` from the start.
+    """
+
+    write: Callable[[bytes], object]
+    has_documents: bool = False
+    is_late: bool = False
+    counts: Counter[str] = field(default_factory=Counter)  # sentences, words, documents
+    entities: Counter[str] = field(default_factory=Counter)  # by type
+    _last: tuple[str, int] = ("", NO_DOCUMENT)  # the document of the last sentence: its source and number
+
+    def add(self, block: Block, entities: Entities, types: list[str]) -> None:
+        """The sentences of a block; `types` are the names of entity types by number."""
+        pieces: list[str] = []
+        for text, document in zip(_sentences(block, entities, types), block.documents.tolist(), strict=True):
+            place = (block.source, document)
+            if self.has_documents if document == NO_DOCUMENT else place != self._last:
+                pieces.append(DOCUMENT_MARK)
+                self.is_late |= not self.has_documents and self.counts["sentences"] > 0
+                self.has_documents = True
+                self.counts["documents"] += 1
+            elif not self.counts["sentences"] and text.startswith(MISLEADING):
+                pieces.append(FIRST_LINE)
+            self._last = place
+            pieces.append(f"{text}\n\n")
+            self.counts["sentences"] += 1
+            self.counts["words"] += text.count("\n") + 1
+        for kind, count in enumerate(np.bincount(entities.types[entities.starts])):
+            if count:
+                self.entities[types[kind]] += int(count)
+        self.write("".join(pieces).encode())
+
+    def described(self) -> dict[str, Any]:
+        """The figures as JSON takes them."""
+        figures = {name: self.counts[name] for name in ("sentences", "words", "documents")}
+        return figures | {"entities": dict(sorted(self.entities.items()))}
+
+
+def main(params_file: Path) -> None:
+    """Check the corpus, write it in the standard form, read that back; CorpusError with all that is wrong with it."""
+    params = load_params(params_file, Params)
+    assert params.data.split is None  # a split by hash belongs to training, where it can be changed
+    corpus = open_corpus(params.data, allow_unsplit=True)
+    findings = Findings()
+    with bar(total=None, unit="word", description="check") as progress:
+        found = survey(corpus, findings, measure=None, context="sentence", on_block=progress.update)
+    findings.raise_errors(f"{corpus.place} is not usable:")
+    words = sum(split.words for split in found.splits.values())
+
+    destination = params_file.with_suffix("")
+    names = {split: f"{WHOLE if split == UNSPLIT else split}.conll" for split in corpus.splits}
+    with whole(destination) as folder:
+        folder.mkdir()
+        files = [folder / name for name in names.values()]
+        written = write(corpus, files, [False] * len(files), words=words)
+        if any(text.is_late for text in written):
+            written = write(corpus, files, [text.has_documents for text in written], words=words)
+        with bar(total=words, unit="word", description="verify") as progress:
+            verify(folder, list(names.values()), on_block=progress.update)
+
+    described = {split: text.described() for split, text in zip(corpus.splits, written, strict=True)}
+    print(
+        json.dumps(
+            {
+                "scheme": found.reader.scheme,
+                "window": None,
+                "splits": described,
+                "findings": [asdict(finding) for finding in findings.kept],
+                "counts": dict(findings.counts),
+            },
+            ensure_ascii=False,
+        )
+    )
+
+
+def write(corpus: Corpus, files: list[Path], has_documents: list[bool], *, words: int) -> list[StandardText]:
+    """Write the file of each split; `words` is their number in all."""
+    with ExitStack() as stack, bar(total=words, unit="word", description="write") as progress:
+        streams = [stack.enter_context(file.open("wb")) for file in files]
+        texts = [StandardText(stream.write, known) for stream, known in zip(streams, has_documents, strict=True)]
+        convert(corpus, texts, on_block=progress.update)
+    return texts
+
+
+def convert(corpus: Corpus, texts: list[StandardText], *, on_block: Callable[[int], object]) -> None:
+    """Hand each block to the text of its split; `on_block` is told its number of words."""
+    findings, reader = Findings(), TagReader()
+    for block, split_S in corpus.blocks(findings):
+        entities = reader.read(block)
+        texts[split_S[0]].add(block, entities, list(reader.types))  # a file is of one split, and a block of one file
+        on_block(len(block.words.values))
+    findings.raise_errors(f"{corpus.place} reads differently now:")
+
+
+def verify(folder: Path, names: list[str], *, on_block: Callable[[int], object]) -> None:
+    """Read what was written and put it into the standard form again: CorpusError unless these are the same bytes."""
+    params = DataParams(dir=str(folder), format="auto", words="auto", tags="auto", split=None)
+    digests = [hashlib.sha256() for _ in names]
+    try:
+        corpus = open_corpus(params, allow_unsplit=True)
+        convert(corpus, [StandardText(digest.update) for digest in digests], on_block=on_block)
+        differing = [
+            name
+            for name, digest in zip(names, digests, strict=True)
+            if digest.hexdigest() != file_digest(folder / name)
+        ]
+    except CorpusError as error:
+        raise CorpusError(f"the standard form cannot hold this corpus: {error}") from None
+    if differing:
+        raise CorpusError(
+            f"the standard form cannot hold this corpus: {' and '.join(differing)} would read back differently. "
+            "Does a word begin with -DOCSTART-, or is there a tab in the name of an entity type?"
+        )
+
+
+def _sentences(block: Block, entities: Entities, types: list[str]) -> list[str]:
+    """[S] the lines of each sentence, without a line end after the last."""
+    lines = pc.binary_join_element_wise(block.words.values, iob2_tags(entities, types), "\t")
+    sentences: list[str] = pc.binary_join(pa.ListArray.from_arrays(block.offsets, lines), "\n").to_pylist()
+    return sentences
+
+
+if __name__ == "__main__":
+    run_recipe(main)

@@ -1,0 +1,80 @@
+"""Finds MLflow: which store, and a client of it."""
+
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from stages.artifacts import whole
+from stages.errors import RegistryError, first_line
+from stages.tracking.environment import without_password
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SQLITE = "sqlite:///"
+DEFAULT_STORE = f"{SQLITE}mlflow.db"
+DATABASE_LOCK = Path(".tuneline/mlflow.lock")
+
+
+def tracking_uri() -> str:
+    """$MLFLOW_TRACKING_URI, or a SQLite file at the root of the project."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+
+
+def shown_uri() -> str:
+    """The tracking URI without a password, for messages."""
+    return without_password(tracking_uri())
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Turn whatever a store or a server fails with, in the middle of a call too, into a RegistryError."""
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, RequestException, SQLAlchemyError, ImportError) as error:
+        raise RegistryError(
+            f"MLflow at {shown_uri()} failed: {first_line(error)}. Start it, or set MLFLOW_TRACKING_URI to another."
+        ) from error
+
+
+def connect() -> "MlflowClient":
+    """A client of the present store; call it within `reachable`. A server that does not answer fails at once."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # MLflow's own 7 can hold a training up for minutes
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    import mlflow
+    import requests
+    from sqlalchemy import create_engine
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    uri = tracking_uri()
+    if urlsplit(uri).scheme in ("http", "https"):
+        requests.get(f"{uri.rstrip('/')}/health", timeout=10)
+    elif uri.startswith(SQLITE):
+        _make_database(Path(uri.removeprefix(SQLITE)))
+    elif "://" in uri:
+        with create_engine(uri).connect():  # MLflow would try for minutes
+            pass
+    mlflow.set_tracking_uri(uri)
+    return mlflow.MlflowClient()
+
+
+def _make_database(path: Path) -> None:
+    """Make the tables of a SQLite store aside: MLflow cannot mend a file in which it was killed while it made them."""
+    from mlflow import MlflowClient
+
+    DATABASE_LOCK.parent.mkdir(parents=True, exist_ok=True)
+    with DATABASE_LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            with whole(path) as temporary:
+                MlflowClient(f"{SQLITE}{temporary}").search_experiments(max_results=1)

@@ -1,0 +1,1 @@
+"""The training loop, the optimizer, the schedule, checkpoints and distributed training."""

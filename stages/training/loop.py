@@ -1,0 +1,173 @@
+"""The training loop: a generator that yields one small report per step and writes nothing.
+
+A step depends on its number, the weights and the moments of the optimizer, and on nothing else: batches and dropout
+masks are drawn anew for each epoch and step from the seed. So a training can go on after any step.
+"""
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from stages.encoding.files import EncodedSplit
+from stages.errors import TrainingError
+from stages.modeling.batches import Batch, Rows, assemble, label_count, parts, shuffled_rows
+from stages.modeling.device import Compute
+from stages.modeling.dropout import Masks
+from stages.modeling.encoder import label_logits
+from stages.training.distributed import ALONE, Processes
+from stages.training.optimizer import MasterWeights
+from stages.training.schedule import Schedule, rate_factor
+
+SHOWN_SENTENCES = 5
+SHOWN_WORDS = 8
+
+log = logging.getLogger("train")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides the outcome of a training, beside data and weights."""
+
+    seed: int
+    epochs: int
+    learning_rate: float
+    schedule: Schedule
+    warmup_ratio: float
+    max_gradient_norm: float
+    label_smoothing: float
+    batch_subwords: int
+    micro_batch_subwords: int  # computed at once, at most; 0: all of a batch
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step, 1-based.
+
+    `loss` is the mean over its labels, `gradient_norm` that before clipping; `subwords` and `words` are its own.
+    """
+
+    step: int
+    steps: int
+    epoch: int
+    ends_epoch: bool
+    loss: float
+    learning_rate: float
+    gradient_norm: float
+    subwords: int
+    words: int
+
+
+def train(
+    model: PreTrainedModel,
+    weights: MasterWeights,
+    split: EncodedSplit,
+    settings: Settings,
+    compute: Compute,
+    *,
+    done: int = 0,
+    processes: Processes = ALONE,
+) -> Iterator[Step]:
+    """Train `model` in place, a report after each step; the first `done` steps were made before.
+
+    The caller may use the model between two steps. If memory does not suffice, less of a batch is computed at once from
+    then on, with the same result but for rounding. TrainingError, with the weights as after the step before, if the
+    loss or its gradient is not finite.
+    """
+    plan = [
+        (epoch, rows)
+        for epoch in range(1, settings.epochs + 1)
+        for rows in shuffled_rows(split.lengths, budget=settings.batch_subwords, seed=settings.seed, epoch=epoch)
+    ]
+    at_once = settings.micro_batch_subwords or int(max(split.lengths[rows].sum() for _, rows in plan))
+    for index in range(done, len(plan)):
+        epoch, rows = plan[index]
+        share = processes.share(parts(rows, split.lengths, count=processes.count))
+        labels = label_count(split, rows)  # at least 1: every window owns a word
+        while True:
+            try:
+                loss = 0.0
+                for part in _micro_batches(rows, share, split, at_once):
+                    batch = assemble(split, rows, part).to(compute.device)
+                    part_loss = _loss(model, batch, Masks(settings.seed, index), settings.label_smoothing) / labels
+                    part_loss.backward()
+                    loss += part_loss.item()
+                    weights.collect()
+                break
+            except (MemoryError, RuntimeError) as error:
+                if not _is_out_of_memory(error):
+                    raise
+                at_once = _smaller(at_once, int(split.lengths[rows[share]].max()), step=index + 1)
+            weights.forget()
+        loss = processes.add_up(loss, weights.collected())
+        learning_rate = settings.learning_rate * rate_factor(
+            settings.schedule, index=index, steps=len(plan), warmup_ratio=settings.warmup_ratio
+        )
+        if not math.isfinite(loss):
+            raise TrainingError(_not_finite(split, rows, f"step {index + 1}: the loss is {loss}"))
+        norm = weights.update(learning_rate=learning_rate, max_gradient_norm=settings.max_gradient_norm)
+        if not math.isfinite(norm):
+            raise TrainingError(_not_finite(split, rows, f"step {index + 1}: the norm of the gradient is {norm}"))
+        yield Step(
+            step=index + 1,
+            steps=len(plan),
+            epoch=epoch,
+            ends_epoch=index + 1 == len(plan) or plan[index + 1][0] != epoch,
+            loss=loss,
+            learning_rate=learning_rate,
+            gradient_norm=norm,
+            subwords=int(split.lengths[rows].sum()),
+            words=labels,
+        )
+
+
+def _loss(model: PreTrainedModel, batch: Batch, masks: Masks, label_smoothing: float) -> torch.Tensor:
+    """Cross entropy summed over the labelled sub-words, in fp32."""
+    logits_LC = label_logits(model, batch, masks).float()
+    return functional.cross_entropy(logits_LC, batch.labels_L, reduction="sum", label_smoothing=label_smoothing)
+
+
+def _micro_batches(rows: Rows, share: slice, split: EncodedSplit, at_once: int) -> Iterator[slice]:
+    """Cut this process's share of a batch into neighbouring parts of at most `at_once` sub-words; one row at least."""
+    ends = np.cumsum(split.lengths[rows[share]])
+    start = 0
+    while start < len(ends):
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + at_once, side="right")))
+        yield slice(share.start + start, share.start + stop)
+        start = stop
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def _smaller(at_once: int, longest: int, *, step: int) -> int:
+    """Half of what was computed at once; TrainingError if not even one window fits."""
+    if at_once <= longest:
+        raise TrainingError(
+            f"step {step}: memory does not suffice for a single window of {longest} sub-words. "
+            "Choose a smaller tokenize.window_length or a smaller encoder."
+        )
+    log.warning("warning: step %d: out of memory with %d sub-words at once; going on with half of it", step, at_once)
+    return max(longest, at_once // 2)
+
+
+def _not_finite(split: EncodedSplit, rows: Rows, what: str) -> str:
+    """The message that names the step and its sentences."""
+    sentences = np.unique(split.sentence[rows])
+    lines = [f"{what}. Its sentences, counted from 1 in the train split:"]
+    for sentence in sentences[:SHOWN_SENTENCES]:
+        words = split.words[int(sentence)].as_py()
+        shown = " ".join(words[:SHOWN_WORDS]) + (" ..." if len(words) > SHOWN_WORDS else "")
+        lines.append(f"  {sentence + 1}: {shown}")
+    if len(sentences) > SHOWN_SENTENCES:
+        rest = ", ".join(str(sentence + 1) for sentence in sentences[SHOWN_SENTENCES:])
+        lines.append(f"  and {rest}")
+    lines.append("A lower train.learning_rate, a longer train.warmup_ratio or train.precision=fp32 usually helps.")
+    return "\n".join(lines)

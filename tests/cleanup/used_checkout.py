@@ -1,0 +1,168 @@
+"""A checkout after a few weeks of work: models of each fate, in the registry, in commits and in DVC's cache."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from dvc.repo import Repo
+from mlflow import MlflowClient
+
+from pipeline.registry import alias_history
+from stages.tracking.lineage_record import RECORD, Origin, read_lock, stage_record
+from stages.tracking.registry import CHAMPION, DIGEST_TAG, FILE_TAG, origin_folder
+from stages.tracking.sync import MADE
+
+NAME = "demo-ner"
+NOW = datetime.now(UTC)
+OLD = int((NOW - timedelta(days=3)).timestamp() * 1000)
+ELSEWHERE = "f" * 40  # a commit that this repository does not have
+CORPUS = Path("data/corpora/mine")
+STAGES = """stages:
+  tokenize: {cmd: "true", deps: [data/corpora/mine], outs: [data/encoded]}
+  train: {cmd: "true", deps: [data/encoded], outs: [data/model]}
+"""
+
+
+@dataclass
+class Checkout:
+    """The working directory, with what is in its registry and in its DVC cache."""
+
+    client: MlflowClient
+    experiment: str
+    locks: dict[str, bytes] = field(default_factory=dict)  # the dvc.lock of each model that was made
+    versions: dict[str, int] = field(default_factory=dict)  # by the same names
+    runs: dict[str, str] = field(default_factory=dict)
+
+    def make(self, model: str, *, corpus: str = "one") -> None:
+        """As if tokenize and train had run: their outputs, DVC's cache and dvc.lock."""
+        (CORPUS / "train.conll").write_text(f"corpus {corpus}\n", encoding="utf-8")
+        put(Path("data/encoded"), manifest=f"encoded {corpus}")
+        put(Path("data/model"), weights=f"weights of {model}", config="the same for all")
+        with Repo() as repo:
+            repo.add(str(CORPUS))
+            repo.commit(force=True)
+        self.locks[model] = Path("dvc.lock").read_bytes()
+
+    def run(self, name: str, *, old: bool = True, running: bool = False, commit: str = "", **tags: str) -> str:
+        """A run that began three days ago, or now; `commit` is where its stage was computed."""
+        started = OLD if old else None
+        tags = {"tuneline." + key: value for key, value in tags.items()}
+        run = self.client.create_run(self.experiment, start_time=started, tags=tags, run_name=name).info.run_id
+        if not running:
+            self.client.log_dict(run, {"commit": commit or head()}, f"{MADE}/train-1.json")
+            self.client.set_terminated(run, end_time=started)
+        self.runs[name] = run
+        return run
+
+    def upload(self, run: str, *, tags: dict[str, str]) -> str:
+        model = self.client.create_logged_model(self.experiment, name="model", source_run_id=run, tags=tags)
+        self.client.log_model_artifacts(model.model_id, "data/model")
+        self.client.finalize_logged_model(model.model_id, "READY")
+        return str(model.model_id)
+
+    def register(self, model: str, *, commit: str = "", encoding: str | None = None) -> int:
+        """A version of a model that was made, with the record of its origin; `encoding` is its tokenize run."""
+        run = self.run(f"train-{model}", old=False, train_key=key(model))
+        locked = read_lock(self.locks[model])
+        stages: dict[str, Any] = {name: stage_record(locked[name]) | {"made_by": None} for name in locked}
+        stages["tokenize"]["made_by"] = encoding and {"mlflow_run": encoding}
+        git = {"commit": commit or head(), "dirty": False, "remote": None}
+        record = {"format_version": 1, "registered": NOW.isoformat(), "git": git, "stages": stages}
+        folder = Path(".tuneline") / f"origin-{model}"
+        origin = Origin(self.locks[model], Path("params.yaml").read_bytes(), b"", record)
+        origin.write(folder)
+        self.client.log_artifacts(run, str(folder), origin_folder(NAME, origin.digests()[RECORD]))
+        upload = self.upload(run, tags={DIGEST_TAG: key(model)})
+        tags = {f"{FILE_TAG}{name}": digest for name, digest in origin.digests().items()}
+        version = self.client.create_model_version(NAME, f"models:/{upload}", run, tags=tags, model_id=upload)
+        self.versions[model] = int(version.version)
+        return self.versions[model]
+
+    def champion(self, model: str) -> None:
+        alias_history.move(
+            self.client, NAME, action="promote", target=self.versions[model], model_digest=key(model), reason="better",
+            evidence={},
+        )  # fmt: skip
+
+    def left(self) -> set[str]:
+        """The models that the registry has versions of."""
+        numbers = {int(each.version) for each in self.client.search_model_versions(f"name = '{NAME}'")}
+        return {model for model, number in self.versions.items() if number in numbers}
+
+    def active_runs(self) -> set[str]:
+        ids = {run.info.run_id for run in self.client.search_runs([self.experiment])}
+        return {name for name, run in self.runs.items() if run in ids}
+
+
+def filled(client: MlflowClient) -> Checkout:
+    """The checkout in the working directory, once all that work is done."""
+    client.create_registered_model(NAME)
+    here = Checkout(client, client.create_experiment("tuneline"))
+
+    here.make("forgotten", corpus="zero")  # in a commit, and in the remote; the list of its folder is lost here
+    commit("start")
+    with Repo() as repo:
+        repo.push()
+    lost = read_lock(here.locks["forgotten"])["train"]["outs"][0]["md5"]
+    Path(".dvc/cache/files/md5", lost[:2], lost[2:]).unlink()
+
+    git("checkout", "--quiet", "-b", "side")
+    here.make("committed", corpus="side")
+    commit("side")
+    git("checkout", "--quiet", "-")
+    git("merge", "--quiet", "--strategy", "ours", "--no-edit", "side")
+    git("branch", "--delete", "side")
+
+    encoding = here.run("encoding", encoded="e" * 64)
+    for model in ("was-champion", "by-hand", "champion", "shadow", "unreached", "elsewhere", "plain"):
+        here.make(model, corpus=model)
+    here.make("present")
+    Path("data/model/training.json").write_text(json.dumps({"train_key": key("present")}), encoding="utf-8")
+    for model in ("committed", "was-champion", "by-hand", "shadow", "unreached", "present"):
+        here.register(model)
+    here.register("elsewhere", commit=ELSEWHERE)
+    here.register("champion", encoding=encoding)
+    here.champion("was-champion")
+    client.set_registered_model_alias(NAME, CHAMPION, str(here.versions["by-hand"]))  # no entry has it as its target
+    here.champion("champion")
+    client.set_registered_model_alias(NAME, "shadow", str(here.versions["shadow"]))
+    run = here.run("plain")
+    plain = client.create_model_version(NAME, f"runs:/{run}/model", run)  # registered by other means
+    here.versions["plain"] = int(plain.version)
+
+    here.run("abandoned", train_key=key("abandoned"))
+    here.run("fresh", old=False, train_key=key("fresh"))
+    here.run("running", running=True, train_key=key("running"))
+    here.run("again", train_key=key("present"))
+    here.run("old-encoding", encoded="d" * 64)
+    here.run("of-others", commit=ELSEWHERE, train_key=key("of-others"))
+    return here
+
+
+def put(folder: Path, **files: str) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def key(model: str) -> str:
+    return hashlib.sha256(model.encode()).hexdigest()
+
+
+def git(*words: str) -> str:
+    return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def head() -> str:
+    return git("rev-parse", "HEAD")
+
+
+def commit(message: str) -> None:
+    git("add", "--all")
+    git("commit", "--quiet", "--message", message)

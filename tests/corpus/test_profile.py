@@ -1,0 +1,335 @@
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.corpus.overlap import DigestSet
+from stages.corpus.profile import Context, Survey, survey
+from stages.corpus.reading import SplitParams, open_corpus
+from stages.corpus.text.diagnostics import Finding, Findings
+from stages.encoding.tokenizer import load_tokenizer
+from stages.encoding.vocabulary import Vocabulary
+from stages.tools import check_corpus
+from tests.conftest import CORPORA, DEMO, needs_corpora
+from tests.corpus.conftest import GOOD, REST, SENTENCES, Files, Pairs, data_params, fill, parquet
+from tests.oracles import entities
+
+WNUT17, WIKIGOLD = CORPORA / "wnut17", CORPORA / "wikigold/wikigold.conll.txt"
+
+
+class Letters(NamedTuple):
+    """A tokenizer with a sub-word for each letter, that knows no digits."""
+
+    counts: Any
+    unknown: Any
+
+
+def letters(words: pa.DictionaryArray) -> Letters:
+    texts = words.to_pylist()
+    return Letters(np.array([len(text) for text in texts], np.int32), np.array([text.isdigit() for text in texts]))
+
+
+def surveyed(
+    place: Path, *, split: SplitParams | None = None, context: Context = "sentence"
+) -> tuple[Survey, Findings]:
+    findings = Findings()
+    corpus = open_corpus(data_params(place, split=split), allow_unsplit=True)
+    return survey(corpus, findings, measure=letters, context=context, on_block=lambda _: None), findings
+
+
+def of(findings: Findings, code: str) -> list[tuple[str, str]]:
+    return [(finding.where, finding.message) for finding in findings.kept if finding.code == code]
+
+
+def text_of(*sentences: str) -> str:
+    """Sentences of `word/TAG`, or a word alone where it is O."""
+    lines = [[pair.partition("/") for pair in sentence.split()] for sentence in sentences]
+    return "\n".join("".join(f"{word} {tag or 'O'}\n" for word, _, tag in sentence) for sentence in lines)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    files: Files = {
+        "train.conll": text_of("It rains in Bonn/B-LOC", "I saw Bonn/B-LOC", "I saw Bonn/B-LOC", "so 2024 said"),
+        "dev.conll": text_of("I saw Rome/B-LOC", "I saw Bonn/B-LOC", "2024 2025"),
+        "test.conll": text_of("so 2024 said", "Ada/B-PER Byron/I-PER slept", "I saw Rome/B-LOC", "BONN/I-LOC"),
+    }
+    return fill(tmp_path / "corpus", files)
+
+
+def test_survey_counts_each_split(corpus: Path) -> None:
+    found, _ = surveyed(corpus)
+    assert {name: (s.sentences, s.words, dict(s.entities)) for name, s in found.splits.items()} == {
+        "train": (4, 13, {"LOC": 3}),
+        "dev": (3, 8, {"LOC": 2}),
+        "test": (4, 10, {"PER": 1, "LOC": 2}),
+    }
+    assert found.reader.scheme == "IOB2"
+    assert found.reader.labels == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+
+
+def test_survey_warns_of_each_sentence_that_an_earlier_split_holds(corpus: Path) -> None:
+    _, findings = surveyed(corpus)
+    assert of(findings, "in-train-and-dev") == [(f"{corpus}/dev.conll:5", "also in train: 'I saw Bonn'")]
+    assert of(findings, "in-train-and-test") == [(f"{corpus}/test.conll:1", "also in train: 'so 2024 said'")]
+    assert of(findings, "in-dev-and-test") == [(f"{corpus}/test.conll:9", "also in dev: 'I saw Rome'")]
+
+
+def test_survey_tells_the_rest_of_what_is_odd(corpus: Path) -> None:
+    _, findings = surveyed(corpus)
+    assert of(findings, "repeated") == []  # train may repeat what it likes
+    assert of(findings, "one-split") == [(str(corpus), "PER occurs in test only, 1 times")]
+    assert of(findings, "few-examples") == [
+        (str(corpus), "LOC has only 3 examples in train, too few to learn from"),
+        (str(corpus), "PER has only 0 examples in train, too few to learn from"),
+    ]
+    assert of(findings, "unknown-word") == [
+        (f"{corpus}/dev.conll:10", "the tokenizer has no sub-words for '2025' (U+0032 U+0030 U+0032 U+0035)"),
+        (f"{corpus}/test.conll:2", "the tokenizer has no sub-words for '2024' (U+0032 U+0030 U+0032 U+0034)"),
+    ]
+    assert of(findings, "repaired-tags") == [
+        (f"{corpus}/test.conll:13", "I-LOC does not fit IOB2 here; it was read as conlleval reads it")
+    ]
+    assert not of(findings, "unsplit")
+    assert {finding.grade for finding in findings.kept} == {"warning"}
+
+
+def test_survey_warns_of_a_corpus_without_splits(corpus: Path) -> None:
+    found, findings = surveyed(corpus / "train.conll")
+    assert list(found.splits) == ["all"]
+    ((where, message),) = of(findings, "unsplit")
+    assert where == str(corpus / "train.conll")
+    assert message.endswith(f"tuneline run --set data.dir={where} --set 'data.split={{dev: 0.1, test: 0.1}}'")
+    assert not of(findings, "one-split")
+
+
+def test_survey_of_enough_examples_in_each_split_finds_nothing(tmp_path: Path) -> None:
+    texts = {
+        name: text_of(*(f"{name} saw x{'abcdefghij'[n // 10]}{'abcdefghij'[n % 10]}/B-X" for n in range(20)))
+        for name in ("train", "dev", "test")
+    }
+    _, findings = surveyed(fill(tmp_path, {f"{name}.conll": text for name, text in texts.items()}))
+    assert findings.kept == []
+
+
+def test_survey_says_nothing_of_figures_where_the_corpus_has_errors(corpus: Path) -> None:
+    (corpus / "train.conll").write_text("lonely\n")
+    _, findings = surveyed(corpus)
+    assert {finding.grade for finding in findings.kept if finding.code != "unknown-word"} == {"error", "warning"}
+    assert not of(findings, "few-examples")
+    assert not of(findings, "no-sentence")
+
+
+def test_survey_keeps_twenty_of_a_kind_and_counts_all(tmp_path: Path) -> None:
+    text = text_of(*(f"word {n} Bonn/B-LOC" for n in range(70)))
+    _, findings = surveyed(fill(tmp_path, {"train.conll": text, "dev.conll": text, "test.conll": text}))
+    assert findings.counts["in-train-and-dev"] == 70
+    assert len(of(findings, "in-train-and-dev")) == 20
+    assert findings.counts["unknown-word"] == 70
+    assert of(findings, "in-train-and-dev")[19] == (f"{tmp_path}/dev.conll:77", "also in train: 'word 19 Bonn'")
+
+
+def rank(lengths: list[int], share: float) -> int:
+    """The smallest length that this share of all does not exceed."""
+    return next(n for n in sorted(lengths) if sum(length <= n for length in lengths) >= share * len(lengths))
+
+
+@given(sentences=SENTENCES, window=st.integers(1, 40))
+def test_survey_figures_are_those_of_plain_python(
+    tmp_path_factory: pytest.TempPathFactory, sentences: Pairs, window: int
+) -> None:
+    columns = {
+        "tokens": [[word for word, _ in sentence] for sentence in sentences],
+        "ner_tags": [[tag for _, tag in sentence] for sentence in sentences],
+    }
+    place = fill(tmp_path_factory.mktemp("corpus"), {"x.parquet": parquet(columns)})
+    found, _ = surveyed(place)
+    figures = found.described(window=window)["splits"]["all"]
+    lengths = [sum(map(len, words)) for words in columns["tokens"]]
+    kinds = Counter(kind for tags in columns["ner_tags"] for kind, _, _ in entities(tags, strict=False))
+    assert figures == {
+        "sentences": len(sentences),
+        "words": sum(map(len, sentences)),
+        "documents": 0,
+        "entities": dict(sorted(kinds.items())),
+        "subwords": {
+            "median": rank(lengths, 0.5),
+            "p90": rank(lengths, 0.9),
+            "p99": rank(lengths, 0.99),
+            "max": max(lengths),
+        },
+        "longer_than_window": sum(length > window for length in lengths),
+        "unknown_words": sum(word.isdigit() for words in columns["tokens"] for word in words),
+    }
+
+
+def test_survey_tells_percentiles_apart(tmp_path: Path) -> None:
+    lengths = list(range(1, 501))
+    found, _ = surveyed(fill(tmp_path, {"all.conll": "\n".join(f"{'x' * n} B-X\n" for n in lengths)}))
+    assert found.described(window=9)["splits"]["all"]["subwords"] == {
+        key: rank(lengths, share) for key, share in (("median", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))
+    }
+
+
+def test_survey_tells_entities_that_train_has_not_by_their_small_letters(corpus: Path) -> None:
+    splits = surveyed(corpus)[0].described(window=9)["splits"]
+    assert splits["dev"]["unseen_entities"] == 1 / 2  # Rome, not Bonn
+    assert splits["test"]["unseen_entities"] == pytest.approx(2 / 3)  # Ada Byron and Rome, not BONN
+
+
+@given(st.lists(st.lists(st.integers(0, 50), max_size=20), max_size=6), st.lists(st.integers(0, 60), max_size=30))
+def test_digest_set_is_a_set(added: list[list[int]], asked: list[int]) -> None:
+    digests, plain = DigestSet(), {number for numbers in added for number in numbers}
+    for numbers in added:
+        digests.add(np.array(numbers, np.uint64))
+    assert len(digests) == len(plain)
+    assert digests.contains(np.array(asked, np.uint64)).tolist() == [number in plain for number in asked]
+    if asked:
+        other = DigestSet()
+        other.add(np.array(asked, np.uint64))
+        assert digests.common(other) == len(plain & set(asked))
+
+
+def plain(path: Path) -> list[tuple[tuple[str, ...], tuple[str, ...], int]]:
+    """Words, tags and first line of each sentence, read with nothing of ours."""
+    sentences: list[tuple[tuple[str, ...], tuple[str, ...], int]] = []
+    words: list[str] = []
+    tags: list[str] = []
+    for number, line in enumerate([*path.read_text(encoding="utf-8").split("\n"), ""], start=1):
+        if line.strip() and not line.startswith("-DOCSTART-"):
+            word, tag = line.split("\t") if "\t" in line else line.split(" ")
+            words.append(word)
+            tags.append(tag)
+        elif words:
+            sentences.append((tuple(words), tuple(tags), number - len(words)))
+            words, tags = [], []
+    return sentences
+
+
+@needs_corpora
+def test_survey_of_wnut17_is_that_of_plain_python() -> None:
+    found, findings = surveyed(WNUT17)
+    splits = {name: plain(WNUT17 / f"{name}.conll") for name in ("train", "dev", "test")}
+    assert [found.splits[name].sentences for name in splits] == [3394, 1009, 1287]
+    forms = {
+        name: {
+            " ".join(words[start:end]).lower()
+            for words, tags, _ in sentences
+            for _, start, end in entities(tags, strict=False)
+        }
+        for name, sentences in splits.items()
+    }
+    figures = found.described(window=256)["splits"]
+    for name, sentences in splits.items():
+        kinds = Counter(kind for _, tags, _ in sentences for kind, _, _ in entities(tags, strict=False))
+        assert figures[name]["sentences"] == len(sentences)
+        assert figures[name]["words"] == sum(len(words) for words, _, _ in sentences)
+        assert figures[name]["entities"] == dict(sorted(kinds.items()))
+        if name != "train":
+            unseen = len(forms[name] - forms["train"]) / len(forms[name])
+            assert figures[name]["unseen_entities"] == pytest.approx(unseen, abs=0)
+    assert "unseen_entities" not in figures["train"]
+    for earlier, later in (("train", "dev"), ("train", "test"), ("dev", "test")):
+        known = {words for words, _, _ in splits[earlier]}
+        again = [
+            (f"{WNUT17}/{later}.conll:{line}", f"also in {earlier}: {' '.join(words)[:80]!r}")
+            for words, _, line in splits[later]
+            if words in known
+        ]
+        assert of(findings, f"in-{earlier}-and-{later}") == again[:20]
+        assert findings.counts[f"in-{earlier}-and-{later}"] == len(again)
+
+
+@needs_corpora
+def test_survey_of_wikigold_is_that_of_plain_python() -> None:
+    found, findings = surveyed(WIKIGOLD)
+    sentences = plain(WIKIGOLD)
+    figures = found.described(window=256)["splits"]["all"]
+    kinds = Counter(kind for _, tags, _ in sentences for kind, _, _ in entities(tags, strict=False))
+    assert found.reader.scheme == "IOB1"
+    assert figures["sentences"] == len(sentences) == 1696
+    assert figures["documents"] == 145
+    assert figures["words"] == sum(len(words) for words, _, _ in sentences)
+    assert figures["entities"] == dict(sorted(kinds.items()))
+    assert not findings.of("error")
+
+
+@needs_corpora
+def test_survey_of_wikigold_split_by_a_hash_has_all_of_it_once() -> None:
+    found, findings = surveyed(WIKIGOLD, split=SplitParams(dev=0.1, test=0.1))
+    assert sum(split.sentences for split in found.splits.values()) == 1696
+    assert not [code for code in findings.counts if code.startswith("in-")]
+
+
+def test_survey_of_the_demo_finds_no_error(tiny_pretrained: Path) -> None:
+    vocabulary, findings = Vocabulary(load_tokenizer(tiny_pretrained)), Findings()
+    corpus = open_corpus(data_params(DEMO))
+    found = survey(corpus, findings, measure=vocabulary.look_up, context="sentence", on_block=lambda _: None)
+    assert not findings.of("error")
+    assert all(split.length_at(1.0) >= split.length_at(0.5) > 3 for split in found.splits.values())
+
+
+def test_check_corpus_prints_findings_and_figures_as_json(
+    corpus: Path, params_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(corpus.parent)
+    monkeypatch.setattr(sys, "argv", ["stage"])
+    check_corpus.main(params_file)
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["scheme"] == "IOB2"
+    assert {name: split["sentences"] for name, split in printed["splits"].items()} == {"train": 4, "dev": 3, "test": 4}
+    assert Finding(**printed["findings"][0])
+    assert printed["counts"]["in-train-and-test"] == 1
+
+
+def test_survey_warns_of_files_that_name_no_split(tmp_path: Path) -> None:
+    _, findings = surveyed(fill(tmp_path / "c", {"train.conll": GOOD, "more.conll": GOOD} | REST))
+    assert [where.rpartition("/")[2] for where, _ in of(findings, "ignored-file")] == ["more.conll"]
+
+
+def test_survey_warns_of_sentences_without_an_end(tmp_path: Path) -> None:
+    _, findings = surveyed(fill(tmp_path / "c", {"train.conll": "a O\n" * 1001 + "\n" + GOOD} | REST))
+    ((where, message),) = of(findings, "long-sentences")
+    assert where.endswith("train.conll:1")
+    assert "1,001 words" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "split", "code"),
+    [
+        (GOOD, None, "no-documents"),
+        (f"-DOCSTART- O\n\n{GOOD}", None, None),
+        (f"-DOCSTART- O\n\n{GOOD}" * 30, SplitParams(dev=0.3, test=0.3), "shared-documents"),
+    ],
+)
+def test_survey_warns_where_documents_give_no_context_or_too_much(
+    tmp_path: Path, text: str, split: SplitParams | None, code: str | None
+) -> None:
+    files = {f"{name}.conll": text for name in ("train", "dev", "test")} if split is None else {"all.conll": text}
+    place = fill(tmp_path / "c", files)
+    codes = {"no-documents", "shared-documents"}
+    _, findings = surveyed(place, split=split, context="document")
+    assert codes & set(findings.counts) == ({code} if code else set())
+    _, findings = surveyed(place, split=split)
+    assert not codes & set(findings.counts)
+
+
+def test_survey_notes_what_is_repeated_where_it_counts_twice_in_a_score(tmp_path: Path) -> None:
+    place = fill(tmp_path / "c", {"train.conll": GOOD * 2, "dev.conll": GOOD, "test.conll": f"{GOOD}\n" * 3})
+    _, findings = surveyed(place)
+    assert of(findings, "repeated") == [(str(place), "4 sentences of test are there more than once")]
+
+
+def test_survey_tells_each_sentence_of_test_once_however_often_train_has_it(tmp_path: Path) -> None:
+    place = fill(
+        tmp_path / "c", {"train.conll": f"{GOOD}\n" * 3, "dev.conll": "x B-X\n", "test.conll": f"{GOOD}\n" * 2}
+    )
+    _, findings = surveyed(place)
+    assert [where.rpartition(":")[2] for where, _ in of(findings, "in-train-and-test")] == ["1", "8", "6", "13"]

@@ -1,0 +1,138 @@
+"""The events of `tuneline lineage --openlineage`."""
+
+import importlib
+import json
+import pkgutil
+import types
+from datetime import datetime
+from enum import Enum
+from typing import Any, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
+
+import attrs
+import openlineage.client.generated
+import pytest
+from openlineage.client.event_v2 import RunEvent
+from openlineage.client.facet_v2 import BaseFacet
+
+from pipeline.lineage.openlineage import events, web_address
+from tests.lineage.lineages import COMMIT, ENCODED, FLOW_RUNS, MODEL, TRAINING_RUN, files_of, full_of, sample, scarce
+from tests.tasks.token_classification.test_report import HOSTILE
+
+FACETS = {
+    kind._get_schema(): kind
+    for module in pkgutil.iter_modules(openlineage.client.generated.__path__)
+    for kind in vars(importlib.import_module(f"openlineage.client.generated.{module.name}")).values()
+    if isinstance(kind, type) and issubclass(kind, BaseFacet)
+}
+
+
+def conforms(value: Any, kind: Any) -> None:
+    """Whether parsed JSON is of a type of the client, whose classes are generated from the standard's schemas."""
+    if get_origin(kind) in (Union, types.UnionType):
+        kind = next(each for each in get_args(kind) if each is not type(None))  # nulls are left out
+    if get_origin(kind) is list:
+        for each in value:
+            conforms(each, get_args(kind)[0])
+    elif get_origin(kind) is dict:
+        for each in value.values():
+            facet = FACETS[each["_schemaURL"]]
+            assert issubclass(facet, get_args(kind)[1])
+            assert facet is not get_args(kind)[1], "a custom facet"
+            conforms(each, facet)
+    elif attrs.has(kind):
+        fields, hints = attrs.fields(kind), get_type_hints(kind)
+        assert value.keys() <= {field.name for field in fields}
+        assert value.keys() >= {field.name for field in fields if field.default is attrs.NOTHING}
+        for name, each in value.items():
+            conforms(each, hints[name])
+    elif issubclass(kind, Enum):
+        kind(value)
+    else:
+        assert type(value) is kind
+
+
+@pytest.mark.parametrize("make", [sample, scarce, lambda: full_of(HOSTILE[0])], ids=["sample", "scarce", "hostile"])
+def test_events_have_the_shape_of_the_standard(make: Any) -> None:
+    told = [json.loads(line) for line in events(make()).splitlines()]
+    assert [(each["job"]["name"], each["eventType"]) for each in told] == [
+        (stage, kind) for stage in FLOW_RUNS for kind in ("START", "COMPLETE")
+    ]
+    for each in told:
+        conforms(each, RunEvent)
+        assert each["schemaURL"] == "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
+        assert datetime.fromisoformat(each["eventTime"]).tzinfo
+        UUID(each["run"]["runId"])
+
+
+def test_events_tell_runs_files_code_parameters_and_environment() -> None:
+    told = {(each["job"]["name"], each["eventType"]): each for each in map(json.loads, events(sample()).splitlines())}
+    train = told["train", "COMPLETE"]
+    project = "https://example.org/team/ner"
+    assert train["eventTime"] == "2026-05-01T09:00:00+00:00"
+    assert train["job"]["namespace"] == project
+    assert [(each["namespace"], each["name"]) for each in train["inputs"]] == [
+        *((project, f"{ENCODED}/{name}") for name in ("dev.arrow", "manifest.json", "train.arrow")),
+        ("pretrained", "encoders/tiny"),
+    ]
+    digest = files_of(MODEL, "config.json")[0]["digest"]
+    assert train["outputs"][0]["facets"]["version"]["datasetVersion"] == digest
+    assert train["outputs"][0]["facets"]["dataSource"]["uri"] == project
+    source = train["job"]["facets"]["sourceCodeLocation"]
+    assert source["url"] == f"{project}/blob/{COMMIT}/stages/train.py"
+    assert source["version"] == COMMIT
+    assert {tag["key"] for tag in train["job"]["facets"]["tags"]["tags"]} == {"stages/artifacts.py", "stages/train.py"}
+    facets = train["run"]["facets"]
+    assert facets["parent"]["run"]["runId"] == FLOW_RUNS["train"]
+    assert facets["processing_engine"]["version"] == "2.13.0+cpu"
+    parameters = {each["key"]: each["value"] for each in facets["executionParameters"]["parameters"]}
+    assert parameters["train.learning_rate"] == "5e-05"
+    tags = {tag["key"]: tag["value"] for tag in facets["tags"]["tags"]}
+    assert tags["mlflow_run"] == TRAINING_RUN
+    assert tags["git_dirty"] == "false"
+    assert tags["package.transformers"] == "5.23.0"
+    version = told["register", "COMPLETE"]["outputs"][-1]
+    assert (version["namespace"], version["name"]) == ("mlflow", "demo-ner")
+    assert version["facets"]["version"]["datasetVersion"] == "3"
+
+
+def test_events_of_what_nobody_told_say_so() -> None:
+    for each in map(json.loads, events(scarce()).splitlines()):
+        assert each["eventTime"] == scarce()["registered"]
+        assert each["job"]["namespace"] == "tuneline"
+        assert "parent" not in each["run"]["facets"]
+        assert "sourceCodeLocation" not in each["job"]["facets"]
+        if each["eventType"] == "COMPLETE":
+            tags = {tag["key"]: tag["value"] for tag in each["run"]["facets"]["tags"]["tags"]}
+            assert tags["computed_by"] == "unknown"
+            assert ("python" in tags) == (each["job"]["name"] == "register")
+
+
+def test_events_are_the_same_for_the_same_execution() -> None:
+    other = sample() | {"version": 4, "registered": "2026-06-01T00:00:00+00:00"}
+    other["stages"]["register"]["made_by"]["time"] = other["registered"]
+    assert events(sample()) == events(sample())
+    first, second = (
+        {each["job"]["name"]: each["run"]["runId"] for each in map(json.loads, events(lineage).splitlines())}
+        for lineage in (sample(), other)
+    )
+    assert [stage for stage in FLOW_RUNS if first[stage] == second[stage]] == ["tokenize", "train", "evaluate"]
+    assert len(set(first.values())) == 4
+
+
+@pytest.mark.parametrize(
+    ("remote", "address"),
+    [
+        ("git@example.org:team/ner.git", "https://example.org/team/ner"),
+        ("example.org:ner", "https://example.org/ner"),
+        ("ssh://git@example.org:2222/team/ner.git", "https://example.org/team/ner"),
+        ("https://***@example.org/team/ner.git", "https://example.org/team/ner"),
+        ("http://example.org:8080/ner", "http://example.org:8080/ner"),
+        ("/srv/git/ner.git", None),
+        ("../ner.git", None),
+        ("file:///srv/git/ner.git", None),
+        (None, None),
+    ],
+)
+def test_web_address_of_a_repository(remote: str | None, address: str | None) -> None:
+    assert web_address(remote) == address

@@ -1,0 +1,271 @@
+import copy
+import re
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+from transformers import PreTrainedModel
+
+from stages.encoding.files import EncodedSplit
+from stages.modeling.batches import Batch, assemble, sorted_rows
+from stages.modeling.encoder import label_logits
+from stages.training import optimizer as weights_module
+from stages.training.optimizer import MasterWeights
+from tests.modeling.conftest import COMPUTE, random_model, random_split
+
+WORDS = "bert.embeddings.word_embeddings.weight"
+RATE, DECAY, NORM = 0.01, 0.5, 1.0
+
+
+@pytest.fixture(scope="module")
+def split() -> EncodedSplit:
+    return random_split([8, 5, 9, 5, 6, 7, 4, 8])
+
+
+def vocabulary_of(split: EncodedSplit) -> torch.Tensor:
+    return torch.from_numpy(np.unique(split.input_ids)).long()
+
+
+def master_weights(
+    model: PreTrainedModel,
+    split: EncodedSplit,
+    *,
+    precision: str = "fp32",
+    layer_decay: float = 1.0,
+    head_rate: float = 1.0,
+) -> MasterWeights:
+    vocabulary = vocabulary_of(split)
+    assert len(vocabulary) < model.config.vocab_size - 4
+    return MasterWeights(
+        model,
+        COMPUTE[precision],
+        vocabulary=vocabulary,
+        weight_decay=DECAY,
+        layer_decay=layer_decay,
+        head_rate=head_rate,
+    )
+
+
+def batches_of(split: EncodedSplit) -> list[Batch]:
+    batches = [assemble(split, rows) for rows in sorted_rows(split.lengths, budget=14)]
+    assert len(batches) == 4
+    return batches
+
+
+def backward(model: PreTrainedModel, batch: Batch) -> None:
+    functional.cross_entropy(label_logits(model, batch).float(), batch.labels_L).backward()
+
+
+def step(model: PreTrainedModel, weights: MasterWeights, batch: Batch) -> float:
+    backward(model, batch)
+    weights.collect()
+    return weights.update(learning_rate=RATE, max_gradient_norm=NORM)
+
+
+def by_name(weights: MasterWeights) -> dict[str, torch.Tensor]:
+    return weights.by_name(weights.snapshot())
+
+
+def copied(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in state.items()}
+
+
+def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def rate_of(name: str, layer_decay: float, head_rate: float) -> float:
+    if found := re.match(r"bert\.encoder\.layer\.(\d)\.", name):
+        return {"1": layer_decay, "0": layer_decay**2}[found[1]]
+    return layer_decay**3 if name.startswith("bert.embeddings.") else head_rate
+
+
+@pytest.mark.parametrize(("layer_decay", "head_rate", "chunk"), [(1.0, 1.0, weights_module.CHUNK), (0.5, 4.0, 100)])
+def test_update_equals_adamw_on_the_plain_parameters(
+    split: EncodedSplit, monkeypatch: pytest.MonkeyPatch, layer_decay: float, head_rate: float, chunk: int
+) -> None:
+    monkeypatch.setattr(weights_module, "CHUNK", chunk)
+    model, plain = random_model(), random_model()
+    start = {name: p.detach().clone() for name, p in plain.named_parameters()}
+    weights = master_weights(model, split, layer_decay=layer_decay, head_rate=head_rate)
+    optimizer = torch.optim.AdamW(
+        [
+            {
+                "params": [parameter],
+                "lr": RATE * rate_of(name, layer_decay, head_rate),
+                "weight_decay": 0.0 if parameter.ndim == 1 or name == WORDS else DECAY,
+            }
+            for name, parameter in plain.named_parameters()
+        ]
+    )
+    clipped = []
+    for batch in batches_of(split):
+        norm = step(model, weights, batch)
+        optimizer.zero_grad()
+        backward(plain, batch)
+        expected = torch.nn.utils.clip_grad_norm_(plain.parameters(), NORM).item()
+        optimizer.step()
+        assert norm == pytest.approx(expected, rel=1e-4)
+        clipped.append(norm > NORM)
+    assert any(clipped)
+    found = by_name(weights)
+    for name, parameter in plain.named_parameters():
+        if name.endswith("key.bias"):  # shifts all scores of a softmax alike; its gradient is what rounding leaves
+            continue
+        assert_close = partial(torch.testing.assert_close, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
+        assert_close(found[name], parameter.detach(), atol=1e-5)
+        assert_close(dict(model.named_parameters())[name].detach(), found[name], atol=0)
+        assert (found[name] - start[name]).abs().max() > RATE * rate_of(name, layer_decay, head_rate)
+
+
+def test_update_leaves_rows_outside_the_vocabulary_as_they_were(split: EncodedSplit) -> None:
+    model = random_model()
+    pretrained = random_model().get_input_embeddings().weight.detach()
+    weights = master_weights(model, split)
+    for batch in batches_of(split):
+        step(model, weights, batch)
+    trained = torch.zeros(len(pretrained), dtype=torch.bool)
+    trained[vocabulary_of(split)] = True
+    for rows in (by_name(weights)[WORDS], model.get_input_embeddings().weight.detach()):
+        assert torch.equal(rows[~trained], pretrained[~trained])
+        assert (rows[trained] != pretrained[trained]).any(dim=1).all()
+
+
+def test_working_weights_are_the_masters_rounded(split: EncodedSplit) -> None:
+    model = random_model()
+    pretrained = {name: p.detach().clone() for name, p in model.named_parameters()}
+    weights = master_weights(model, split, precision="bf16")
+    assert same(by_name(weights), pretrained)
+    for batch in [None, *batches_of(split)]:
+        if batch:
+            step(model, weights, batch)
+        masters = by_name(weights)
+        for name, parameter in model.named_parameters():
+            assert parameter.dtype is torch.bfloat16
+            assert masters[name].dtype is torch.float32
+            assert torch.equal(parameter, masters[name].to(torch.bfloat16))
+    assert any(not torch.equal(value, value.bfloat16().float()) for value in by_name(weights).values())
+
+
+def test_by_name_gives_every_weight_of_the_model_in_its_shape(split: EncodedSplit) -> None:
+    model = random_model("electra", embedding_size=8)
+    pretrained = {name: p.detach().clone() for name, p in model.named_parameters()}
+    assert same(by_name(master_weights(model, split)), pretrained)
+
+
+@pytest.mark.parametrize("kind", ["electra", "distilbert", "deberta-v2", "roberta"])
+def test_rates_fall_from_head_to_embeddings_in_other_encoders(kind: str, split: EncodedSplit) -> None:
+    sizes = {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24} if kind == "distilbert" else {}
+    weights = master_weights(random_model(kind, **sizes), split, layer_decay=0.5, head_rate=3.0)
+    rates = {slot.name: weights.rate_factors[slot.group] for slot in weights.slots}
+    expected = {"classifier": 3.0, "layer.1": 0.5, "layer.0": 0.25, "word_embeddings": 0.125}
+    for part, rate in expected.items():
+        assert {found for name, found in rates.items() if part in name} == {rate}
+
+
+@pytest.mark.parametrize("precision", COMPUTE)
+def test_load_goes_on_from_a_state_to_the_same_bits(split: EncodedSplit, precision: str) -> None:
+    first, second, third, fourth = batches_of(split)
+    model, other = random_model(), random_model(seed=7)
+    other.get_input_embeddings().load_state_dict(model.get_input_embeddings().state_dict())
+    weights, again = (master_weights(m, split, precision=precision) for m in (model, other))
+    for batch in (first, second):
+        step(model, weights, batch)
+    step(other, again, fourth)
+    assert not same(weights.state(), again.state())
+    again.load(copied(weights.state()))
+    assert same(weights.state(), again.state())
+    for batch in (third, fourth):
+        assert step(model, weights, batch) == step(other, again, batch)
+    assert same(weights.state(), again.state())
+    assert same(dict(model.named_parameters()), dict(other.named_parameters()))
+
+
+def test_state_holds_all_that_an_update_moves(split: EncodedSplit) -> None:
+    model = random_model()
+    weights = master_weights(model, split)
+    before = copied(weights.state())
+    step(model, weights, batches_of(split)[0])
+    after = weights.state()
+    assert before.keys() == after.keys()
+    assert {name.split(".")[0] for name in after} == {"masters", "exp_avg", "exp_avg_sq", "step"}
+    assert all(not torch.equal(before[name], after[name]) for name in after)
+
+
+@pytest.mark.parametrize("other", ["labels", "vocabulary", "groups", "missing"])
+def test_load_refuses_the_state_of_another_model_and_changes_nothing(split: EncodedSplit, other: str) -> None:
+    model = random_model()
+    weights = master_weights(model, split)
+    step(model, weights, batches_of(split)[0])
+    theirs = {
+        "labels": lambda: master_weights(random_model(labels=4), split),
+        "vocabulary": lambda: master_weights(random_model(), random_split([4])),
+        "groups": lambda: master_weights(random_model(), split, layer_decay=0.5),
+        "missing": lambda: master_weights(random_model(), split),
+    }[other]()
+    state = copied(theirs.state())
+    if other == "missing":
+        del state["exp_avg_sq.0"]
+    before, working = copied(weights.state()), copied(dict(model.named_parameters()))
+    with pytest.raises(ValueError, match="another model"):
+        weights.load(state)
+    assert same(weights.state(), before)
+    assert same(dict(model.named_parameters()), working)
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+@pytest.mark.parametrize("name", [WORDS, "classifier.bias"])
+def test_update_by_a_gradient_that_is_not_finite_changes_nothing(split: EncodedSplit, name: str, value: float) -> None:
+    model = random_model()
+    weights = master_weights(model, split)
+    first, second, *_ = batches_of(split)
+    step(model, weights, first)
+    before, working = copied(weights.state()), copied(dict(model.named_parameters()))
+    backward(model, second)
+    gradient = dict(model.named_parameters())[name].grad
+    assert gradient is not None
+    (gradient._values() if gradient.is_sparse else gradient).view(-1)[0] = value
+    weights.collect()
+    norm = weights.update(learning_rate=RATE, max_gradient_norm=NORM)
+    assert not torch.tensor(norm).isfinite()
+    assert same(weights.state(), before)
+    assert same(dict(model.named_parameters()), working)
+
+
+def test_collect_adds_up_and_forget_drops(split: EncodedSplit) -> None:
+    model = random_model()
+    weights = master_weights(model, split)
+    first, second, *_ = batches_of(split)
+    found = []
+    for batches in ([first], [second], [first, second]):
+        for batch in batches:
+            backward(model, batch)
+            weights.collect()
+        assert all(p.grad is None for p in model.parameters())
+        found.append([gradient.clone() for gradient in weights.collected()])
+        weights.forget()
+    for one, other, both in zip(*found, strict=True):
+        assert one.any()
+        torch.testing.assert_close(one + other, both)
+    backward(model, first)
+    weights.forget()
+    assert not any(gradient.any() for gradient in weights.collected())
+
+
+def test_an_update_takes_no_gradient_of_the_step_before(split: EncodedSplit) -> None:
+    model = random_model()
+    weights = master_weights(model, split)
+    step(model, weights, batches_of(split)[0])
+    assert weights.update(learning_rate=RATE, max_gradient_norm=NORM) == 0
+
+
+def test_a_snapshot_stays_when_the_masters_move(split: EncodedSplit) -> None:
+    model = random_model()
+    weights = master_weights(model, split)
+    snapshot = weights.snapshot()
+    kept = copy.deepcopy(snapshot)
+    step(model, weights, batches_of(split)[0])
+    assert all(torch.equal(one, other) for one, other in zip(snapshot, kept, strict=True))
+    assert not torch.equal(snapshot[0], weights.masters[0])
