@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from stages.artifacts import whole
+from stages.artifacts import atomic_write
 
 CLEAR_LINE = "\r\x1b[K"
 
@@ -52,7 +52,7 @@ def program(name: str) -> str:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file, whole or not at all, and say so."""
-    with whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     err.print(f"wrote {path}")
 

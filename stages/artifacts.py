@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path` for a file or a folder; flush it and rename it to `path` at the end.
 
     Whatever happens in between, `path` is afterwards either complete or as it was before.
@@ -81,7 +81,7 @@ def read_versioned(path: Path, *, format_version: int, stage: str) -> dict[str, 
     return fields
 
 
-def as_record(fields: dict[str, Any], record: type[R], path: Path) -> R:
+def parse_dataclass(fields: dict[str, Any], record: type[R], path: Path) -> R:
     """The fields that `path` held as a dataclass; others than it has are an ArtifactError."""
     try:
         return record(**fields)

@@ -7,11 +7,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from stages.artifacts import folder_digest, whole, write_json
+from stages.artifacts import atomic_write, folder_digest, write_json
 from stages.config.evaluate import Params
 from stages.encoding.files import EncodedSplit, Manifest, read_manifest, read_split
 from stages.errors import ArtifactError
-from stages.modeling.device import choose_compute, make_repeatable, place
+from stages.modeling.device import choose_compute, move_to, set_deterministic
 from stages.params import load_params
 from stages.runtime.entry_point import run_recipe
 from stages.tasks.token_classification.entities import Tagging
@@ -25,7 +25,7 @@ from stages.tasks.token_classification.predictions import Predictions, write_pre
 from stages.tasks.token_classification.report import Learning, Report, Split, render
 from stages.tracking import sync
 from stages.tracking.environment import execution
-from stages.tracking.event_log import Journal
+from stages.tracking.event_log import EventLog
 from stages.training.record import read_training
 
 ENCODED = Path("data/encoded")
@@ -41,11 +41,11 @@ def main(params_file: Path) -> None:
     params = load_params(params_file, Params)
     compute = choose_compute(params.runtime.device, params.evaluate.precision)
     record = read_training(MODEL)
-    make_repeatable(seed=0, threads=record["threads"])  # as in training, so that sums are rounded alike
+    set_deterministic(seed=0, threads=record["threads"])  # as in training, so that sums are rounded alike
 
     manifest = read_manifest(ENCODED)
     model = load_classifier(MODEL)
-    place(model, compute)
+    move_to(model, compute)
     check_labels(labels_of(model), manifest)
 
     train = read_split(ENCODED, "train")
@@ -57,7 +57,7 @@ def main(params_file: Path) -> None:
     for split in SPLITS:
         encoded = read_split(ENCODED, split)
         try:
-            labels = predict(model, encoded, compute, batch_subwords=params.evaluate.batch_subwords)
+            labels = predict(model, encoded, compute, batch_tokens=params.evaluate.batch_tokens)
         except ArtifactError as error:
             raise ArtifactError(f"{ENCODED / split}.arrow, {error}") from None
         predictions[split] = tagged(encoded, labels, manifest.labels)
@@ -66,7 +66,7 @@ def main(params_file: Path) -> None:
         report["splits"][split] = cast(Split, {"scores": tables, **diagnosis})
         metrics[split] = tables | figures(diagnosis)
 
-    with whole(REPORT) as folder:
+    with atomic_write(REPORT) as folder:
         folder.mkdir()
         write_json(folder / "metrics.json", metrics)
         write_predictions(folder / "predictions.parquet", predictions)
@@ -80,11 +80,11 @@ def main(params_file: Path) -> None:
             split,
             *(micro[column] for column in ("f1", "f1_low", "f1_high", "precision", "recall", "support")),
         )
-    journal = Journal(record["train_key"])
-    journal.tell_from(MODEL, record)
-    journal.figures(metrics)
-    journal.executed("evaluate", folder_digest(REPORT), execution())
-    sync.send(journal, report=REPORT)
+    event_log = EventLog(record["train_key"])
+    event_log.restore_from_model(MODEL, record)
+    event_log.log_metrics(metrics)
+    event_log.log_execution("evaluate", folder_digest(REPORT), execution())
+    sync.try_sync(event_log, report=REPORT)
 
 
 def check_labels(labels: list[str], manifest: Manifest) -> None:
@@ -113,7 +113,7 @@ def facts(record: dict[str, Any], manifest: Manifest) -> list[tuple[str, str]]:
         ("Trained on", f"{counts['sentences']:,} sentences, {counts['words']:,} words"),
         ("Epoch kept", f"{record['best_epoch']} of {len(record['dev_f1'])}, by F1 on dev"),
         ("Learning rate", f"{train['learning_rate']:g}, {train['schedule']}"),
-        ("Sub-words a batch", f"{train['batch_subwords']:,}"),
+        ("Sub-words a batch", f"{train['batch_tokens']:,}"),
         ("Seed", str(train["seed"])),
         ("Precision", str(record["precision"])),
         ("Train key", record["train_key"][:12]),

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from stages.artifacts import folder_digest, read_json, whole, write_json
+from stages.artifacts import atomic_write, folder_digest, read_json, write_json
 from stages.config.register import Params
 from stages.errors import UserError, listed
 from stages.params import load_params, read_document
@@ -32,7 +32,7 @@ def main(params_file: Path) -> None:
     require_unchanged(params_file, made.training)
     registered = registry.register(name, made)
 
-    with whole(REGISTRATION) as path:
+    with atomic_write(REGISTRATION) as path:
         write_json(path, {"format_version": 1, "name": name, "model_digest": registered.model_digest})
     registry.write_marker(registered)
     log.info("%s version %d is in the registry", registered.name, registered.version)

@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from stages.artifacts import file_digest, folder_digest, whole
+from stages.artifacts import atomic_write, file_digest, folder_digest
 from stages.config.tokenize import Params
-from stages.corpus.profile import Context, survey
+from stages.corpus.profile import Context, profile_corpus
 from stages.corpus.reading import Corpus, open_corpus
-from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.documents import in_whole_documents
 from stages.corpus.text.schemes import TagReader, label_ids
 from stages.encoding.files import FORMAT_VERSION, Manifest, split_writer, write_manifest
@@ -28,7 +28,7 @@ from stages.runtime.entry_point import run_recipe
 from stages.runtime.progress import bar
 from stages.tracking import sync
 from stages.tracking.environment import execution
-from stages.tracking.event_log import Journal
+from stages.tracking.event_log import EventLog
 
 ENCODED = Path("data/encoded")
 
@@ -49,7 +49,7 @@ def main(params_file: Path) -> None:
     # Twice over the files: labels and scheme are known at the end, and no corpus is held in memory.
     tags, words = checked(corpus, vocabulary, context=params.tokenize.context)
 
-    with whole(ENCODED) as folder:
+    with atomic_write(ENCODED) as folder:
         folder.mkdir()
         with bar(total=words, unit="word", description="encode") as progress:
             counts = encode(corpus, tags, encoder, folder, context=params.tokenize.context, on_block=progress.update)
@@ -66,9 +66,9 @@ def main(params_file: Path) -> None:
 
     for split, numbers in manifest.counts.items():
         log.info("%-5s %s", split, ", ".join(f"{number:,} {name}" for name, number in numbers.items()))
-    journal = Journal(folder_digest(ENCODED), "tokenize")
-    journal.encoded(params.model_dump(), manifest.counts, execution())
-    sync.send(journal)
+    event_log = EventLog(folder_digest(ENCODED), "tokenize")
+    event_log.log_encoding(params.model_dump(), manifest.counts, execution())
+    sync.try_sync(event_log)
 
 
 def checked(corpus: Corpus, vocabulary: Vocabulary, *, context: Context) -> tuple[TagReader, int]:
@@ -76,14 +76,20 @@ def checked(corpus: Corpus, vocabulary: Vocabulary, *, context: Context) -> tupl
 
     Warnings are logged.
     """
-    findings = Findings()
+    diagnostics = Diagnostics()
     with bar(total=None, unit="word", description="check") as progress:
-        found = survey(corpus, findings, measure=vocabulary.look_up, context=context, on_block=progress.update)
-    findings.raise_errors(f"{corpus.place} is not usable:")
+        found = profile_corpus(
+            corpus, diagnostics, measure=vocabulary.look_up, context=context, on_block=progress.update
+        )
+    diagnostics.raise_errors(f"{corpus.place} is not usable:")
     log.info("%s is %s with %s", corpus.place, found.reader.scheme, ", ".join(sorted(found.reader.types)))
-    for code in dict.fromkeys(finding.code for finding in findings.of("warning")):
-        first = next(finding for finding in findings.of("warning") if finding.code == code)
-        others = f" (and {findings.counts[code] - 1:,} more; see `tuneline check`)" if findings.counts[code] > 1 else ""
+    for code in dict.fromkeys(finding.code for finding in diagnostics.of("warning")):
+        first = next(finding for finding in diagnostics.of("warning") if finding.code == code)
+        others = (
+            f" (and {diagnostics.counts[code] - 1:,} more; see `tuneline check`)"
+            if diagnostics.counts[code] > 1
+            else ""
+        )
         log.warning("warning: %s: %s%s", first.where, first.message, others)
     return found.reader, sum(split.words for split in found.splits.values())
 
@@ -102,8 +108,8 @@ def encode(
     `on_block` is told the number of words after each block.
     """
     counts = {split: Counter[str]() for split in corpus.splits}
-    findings = Findings()
-    blocks = corpus.blocks(findings)
+    diagnostics = Diagnostics()
+    blocks = corpus.blocks(diagnostics)
     with ExitStack() as stack:
         writers = [stack.enter_context(split_writer(folder / f"{split}.arrow")) for split in corpus.splits]
         for block, split_S in made_ahead(in_whole_documents(blocks) if context == "document" else blocks):
@@ -122,7 +128,7 @@ def encode(
                 count["windows"] += len(rows)
                 count["subwords"] += len(rows.column("input_ids").values)
             on_block(len(entities.types))
-    findings.raise_errors(f"{corpus.place} has changed while it was read:")
+    diagnostics.raise_errors(f"{corpus.place} has changed while it was read:")
     return counts
 
 

@@ -19,26 +19,26 @@ import torch
 from filelock import FileLock, Timeout
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from stages.artifacts import file_digest, folder_digest, json_digest, whole
+from stages.artifacts import atomic_write, file_digest, folder_digest, json_digest
 from stages.config.train import Params, TrainParams
 from stages.encoding.files import EncodedSplit, Manifest, read_manifest, read_split
 from stages.encoding.tokenizer import load_tokenizer
 from stages.errors import ArtifactError, ParamsError
-from stages.modeling.device import Compute, choose_compute, make_repeatable, place
+from stages.modeling.device import Compute, choose_compute, move_to, set_deterministic
 from stages.modeling.pretrained import WEIGHTS, find_pretrained
 from stages.params import load_params
 from stages.runtime.entry_point import run_recipe
 from stages.runtime.launch import launch, started_by_torchrun
 from stages.runtime.progress import bar
-from stages.runtime.signals import noted_signals
+from stages.runtime.signals import catch_signals
 from stages.tasks.token_classification.entities import Tagging, strict_f1
 from stages.tasks.token_classification.head import load_classifier
-from stages.tasks.token_classification.inference import SCORING_SUBWORDS, predict
+from stages.tasks.token_classification.inference import INFERENCE_BATCH_TOKENS, predict
 from stages.tracking import sync
 from stages.tracking.environment import execution
-from stages.tracking.event_log import Journal
+from stages.tracking.event_log import EventLog
 from stages.training.checkpoints import Checkpoints, Progress
-from stages.training.distributed import Processes, joined
+from stages.training.distributed import Processes, process_group
 from stages.training.loop import Settings, Step, train
 from stages.training.optimizer import MasterWeights
 from stages.training.record import write_record
@@ -68,7 +68,7 @@ def main(params_file: Path) -> None:
     if params.train.processes > 1 and not started_by_torchrun():
         launch("stages.train", params_file, processes=params.train.processes)
         return
-    with joined() as processes:
+    with process_group() as processes:
         train_model(params, processes)
 
 
@@ -80,7 +80,7 @@ def train_model(params: Params, processes: Processes) -> None:
             "The number decides how sums are rounded, so the two must be equal."
         )
     compute = choose_compute(params.runtime.device, params.train.precision)
-    make_repeatable(seed=params.train.seed, threads=params.train.threads)
+    set_deterministic(seed=params.train.seed, threads=params.train.threads)
 
     manifest = read_manifest(ENCODED)
     splits = {split: read_split(ENCODED, split) for split in ("train", "dev")}
@@ -104,31 +104,31 @@ def train_model(params: Params, processes: Processes) -> None:
         compute,
         vocabulary=torch.from_numpy(np.unique(splits["train"].input_ids)).long(),
         weight_decay=params.train.weight_decay,
-        layer_decay=params.train.layer_decay,
-        head_rate=params.train.head_rate,
+        layerwise_lr_decay=params.train.layerwise_lr_decay,
+        head_lr_multiplier=params.train.head_lr_multiplier,
     )
     training = Training(params, model, weights, splits, manifest.labels, compute, processes)
     checkpoints = Checkpoints(Path(params.runtime.checkpoint_dir) / record["train_key"])
-    journal = Journal(record["train_key"])
-    if processes.leads:
-        journal.begin(record)
+    event_log = EventLog(record["train_key"])
+    if processes.is_main_process:
+        event_log.begin(record)
         log.info("training on %(device)s in %(precision)s with %(threads)d threads", record)
     else:
         logging.getLogger().setLevel(logging.WARNING)
 
     with ExitStack() as stack:
-        if processes.leads:
+        if processes.is_main_process:
             stack.enter_context(held(checkpoints.folder))
-            stack.enter_context(sync.live(journal))
-        progress = fit(training, checkpoints, journal)
-        if not processes.leads:
+            stack.enter_context(sync.sync_live(event_log))
+        progress = fit(training, checkpoints, event_log)
+        if not processes.is_main_process:
             return
         record |= {"best_epoch": progress.best_epoch, "dev_f1": progress.dev_f1}
         write_model(model, weights.by_name(progress.best_masters), tokenizer, progress.history, record)
         checkpoints.remove()
         log.info("kept epoch %d with dev F1 %.4f", progress.best_epoch, max(progress.dev_f1))
-        journal.executed("train", folder_digest(MODEL), execution())
-        journal.end()
+        event_log.log_execution("train", folder_digest(MODEL), execution())
+        event_log.end()
 
 
 @contextmanager
@@ -160,65 +160,65 @@ def key_of(manifest: Manifest, pretrained: Path, params: TrainParams, machine: d
     )
 
 
-def fit(training: Training, checkpoints: Checkpoints, journal: Journal) -> Progress:
+def fit(training: Training, checkpoints: Checkpoints, event_log: EventLog) -> Progress:
     """Run the loop, from the last checkpoint on if there is one, and score dev after each epoch.
 
     A signal ends the process after the step in hand, with a checkpoint and the signal's exit code.
     """
     processes, params = training.processes, training.params.train
-    progress = resume(training, checkpoints, journal)
-    done = processes.from_leader(len(progress.history))
+    progress = resume(training, checkpoints, event_log)
+    done = processes.broadcast(len(progress.history))
     settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
     steps = train(
         training.model, training.weights, training.splits["train"], settings, training.compute,
         done=done, processes=processes,
     )  # fmt: skip
     saved = time.monotonic()
-    with noted_signals() as interruption:
-        if processes.from_leader(progress.has_stalled(params.early_stopping)):
+    with catch_signals() as signals:
+        if processes.broadcast(progress.has_stalled(params.early_stopping_patience)):
             return progress
-        for step in watched(steps, done=done) if processes.leads else steps:
-            if processes.leads:
-                note(step, training, progress, journal)
-            left_alone = processes.count > 1 and interruption.orphaned  # torchrun was killed
-            if processes.any(interruption.received is not None or left_alone):
-                if processes.leads:
+        for step in watched(steps, done=done) if processes.is_main_process else steps:
+            if processes.is_main_process:
+                note(step, training, progress, event_log)
+            left_alone = processes.count > 1 and signals.orphaned  # torchrun was killed
+            if processes.any(signals.received is not None or left_alone):
+                if processes.is_main_process:
                     checkpoints.save(progress, training.weights)
                     log.info("stopped after step %d of %d; the same command goes on from there", step.step, step.steps)
-                sys.exit(interruption.exit_code)
-            if processes.leads and time.monotonic() - saved >= training.params.runtime.checkpoint_seconds:
+                sys.exit(signals.exit_code)
+            if processes.is_main_process and time.monotonic() - saved >= training.params.runtime.checkpoint_seconds:
                 save_if_possible(checkpoints, progress, training.weights)
                 saved = time.monotonic()
-            if step.ends_epoch and processes.from_leader(progress.has_stalled(params.early_stopping)):
-                if processes.leads:
-                    log.info("stopping early: %d epochs without a better dev F1", params.early_stopping)
+            if step.ends_epoch and processes.broadcast(progress.has_stalled(params.early_stopping_patience)):
+                if processes.is_main_process:
+                    log.info("stopping early: %d epochs without a better dev F1", params.early_stopping_patience)
                 break
     return progress
 
 
-def resume(training: Training, checkpoints: Checkpoints, journal: Journal) -> Progress:
+def resume(training: Training, checkpoints: Checkpoints, event_log: EventLog) -> Progress:
     """Where the training stands: as the last checkpoint has it, in all processes, or at its beginning."""
-    progress = checkpoints.restore(training.weights) if training.processes.leads else Progress()
+    progress = checkpoints.restore(training.weights) if training.processes.is_main_process else Progress()
     if progress.history:
         log.info("going on from the checkpoint after step %d", len(progress.history))
         dev_f1 = iter(progress.dev_f1)
         for step in progress.history:
-            journal.step(asdict(step))
+            event_log.log_step(asdict(step))
             if step.ends_epoch:
-                journal.epoch(next(dev_f1), step.step)
-    training.processes.copy_leader(list(training.weights.state().values()))
-    training.weights.publish()
+                event_log.log_epoch(next(dev_f1), step.step)
+    training.processes.broadcast_tensors(list(training.weights.state().values()))
+    training.weights.sync_model()
     return progress
 
 
-def note(step: Step, training: Training, progress: Progress, journal: Journal) -> None:
+def note(step: Step, training: Training, progress: Progress, event_log: EventLog) -> None:
     """Write down a step, and score dev after the last one of an epoch."""
     progress.history.append(step)
-    journal.step(asdict(step))
+    event_log.log_step(asdict(step))
     if step.ends_epoch:
         f1 = score_dev(training)
         progress.score(f1, training.weights)
-        journal.epoch(f1, step.step)
+        event_log.log_epoch(f1, step.step)
         log.info("epoch %d of %d: loss %.4f, dev F1 %.4f", step.epoch, training.params.train.epochs, step.loss, f1)
 
 
@@ -252,7 +252,7 @@ def watched(steps: Iterator[Step], *, done: int) -> Iterator[Step]:
 def score_dev(training: Training) -> float:
     """Entity F1 (strict, micro) on the dev split."""
     dev = training.splits["dev"]
-    predictions = predict(training.model, dev, training.compute, batch_subwords=SCORING_SUBWORDS)
+    predictions = predict(training.model, dev, training.compute, batch_tokens=INFERENCE_BATCH_TOKENS)
     gold, predicted = (
         Tagging(ids_W, dev.word_bounds, tuple(training.labels))
         for ids_W in (predictions.gold_W, predictions.predicted_W)
@@ -268,11 +268,11 @@ def write_model(
     record: dict[str, Any],
 ) -> None:
     """Write data/model: `weights` in fp32 in the Hugging Face layout, the record, the history of steps."""
-    place(model, Compute(torch.device("cpu"), torch.float32))
+    move_to(model, Compute(torch.device("cpu"), torch.float32))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(weights[name])
-    with whole(MODEL) as folder:
+    with atomic_write(MODEL) as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         write_record(folder, record)

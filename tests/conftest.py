@@ -106,7 +106,7 @@ def write_params(folder: Path, pretrained: Path, **changes: Any) -> None:
         "tokenize.window_overlap": 16,
         "train.epochs": 5,
         "train.learning_rate": 0.005,
-        "train.batch_subwords": 128,
+        "train.batch_tokens": 128,
         "train.dropout": 0.0,
         "train.threads": 1,  # two would wait for each other where the machine has other work
         "register.name": "tiny-ner",

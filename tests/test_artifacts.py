@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from stages.artifacts import folder_digest, whole, write_json
+from stages.artifacts import atomic_write, folder_digest, write_json
 from stages.errors import ArtifactError
 
 
 def test_whole_replaces_a_folder_at_the_end(tmp_path: Path) -> None:
     target = tmp_path / "out"
     for content in ("old", "new"):
-        with whole(target) as folder:
+        with atomic_write(target) as folder:
             folder.mkdir()
             (folder / "file").write_text(content)
     assert (target / "file").read_text() == "new"
@@ -23,7 +23,7 @@ def test_whole_leaves_nothing_behind_when_the_body_fails(tmp_path: Path, existin
         target.write_text("old")
 
     def write_half() -> None:
-        with whole(target) as path:
+        with atomic_write(target) as path:
             path.write_text("half")
             raise ZeroDivisionError
 
@@ -36,7 +36,7 @@ def test_whole_tells_the_user_when_it_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where a folder should be")
     with (
         pytest.raises(ArtifactError, match=r"cannot write .*data/model.*Check permissions"),
-        whole(tmp_path / "data/model"),
+        atomic_write(tmp_path / "data/model"),
     ):
         pass  # pragma: no cover - not reached
 

@@ -13,7 +13,7 @@ DVC_LOCK = Path(".dvc/tmp/rwlock")
 
 
 @contextmanager
-def alone(on_wait: Callable[[str], None]) -> Iterator[None]:
+def checkout_lock(on_wait: Callable[[str], None]) -> Iterator[None]:
     """Within, no other `tuneline run` changes this checkout; one that does is waited for, and told of."""
     RUN_LOCK.parent.mkdir(exist_ok=True)
     lock = FileLock(RUN_LOCK)
@@ -34,11 +34,11 @@ def drop_stale_locks() -> None:
 
     DVC itself takes any process with the number of a dead one for the one that locked.
     """
-    if not is_dvc_at_work():
+    if not is_dvc_running():
         DVC_LOCK.unlink(missing_ok=True)
 
 
-def is_dvc_at_work() -> bool:
+def is_dvc_running() -> bool:
     """Whether a stage of this checkout runs, by whomever it was started; DVC's lock on the whole is free then."""
     try:
         held = json.loads(DVC_LOCK.read_text(encoding="utf-8"))

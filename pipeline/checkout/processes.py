@@ -41,7 +41,7 @@ def lines(descriptor: int) -> Iterator[tuple[str, bool]]:
         yield pending.decode("utf-8", "replace").strip(), False
 
 
-def told(module: str, params: Path, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
+def run_json(module: str, params: Path, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
     """The JSON object that `python -m MODULE --params PARAMS` prints; UserError with its message if it refuses."""
     with (
         tempfile.TemporaryFile() as output,  # not a pipe, which would fill up while we read the other

@@ -9,11 +9,11 @@ from pipeline.checkout.layout import PARAMS
 from pipeline.checkout.params_file import with_values
 from stages.errors import UserError, first_line
 from stages.tracking.environment import LOCK
-from stages.tracking.lineage_record import Origin
+from stages.tracking.lineage_record import LineageFiles
 
 
 @contextmanager
-def worktree(tree: Path, origin: Origin, on_line: Callable[[str], None]) -> Iterator[None]:
+def worktree(tree: Path, origin: LineageFiles, on_line: Callable[[str], None]) -> Iterator[None]:
     """Within, a worktree as a version was made from, at `tree`, is the working directory; the data is in it too.
 
     UserError if the commit or the data is not to be had.

@@ -17,8 +17,8 @@ from stages.artifacts import read_json
 from stages.errors import ArtifactError, UserError
 from stages.tracking import sync
 from stages.tracking.client import SQLITE, connect, reachable, shown_uri, tracking_uri
-from stages.tracking.lineage_record import RECORD, Origin, read_lock
-from stages.tracking.registry import DIGEST_TAG, FILE_TAG, MARKER, origin_of
+from stages.tracking.lineage_record import RECORD, LineageFiles, read_lock
+from stages.tracking.registry import DIGEST_TAG, FILE_TAG, MARKER, read_lineage
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,7 +35,7 @@ class _Judged:
     """A version in the registry; it has no origin if it was registered by other means."""
 
     version: "ModelVersion"
-    origin: Origin | None
+    origin: LineageFiles | None
     stays: bool
 
     def logged_models(self) -> set[str]:
@@ -108,22 +108,22 @@ def _judged(client: "MlflowClient", named: set[str], on_line: Callable[[str], No
     return judged
 
 
-def _held(client: "MlflowClient", name: str, entries: alias_history.Ledger) -> set[int | None]:
+def _held(client: "MlflowClient", name: str, entries: alias_history.AliasHistory) -> set[int | None]:
     """The versions that an alias, or an entry of the alias_history, names."""
     aliases = {int(number) for number in client.get_registered_model(name).aliases.values()}
     return aliases | {number for entry in entries.entries for number in (entry.source, entry.target)}
 
 
-def _origin(client: "MlflowClient", version: "ModelVersion") -> Origin | None:
+def _origin(client: "MlflowClient", version: "ModelVersion") -> LineageFiles | None:
     if f"{FILE_TAG}{RECORD}" not in version.tags or COPY.fullmatch(version.source or ""):
         return None
     try:
-        return origin_of(client, version)
+        return read_lineage(client, version)
     except UserError as error:
         raise UserError(f"{error} What it needs is not known, so nothing was deleted. Mend or delete it.") from None
 
 
-def _model_digests(origin: Origin) -> set[str]:
+def _model_digests(origin: LineageFiles) -> set[str]:
     return {entry["md5"] for entry in read_lock(origin.lock)[TRAIN]["outs"]}
 
 

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from pipeline.checkout.git import git
-from pipeline.checkout.locks import alone, is_dvc_at_work
+from pipeline.checkout.locks import checkout_lock, is_dvc_running
 from pipeline.cleanup import file_garbage, mlflow_garbage
 from pipeline.cleanup.garbage import DIGEST, OF_MLFLOW, Garbage
 from stages.errors import UserError, first_line
@@ -31,13 +31,13 @@ def undisturbed(on_wait: Callable[[str], None]) -> Iterator[None]:
     from dvc.lock import LockError
     from dvc.repo import Repo
 
-    with alone(on_wait), Repo() as repo:
+    with checkout_lock(on_wait), Repo() as repo:
         try:
             repo.lock.lock()
         except LockError as error:
             raise UserError(f"DVC is at work here, so nothing was deleted: {first_line(error)}") from None
         try:
-            if is_dvc_at_work():
+            if is_dvc_running():
                 raise UserError("a stage of `dvc repro` runs here, so nothing was deleted; wait for its end")
             yield
         finally:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.checkout.layout import EVALUATE, METRICS, PAGE, REGISTER, enter_root
-from pipeline.checkout.locks import alone
+from pipeline.checkout.locks import checkout_lock
 from pipeline.checkout.status import stage_states
 from pipeline.runs.launch import run_stale, states_with, up_to
 from pipeline.runs.seeds import SPLITS, over_seeds, score_other_seeds, seed_scores
@@ -54,7 +54,7 @@ def run(
         tuneline run --seeds 3
     """
     enter_root()
-    with alone(on_wait=err.print):
+    with checkout_lock(on_wait=err.print):
         _run(settings or [], stage, seeds, as_json=as_json)
 
 

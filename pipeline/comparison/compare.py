@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.checkout.processes import told
+from pipeline.checkout.processes import run_json
 from pipeline.checkout.scratch import work_folder
 from pipeline.corpora.restore import data_digests, fetched
 from pipeline.registry.predictions import SPLIT, counts_of, f1_of, predictions_of, same_sentences, scored_again
@@ -18,8 +18,8 @@ from stages.statistics.significance import gain_interval, p_value
 from stages.tasks.token_classification.entities import Numbers, Truths
 from stages.tasks.token_classification.predictions import Predictions
 from stages.tracking.client import connect, reachable
-from stages.tracking.lineage_record import Origin, Record, flat
-from stages.tracking.registry import DIGEST_TAG, altered_files, origin_of
+from stages.tracking.lineage_record import LineageFiles, Record, flat
+from stages.tracking.registry import DIGEST_TAG, altered_files, read_lineage
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -71,7 +71,7 @@ def compare(first: str, second: str, *, on_progress: Callable[[str], None]) -> C
     with reachable():
         client = connect()
         versions = [find(client, reference) for reference in (first, second)]
-        origins = [origin_of(client, version) for version in versions]
+        origins = [read_lineage(client, version) for version in versions]
         scores, predictions, note = _scored(client, *versions)
     records = [origin.record for origin in origins]
     return Comparison(
@@ -88,7 +88,7 @@ def compare(first: str, second: str, *, on_progress: Callable[[str], None]) -> C
     )
 
 
-def _described(version: "ModelVersion", origin: Origin) -> dict[str, Any]:
+def _described(version: "ModelVersion", origin: LineageFiles) -> dict[str, Any]:
     return {
         "name": version.name,
         "version": int(version.version),
@@ -140,7 +140,7 @@ def _environment(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
     return machine + environment_differences(first, second)
 
 
-def _data(first: Origin, second: Origin, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
+def _data(first: LineageFiles, second: LineageFiles, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
     ways = [{**origin.record["params"]["data"], "dir": None} for origin in (first, second)]
     same = data_digests(first) == data_digests(second)
     nothing: dict[str, Any] = {"same_files": same, "note": None, "splits": {}, "counts": {}, "examples": []}
@@ -154,7 +154,7 @@ def _data(first: Origin, second: Origin, *, on_progress: Callable[[str], None]) 
                 section[side] = {**way, "dir": str(fetched(origin, work / side))}
             params = work / "compare_data.json"
             params.write_text(json.dumps({"compare_data": section}), encoding="utf-8")
-            return nothing | told("stages.tools.compare_corpora", params, on_progress=on_progress)
+            return nothing | run_json("stages.tools.compare_corpora", params, on_progress=on_progress)
     except UserError as error:
         return nothing | {"note": f"not compared: {' '.join(str(error).split())}"}
 

@@ -12,12 +12,12 @@ def find_mistakes(path: Path, *, split: str, kind: str | None, entity_type: str 
     UserError if there is no such split, kind or type.
     """
     from stages.tasks.token_classification.error_analysis import list_mistakes
-    from stages.tasks.token_classification.mistakes import INVENTED, MISSED, RELATIONS
+    from stages.tasks.token_classification.mistakes import MISSED, RELATIONS, SPURIOUS
     from stages.tasks.token_classification.predictions import read_predictions
 
     splits = read_predictions(path)
     _check("split", split, list(splits))
-    _check("kind", kind, [*RELATIONS[1:], MISSED, INVENTED])
+    _check("kind", kind, [*RELATIONS[1:], MISSED, SPURIOUS])
     _check("type", entity_type, list(splits[split].gold.types))
     return [
         entry

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.checkout.layout import PARAMS
-from pipeline.checkout.processes import told
+from pipeline.checkout.processes import run_json
 from stages.errors import UserError
 
 
@@ -16,6 +16,6 @@ def check_corpus(text: str, *, on_progress: Callable[[str], None]) -> dict[str, 
         candidate = Path(folder) / PARAMS
         candidate.write_text(text, encoding="utf-8")
         try:
-            return told("stages.tools.check_corpus", candidate, on_progress=on_progress)
+            return run_json("stages.tools.check_corpus", candidate, on_progress=on_progress)
         except UserError as error:
             raise UserError(str(error).replace(str(candidate), str(PARAMS))) from None

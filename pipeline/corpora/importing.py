@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.checkout.params_file import with_values
-from pipeline.checkout.processes import told
+from pipeline.checkout.processes import run_json
 from pipeline.checkout.scratch import work_folder
 from pipeline.corpora.download import fetch, recorded, without_credentials
 from stages.artifacts import file_digest, folder_digest, write_json
@@ -126,7 +126,7 @@ def _converted(params: Path, *, shown: tuple[Path, str], on_progress: Callable[[
         return text.replace(str(shown[0]), shown[1].rstrip("/")).replace(str(params), "--set")
 
     try:
-        found = told("stages.tools.convert_corpus", params, on_progress=on_progress)
+        found = run_json("stages.tools.convert_corpus", params, on_progress=on_progress)
     except UserError as error:
         raise UserError(renamed(str(error))) from None
     # How to train on a corpus without splits is said of the copy, not of the source.

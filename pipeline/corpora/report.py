@@ -59,7 +59,7 @@ def _at(value: Any, path: tuple[str, ...]) -> Any:
 
 
 def _findings(found: dict[str, Any], grade: str) -> Iterator[tuple[str, str]]:
-    """Grade and text of each finding of a grade, and of those that are counted alone."""
+    """Severity and text of each finding of a grade, and of those that are counted alone."""
     of_grade = [finding for finding in found["findings"] if finding["grade"] == grade]
     for code in dict.fromkeys(finding["code"] for finding in of_grade):
         shown = [finding for finding in of_grade if finding["code"] == code]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.errors import UserError, first_line
-from stages.tracking.lineage_record import FOLDER, Origin
+from stages.tracking.lineage_record import FOLDER, LineageFiles
 
 if TYPE_CHECKING:
     from dvc_data.hashfile.db import HashFileDB
@@ -18,7 +18,7 @@ READER = "tokenize"  # the stage that reads the corpus
 WHOLE = "."  # the path of data.dir within itself
 
 
-def data_digests(origin: Origin) -> dict[str, str]:
+def data_digests(origin: LineageFiles) -> dict[str, str]:
     """The recorded MD5 of each file of the corpus, by its path within `data.dir`; of one that is a file, by WHOLE.
 
     A folder that the record has not opened is one entry as well: WHOLE, with a digest that ends in `.dir`.
@@ -29,7 +29,7 @@ def data_digests(origin: Origin) -> dict[str, str]:
     return {path: digest for path, digest in sorted(digests.items()) if not path.startswith(os.pardir)}
 
 
-def fetched(origin: Origin, folder: Path) -> Path:
+def fetched(origin: LineageFiles, folder: Path) -> Path:
     """Lay the corpus of a version into `folder`, which is there and empty; its place: the folder, or the file in it.
 
     Each file has the MD5 that was recorded: as it lies here, else from git at the recorded commit, with or without the
@@ -46,7 +46,7 @@ def fetched(origin: Origin, folder: Path) -> Path:
     return folder / place.name if WHOLE in digests else folder
 
 
-def _listed(origin: Origin, place: Path, digest: str) -> dict[str, str]:
+def _listed(origin: LineageFiles, place: Path, digest: str) -> dict[str, str]:
     """The digests of the files of a folder that DVC keeps, by their paths in it."""
     with tempfile.TemporaryDirectory() as work:
         listing = Path(work) / "listing"
@@ -54,7 +54,7 @@ def _listed(origin: Origin, place: Path, digest: str) -> dict[str, str]:
         return {entry["relpath"]: entry["md5"] for entry in json.loads(listing.read_bytes())}
 
 
-def _lay(origin: Origin, path: Path, digest: str, target: Path) -> None:
+def _lay(origin: LineageFiles, path: Path, digest: str, target: Path) -> None:
     """Have in `target` what was at `path`."""
     wanted = digest.removesuffix(FOLDER)
     if _is(path, wanted):
@@ -69,7 +69,7 @@ def _lay(origin: Origin, path: Path, digest: str, target: Path) -> None:
         )
 
 
-def _from_git(origin: Origin, path: Path, digest: str, target: Path) -> None:
+def _from_git(origin: LineageFiles, path: Path, digest: str, target: Path) -> None:
     """Put the file there as it was in the recorded commit, or if that is another one, with the recorded changes."""
     if path.is_absolute() or os.pardir in path.parts:
         return

@@ -10,7 +10,7 @@ from pipeline.registry import alias_history
 from pipeline.registry.versions import SCORES, all_of, find, metrics_of
 from stages.errors import UserError
 from stages.tracking.client import connect, reachable
-from stages.tracking.registry import CHAMPION, DIGEST_TAG, altered_files, origin_of, record_of
+from stages.tracking.registry import CHAMPION, DIGEST_TAG, altered_files, read_lineage, read_lineage_record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -56,7 +56,7 @@ def versions_made_by(target: str) -> Lineage:
 
 
 def _lineage(client: "MlflowClient", version: "ModelVersion") -> Lineage:
-    origin = origin_of(client, version)
+    origin = read_lineage(client, version)
     figures = metrics_of(client, version.run_id)
     told = {key: value for key, value in origin.record.items() if key != "format_version"}
     return {
@@ -84,7 +84,7 @@ def _made_versions(
     versions = client.search_model_versions(f"name = '{model.name}'")
     for version in sorted(versions, key=lambda version: -int(version.version)):
         try:
-            stages = record_of(client, version)["stages"]
+            stages = read_lineage_record(client, version)["stages"]
         except UserError:  # it was registered by other means, or its run was changed
             untold.append(f"{model.name}/{version.version}")
             continue

@@ -61,7 +61,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Ledger:
+class AliasHistory:
     """The entries of a model, the oldest first, and what is wrong with them or with the alias, in words."""
 
     entries: list[Entry]
@@ -79,7 +79,7 @@ class Ledger:
         return made[-1].source if made else None
 
 
-def read_of(name: str) -> Ledger:
+def read_of(name: str) -> AliasHistory:
     """The ledger of a model of the present registry; UserError if it has no such model."""
     with reachable():
         client = connect()
@@ -87,12 +87,12 @@ def read_of(name: str) -> Ledger:
         return read(client, name)
 
 
-def read(client: "MlflowClient", name: str) -> Ledger:
+def read(client: "MlflowClient", name: str) -> AliasHistory:
     """The ledger of a registered model, checked against itself and against where the alias is now."""
     return _checked(client.get_registered_model(name))
 
 
-def _checked(model: "RegisteredModel") -> Ledger:
+def _checked(model: "RegisteredModel") -> AliasHistory:
     tags = {key: value for key, value in model.tags.items() if key.startswith(PREFIX)}
     entries: list[Entry] = []
     faults: list[str] = []
@@ -116,7 +116,7 @@ def _checked(model: "RegisteredModel") -> Ledger:
             f"{CHAMPION} is {_version(present)}, but the last entry says {_version(recorded)}: "
             "the alias was moved outside Tuneline, or a move was cut off"
         )
-    return Ledger(entries, faults)
+    return AliasHistory(entries, faults)
 
 
 def move(

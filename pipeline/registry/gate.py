@@ -86,15 +86,15 @@ def judge(
         for name, (was, now) in per_type.items()
         if was is not None and was - now > gate.max_drop_per_type
     ]
-    if p_value(new, old) < gate.level:
+    if p_value(new, old) < gate.significance_level:
         faults.append(f"it is worse: {measured}")
     elif faults:
         faults.append(f"all types together: {measured}")
-    decision: Decision = "REJECT" if faults else "PROMOTE" if chance < gate.level else "HOLD"
+    decision: Decision = "REJECT" if faults else "PROMOTE" if chance < gate.significance_level else "HOLD"
     words = {
         "REJECT": faults,
         "PROMOTE": [f"it is better: {measured}"],
-        "HOLD": [f"it may have been luck: {measured}; to be promoted, p must be below {gate.level}"],
+        "HOLD": [f"it may have been luck: {measured}; to be promoted, p must be below {gate.significance_level}"],
     }
     return Verdict(decision, words[decision], f1, per_type, difference, interval, chance, latency_ms)
 

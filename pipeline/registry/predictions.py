@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.checkout.processes import told
+from pipeline.checkout.processes import run_json
 from stages.errors import ArtifactError, UserError
 from stages.tasks.token_classification.entities import Numbers
 from stages.tasks.token_classification.metric import counts_by_sentence, scores
@@ -62,7 +62,7 @@ def predictions_on(model: Path, sentences: Path, *, split: str) -> Predictions:
         output, params = Path(folder) / "predictions.parquet", Path(folder) / "rescore.json"
         section = {"model": str(model), "sentences": str(sentences), "split": split, "output": str(output)}
         params.write_text(json.dumps({"rescore": section}), encoding="utf-8")
-        told("stages.tools.rescore", params, on_progress=lambda _: None)  # it draws no bar
+        run_json("stages.tools.rescore", params, on_progress=lambda _: None)  # it draws no bar
         return read_predictions(output)[split]
 
 

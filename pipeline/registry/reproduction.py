@@ -28,8 +28,8 @@ from stages.errors import ArtifactError, RegistryError, UserError
 from stages.tasks.token_classification.predictions import Predictions, read_predictions
 from stages.tracking.client import SQLITE, connect, reachable
 from stages.tracking.environment import LOCK, environment
-from stages.tracking.lineage_record import MADE, Origin, read_lock, stage_record
-from stages.tracking.registry import DIGEST_TAG, altered_files, origin_of
+from stages.tracking.lineage_record import MADE, LineageFiles, read_lock, stage_record
+from stages.tracking.registry import DIGEST_TAG, altered_files, read_lineage
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -73,7 +73,7 @@ class Recorded:
     """What the registry keeps of a version."""
 
     version: "ModelVersion"
-    origin: Origin
+    origin: LineageFiles
     predictions: dict[str, Predictions]  # none if they are gone, or of another format
     scores: dict[str, float]  # on test: f1, f1_low, f1_high; likewise
 
@@ -164,7 +164,7 @@ def _recorded(client: "MlflowClient", version: "ModelVersion") -> Recorded:
         report = Path(client.download_artifacts(version.run_id or "", "report", str(work)))
         scores = read_json(report / METRICS.name)[SPLIT]["entity_strict"]["micro"]
         predictions = read_predictions(report / PREDICTIONS.name)
-    return Recorded(version, origin_of(client, version), predictions, scores)
+    return Recorded(version, read_lineage(client, version), predictions, scores)
 
 
 def _changed_inputs() -> list[Difference]:
@@ -179,7 +179,7 @@ def _changed_inputs() -> list[Difference]:
 
 
 def _run_all(
-    origin: Origin, registry: str, *, on_line: Callable[[str], None], on_progress: Callable[[str], None]
+    origin: LineageFiles, registry: str, *, on_line: Callable[[str], None], on_progress: Callable[[str], None]
 ) -> list[Difference]:
     """Run all stages, as far as they go, and say which of their outputs are other ones."""
     differences: list[Difference] = []
@@ -202,7 +202,7 @@ def _run_all(
     return differences
 
 
-def _changed_outputs(stage: str, origin: Origin) -> list[Difference]:
+def _changed_outputs(stage: str, origin: LineageFiles) -> list[Difference]:
     def files(lock: bytes) -> dict[str, str]:
         return {entry["path"]: entry["digest"] for entry in stage_record(read_lock(lock)[stage])["outputs"]}
 

@@ -14,7 +14,7 @@ CONSTRAINTS = Path("constraints.txt")
 SHOWN_DIFFERENCES = 5
 
 
-class HandoverError(Exception):
+class TransferError(Exception):
     """The DVC remote did not take or give something; trying again may help."""
 
 
@@ -56,7 +56,7 @@ def restored(stage: str) -> How | None:
         except RunCacheNotFoundError:
             return None
         except DvcException as error:
-            raise HandoverError(f"DVC: {first_line(error)}") from error
+            raise TransferError(f"DVC: {first_line(error)}") from error
     return reproduce(stage, on_line=lambda _: None, on_progress=lambda _: None)  # which only writes dvc.lock
 
 
@@ -83,17 +83,17 @@ def check_environment() -> None:
 
 @contextmanager
 def _named(what: str) -> Iterator[None]:
-    """Turn what DVC, a file system or a cloud's library raises into a HandoverError."""
+    """Turn what DVC, a file system or a cloud's library raises into a TransferError."""
     from dvc.config import NoRemoteError
 
     logging.getLogger("dvc").setLevel(logging.ERROR)  # it warns of what nobody has made yet, which is as it should be
     try:
         yield
-    except (UserError, HandoverError):
+    except (UserError, TransferError):
         raise
     except NoRemoteError:
         raise UserError(
             "there is no DVC remote, by which workers hand data over: `dvc remote add --default NAME URL`, commit, push"
         ) from None
     except Exception as error:  # each kind of remote has its own
-        raise HandoverError(f"cannot {what} the DVC remote: {first_line(error)}") from error
+        raise TransferError(f"cannot {what} the DVC remote: {first_line(error)}") from error

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from pipeline.checkout.layout import CHECKPOINT_DIR, PARAMS, TRAIN_KEY
 from pipeline.checkout.params_file import value_of, with_values
-from stages.artifacts import whole
+from stages.artifacts import atomic_write
 from stages.errors import UserError
 from stages.tracking.environment import without_password
 
@@ -137,7 +137,7 @@ def _fetched(repository: str) -> Path:
         if mirror.exists():
             _git("fetch", "--prune", "--quiet", "origin", folder=mirror)
         else:
-            with whole(mirror) as temporary:
+            with atomic_write(mirror) as temporary:
                 _git("clone", "--mirror", "--quiet", repository, str(temporary), folder=base)
     return mirror
 
@@ -177,7 +177,7 @@ def _prepare(folder: Path, pinned: Pinned) -> None:
     _git("clean", "--quiet", "--force", "-d", folder=folder)
     _configure(folder, pinned.settings)
     marker.parent.mkdir(exist_ok=True)
-    with whole(marker) as path:
+    with atomic_write(marker) as path:
         path.write_text(state, encoding="utf-8")
 
 

@@ -67,7 +67,7 @@ class Wanted:
     entrypoint: str
     pool: str
     queue: str
-    at_once: int
+    concurrency_limit: int
     tags: list[str]
     cron: str | None
     timezone: str
@@ -79,7 +79,7 @@ class Wanted:
         return {
             "pool": self.pool,
             "queue": self.queue,
-            "at once": self.at_once,
+            "at once": self.concurrency_limit,
             "tags": self.tags,
             "schedule": f"{self.cron} ({self.timezone})" if self.cron else None,
             "entrypoint": self.entrypoint,
@@ -155,7 +155,7 @@ def wanted_deployments(source: Source, *, cron: str | None = None) -> list[Wante
         entrypoint="pipeline.runs.worker_flows.run_on_workers",
         pool=orchestration.pool,
         queue=name,
-        at_once=orchestration.at_once,
+        concurrency_limit=orchestration.concurrency_limit,
         tags=[TAG, project_tag(name)],
         cron=cron,
         timezone=orchestration.timezone,
@@ -170,7 +170,7 @@ def wanted_deployments(source: Source, *, cron: str | None = None) -> list[Wante
             pool=orchestration.of(stage).pool,
             queue=stage_deployment(name, stage),
             tags=[TAG, project_tag(name)],
-            at_once=orchestration.of(stage).at_once,
+            concurrency_limit=orchestration.of(stage).concurrency_limit,
             cron=None,
             timezone=orchestration.timezone,
             parameters={},
@@ -268,7 +268,7 @@ def _apply(client: SyncPrefectClient, wanted: Wanted) -> None:
             client.delete_deployment_schedule(deployment_id, old.id)
     # Of the queue, not of the deployment: that one is a lease, and a server that restarts takes it from who has it.
     queue = client.read_work_queue_by_name(wanted.queue, wanted.pool)
-    client.update_work_queue(queue.id, concurrency_limit=wanted.at_once)
+    client.update_work_queue(queue.id, concurrency_limit=wanted.concurrency_limit)
 
 
 def _automation(client: SyncPrefectClient, wanted: AutomationCore, *, change: bool) -> str:
@@ -290,9 +290,9 @@ def wanted_automations() -> list[AutomationCore]:
 
     https://docs.prefect.io/v3/advanced/detect-zombie-flows
     """
-    silence = load_params(PARAMS, Params).orchestration.silence
+    heartbeat_timeout_seconds = load_params(PARAMS, Params).orchestration.heartbeat_timeout_seconds
     return [
-        _crashing("fell silent", after="heartbeat", expect=["heartbeat"], seconds=silence),
+        _crashing("fell silent", after="heartbeat", expect=["heartbeat"], seconds=heartbeat_timeout_seconds),
         _crashing("never began", after="Pending", expect=["Running", "Scheduled", "Cancelling"], seconds=START_SECONDS),
     ]
 

@@ -11,7 +11,7 @@ from pipeline.checkout.layout import PARAMS
 from pipeline.checkout.params_file import check_params, with_values
 from pipeline.checkout.status import StageState, check_inputs, stage_states
 from pipeline.terminal import err, interruptible, program
-from stages.artifacts import whole
+from stages.artifacts import atomic_write
 from stages.errors import UserError
 
 
@@ -38,7 +38,7 @@ def states_with(settings: list[str]) -> list[StageState]:
 
 def write_params(text: str) -> None:
     """Put this text in place of params.yaml."""
-    with whole(PARAMS) as path:
+    with atomic_write(PARAMS) as path:
         path.write_text(text, encoding="utf-8")
 
 

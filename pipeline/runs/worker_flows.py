@@ -83,7 +83,7 @@ def run_on_workers(repository: str, revision: str, settings: list[str]) -> State
 
 def _run_stage(stage: str, pinned: Pinned) -> State[Any]:
     orchestration = load_params(PARAMS, Params).orchestration
-    limit = orchestration.of(stage).time_limit
+    limit = orchestration.of(stage).timeout_seconds
     artifact_transfer.check_environment()
     _fetch.with_options(timeout_seconds=limit)()
     for earlier in STAGES[: STAGES.index(stage)]:
@@ -136,8 +136,8 @@ def _made(stage: str) -> How | None:
 
 def _remove_unused(pinned: Pinned, orchestration: OrchestrationParams) -> None:
     checkpoints = Path(value_of(PARAMS, CHECKPOINT_DIR))
-    for path in remove_unused(pinned.repository, checkpoints, days=orchestration.keep_days):
-        get_run_logger().info("removed %s, which was not used for %d days", path, orchestration.keep_days)
+    for path in remove_unused(pinned.repository, checkpoints, days=orchestration.retention_days):
+        get_run_logger().info("removed %s, which was not used for %d days", path, orchestration.retention_days)
 
 
 def _failed(error: Exception) -> State[Any]:

@@ -9,7 +9,7 @@ from stages.params import RuntimeParams, Section
 class EvaluateParams(Section):
     """How a trained model is scored."""
 
-    batch_subwords: int = Field(ge=16)
+    batch_tokens: int = Field(ge=16)
     precision: Precision
 
 

@@ -11,21 +11,21 @@ class StageOrchestration(Section):
     """Where a stage runs and what is done when it does not end well."""
 
     pool: str = Field(min_length=1, pattern=r"^[^/%]+$")  # what Prefect takes as the name of a work pool
-    time_limit: int = Field(ge=1)
+    timeout_seconds: int = Field(ge=1)
     retries: int = Field(ge=0, le=50)
-    at_once: int = Field(ge=1)
+    concurrency_limit: int = Field(ge=1)
 
 
 class OrchestrationParams(Section):
     """What `tuneline deploy` makes of a project on a Prefect server."""
 
     pool: str = Field(min_length=1, pattern=r"^[^/%]+$")
-    at_once: int = Field(ge=1)
+    concurrency_limit: int = Field(ge=1)
     cron: str | None
     timezone: str
     retry_delay: int = Field(ge=1)
-    keep_days: int = Field(ge=1)
-    silence: int = Field(ge=90)
+    retention_days: int = Field(ge=1)
+    heartbeat_timeout_seconds: int = Field(ge=90)
     tokenize: StageOrchestration
     train: StageOrchestration
     evaluate: StageOrchestration

@@ -8,7 +8,7 @@ from stages.params import Section
 class GateParams(Section):
     """What a version must be to become champion."""
 
-    level: float = Field(gt=0, lt=1)
+    significance_level: float = Field(gt=0, lt=1)
     min_f1: float = Field(ge=0, le=1)
     max_drop_per_type: float = Field(ge=0, le=1)
     max_latency_ms: float | None = Field(gt=0)

@@ -12,18 +12,18 @@ class TrainParams(Section):
 
     seed: int = Field(ge=0, lt=2**32)
     epochs: int = Field(ge=1)
-    early_stopping: int = Field(ge=0)
+    early_stopping_patience: int = Field(ge=0)
     learning_rate: float = Field(gt=0, lt=1)
     schedule: Schedule
     warmup_ratio: float = Field(ge=0, le=1)
-    head_rate: float = Field(gt=0)
-    layer_decay: float = Field(gt=0, le=1)
+    head_lr_multiplier: float = Field(gt=0)
+    layerwise_lr_decay: float = Field(gt=0, le=1)
     weight_decay: float = Field(ge=0)
     max_gradient_norm: float = Field(gt=0)
     label_smoothing: float = Field(ge=0, lt=1)
     dropout: float = Field(ge=0, le=0.99)
-    batch_subwords: int = Field(ge=16)
-    micro_batch_subwords: int = Field(ge=0)
+    batch_tokens: int = Field(ge=16)
+    micro_batch_tokens: int = Field(ge=0)
     precision: Precision
     threads: int = Field(ge=0, le=1024)
     processes: int = Field(ge=1, le=1024)

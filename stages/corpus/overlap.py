@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from stages.corpus.reading import Corpus
-from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.sentences import Block, UInt64s
 
 Bools = npt.NDArray[np.bool_]
@@ -110,7 +110,7 @@ class Overlap:
         # Files of train come last: of its forms, only those that another split has are kept.
         self.is_split_by_files = corpus.params.split is None
 
-    def add(self, name: str, block: Block, chosen_S: Bools, *, forms: UInt64s, findings: Findings) -> None:
+    def add(self, name: str, block: Block, chosen_S: Bools, *, forms: UInt64s, diagnostics: Diagnostics) -> None:
         """Take note of the chosen sentences of a block, which are of the split `name`."""
         splits = self.corpus.splits
         later = splits[splits.index(name) + 1 :]
@@ -118,7 +118,7 @@ class Overlap:
             for other in later:
                 for where, sentence in self.sentences[other].met(name, block.digests):
                     message = f"also in {name}: {block.text(sentence)[:80]!r}"
-                    findings.add("warning", f"in-{name}-and-{other}", where, message)
+                    diagnostics.add("warning", f"in-{name}-and-{other}", where, message)
         if name in self.sentences:
             self.sentences[name].add(block, chosen_S)
         elif self.is_split_by_files:
@@ -128,7 +128,7 @@ class Overlap:
             forms = forms[kept]
         self.forms[name].add(forms)
 
-    def report(self, findings: Findings) -> dict[str, float]:
+    def report(self, diagnostics: Diagnostics) -> dict[str, float]:
         """The share of forms that the first split has not, by split; a note where a split repeats sentences."""
         first, *others = self.corpus.splits
         unseen: dict[str, float] = {}
@@ -139,5 +139,5 @@ class Overlap:
             repeated = self.sentences[name].repeated
             if repeated:
                 message = f"{repeated:,} sentences of {name} are there more than once"
-                findings.add("note", "repeated", self.corpus.place, message)
+                diagnostics.add("note", "repeated", self.corpus.place, message)
         return unseen

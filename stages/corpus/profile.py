@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from stages.corpus.overlap import Overlap
 from stages.corpus.reading import UNSPLIT, Corpus
-from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.schemes import Entities, TagReader, spans
 from stages.corpus.text.sentences import NO_DOCUMENT, Block, Int32s, UInt64s, digests_of
 
@@ -41,7 +41,7 @@ Measure = Callable[[pa.DictionaryArray], Measured]
 
 
 @dataclass
-class SplitSurvey:
+class SplitProfile:
     """What one split holds."""
 
     sentences: int = 0
@@ -82,10 +82,10 @@ class SplitSurvey:
 
 
 @dataclass
-class Survey:
+class CorpusProfile:
     """What a corpus holds, by split, and the tag scheme and entity types that were found."""
 
-    splits: dict[str, SplitSurvey]
+    splits: dict[str, SplitProfile]
     reader: TagReader
     measured: bool
 
@@ -114,44 +114,44 @@ class Survey:
         return {"scheme": None if is_empty else self.reader.scheme, "window": window, "splits": described}
 
 
-def survey(
+def profile_corpus(
     corpus: Corpus,
-    findings: Findings,
+    diagnostics: Diagnostics,
     *,
     measure: Measure | None,
     context: Context,
     on_block: Callable[[int], object],
-) -> Survey:
+) -> CorpusProfile:
     """Read the whole corpus; `on_block` is told the number of words after each block.
 
     Faults and doubts go into `findings`; the caller decides whether to go on. Without `measure`, nothing is said of
     sub-words. `context` is what sentences are going to be read in.
     """
-    found = Survey({name: SplitSurvey() for name in corpus.splits}, TagReader(), measure is not None)
+    found = CorpusProfile({name: SplitProfile() for name in corpus.splits}, TagReader(), measure is not None)
     unknown: set[str] = set()
     overlap = Overlap(corpus)
     # The smaller splits first, so that train need not be held to be compared with them.
-    for block, split_S in corpus.blocks(findings, backwards=True):
+    for block, split_S in corpus.blocks(diagnostics, backwards=True):
         entities = found.reader.learn(block)
         measured = measure(block.distinct) if measure else None
         for number in np.unique(split_S):
             name = corpus.splits[number]
             chosen_S = split_S == number
             found.splits[name].add(block, chosen_S, entities, names=list(found.reader.types), measured=measured)
-            overlap.add(name, block, chosen_S, forms=_forms(block, entities, chosen_S), findings=findings)
+            overlap.add(name, block, chosen_S, forms=_forms(block, entities, chosen_S), diagnostics=diagnostics)
         if measured is not None:
-            _report_unknown(block, measured.unknown, unknown, findings)
-        _report_long(block, findings)
+            _report_unknown(block, measured.unknown, unknown, diagnostics)
+        _report_long(block, diagnostics)
         on_block(len(block.words.values))
-    if not findings.of("error"):  # figures of what could be read would mislead
-        found.reader.report(findings)
-        _report_files(found, corpus, context, findings)
-        _report_splits(found, corpus, findings)
-        for name, share in overlap.report(findings).items():
+    if not diagnostics.of("error"):  # figures of what could be read would mislead
+        found.reader.report(diagnostics)
+        _report_files(found, corpus, context, diagnostics)
+        _report_splits(found, corpus, diagnostics)
+        for name, share in overlap.report(diagnostics).items():
             found.splits[name].unseen = share
-    if not findings.of("error"):
-        _report_types(found, corpus, findings)
-    findings.sort([str(path) for path, _ in corpus.files])
+    if not diagnostics.of("error"):
+        _report_types(found, corpus, diagnostics)
+    diagnostics.sort([str(path) for path, _ in corpus.files])
     return found
 
 
@@ -168,12 +168,12 @@ def _forms(block: Block, entities: Entities, chosen_S: Bools) -> UInt64s:
     return digests_of(forms)
 
 
-def _report_unknown(block: Block, unknown_W: Bools, known_unknowns: set[str], findings: Findings) -> None:
+def _report_unknown(block: Block, unknown_W: Bools, known_unknowns: set[str], diagnostics: Diagnostics) -> None:
     at = np.flatnonzero(unknown_W)
     for word, text in zip(at, block.words.values.take(pa.array(at)).to_pylist(), strict=True):
         if text not in known_unknowns and len(known_unknowns) < DISTINCT_LIMIT:
             known_unknowns.add(text)
-            findings.add(
+            diagnostics.add(
                 "warning", "unknown-word", block.where(word), f"the tokenizer has no sub-words for {_visible(text)}"
             )
 
@@ -183,24 +183,24 @@ def _visible(word: str) -> str:
     return f"{word!r} ({' '.join(f'U+{ord(character):04X}' for character in word[:8])})"
 
 
-def _report_long(block: Block, findings: Findings) -> None:
+def _report_long(block: Block, diagnostics: Diagnostics) -> None:
     lengths = np.diff(block.offsets)
     long = np.flatnonzero(lengths > LONG)
     places = ((block.where(block.offsets[n]), f"a sentence of {lengths[n]:,} words: are breaks lost?") for n in long)
-    findings.add_all("warning", "long-sentences", len(long), places)
+    diagnostics.add_all("warning", "long-sentences", len(long), places)
 
 
-def _report_files(found: Survey, corpus: Corpus, context: Context, findings: Findings) -> None:
+def _report_files(found: CorpusProfile, corpus: Corpus, context: Context, diagnostics: Diagnostics) -> None:
     for path in corpus.ignored:
-        findings.add("warning", "ignored-file", path, "not read: its name says neither train, dev nor test")
+        diagnostics.add("warning", "ignored-file", path, "not read: its name says neither train, dev nor test")
     if context == "document" and not any(split.documents for split in found.splits.values()):
         message = "tokenize.context is document, but nothing marks documents here, so each sentence stands alone"
-        findings.add("warning", "no-documents", corpus.place, message)
+        diagnostics.add("warning", "no-documents", corpus.place, message)
     elif context == "document" and corpus.params.split is not None:
         message = "data.split parts sentences of one document, so each split's windows show text of the others"
-        findings.add("warning", "shared-documents", corpus.place, message)
+        diagnostics.add("warning", "shared-documents", corpus.place, message)
     if corpus.splits == (UNSPLIT,):
-        findings.add(
+        diagnostics.add(
             "warning",
             "unsplit",
             corpus.place,
@@ -209,25 +209,25 @@ def _report_files(found: Survey, corpus: Corpus, context: Context, findings: Fin
         )
 
 
-def _report_splits(found: Survey, corpus: Corpus, findings: Findings) -> None:
+def _report_splits(found: CorpusProfile, corpus: Corpus, diagnostics: Diagnostics) -> None:
     for name, split in found.splits.items():
         if not split.sentences:
             more = "; the shares of data.split may be too small" if corpus.params.split else ""
-            findings.add("error", "no-sentence", corpus.place, f"no sentence in {name}{more}; each split needs one")
+            diagnostics.add("error", "no-sentence", corpus.place, f"no sentence in {name}{more}; each split needs one")
 
 
-def _report_types(found: Survey, corpus: Corpus, findings: Findings) -> None:
+def _report_types(found: CorpusProfile, corpus: Corpus, diagnostics: Diagnostics) -> None:
     total = sum((split.entities for split in found.splits.values()), Counter[str]())
     if not total:
         message = "every word is tagged O, so there is nothing to learn. Is data.tags the right column?"
-        findings.add("error", "no-entity", corpus.place, message)
+        diagnostics.add("error", "no-entity", corpus.place, message)
     first = next(iter(found.splits))
     for kind in sorted(total):
         holders = [name for name, split in found.splits.items() if split.entities[kind]]
         if len(holders) == 1 < len(found.splits):
             message = f"{kind} occurs in {holders[0]} only, {total[kind]:,} times"
-            findings.add("warning", "one-split", corpus.place, message)
+            diagnostics.add("warning", "one-split", corpus.place, message)
         count = found.splits[first].entities[kind]
         if count < FEW:
             message = f"{kind} has only {count} examples in {first}, too few to learn from"
-            findings.add("warning", "few-examples", corpus.place, message)
+            diagnostics.add("warning", "few-examples", corpus.place, message)

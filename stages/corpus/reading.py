@@ -17,14 +17,14 @@ from stages.corpus.readers.conll import read_conll, shared_columns
 from stages.corpus.readers.json_records import read_json
 from stages.corpus.readers.tables import read_csv, read_parquet
 from stages.corpus.readers.text_files import opened
-from stages.corpus.text.diagnostics import Findings, UnreadableError
+from stages.corpus.text.diagnostics import Diagnostics, UnreadableError
 from stages.corpus.text.documents import documents_by_mark
 from stages.corpus.text.schemes import is_tag
 from stages.corpus.text.sentences import SPLITS, Block, UInt64s
 from stages.errors import CorpusError
 from stages.params import Section
 
-Reader = Callable[[Path, BinaryIO, Columns, Findings], Iterator[Block]]
+Reader = Callable[[Path, BinaryIO, Columns, Diagnostics], Iterator[Block]]
 READERS: dict[Format, Reader] = {
     "conll": read_conll, "jsonl": read_json, "parquet": read_parquet, "csv": read_csv
 }  # fmt: skip
@@ -83,23 +83,23 @@ class Corpus:
     params: DataParams
     ignored: list[Path] = field(default_factory=list)  # beside files of train, dev and test, those of no split
 
-    def blocks(self, findings: Findings, *, backwards: bool = False) -> Iterator[tuple[Block, Int8s]]:
+    def blocks(self, diagnostics: Diagnostics, *, backwards: bool = False) -> Iterator[tuple[Block, Int8s]]:
         """Each block with the number of each sentence's split, [S]; `backwards`, the last split first.
 
-        What is wrong with the files becomes findings of grade error, and only sound blocks are yielded.
+        What is wrong with the files becomes diagnostics of grade error, and only sound blocks are yielded.
         """
         columns = Columns(self.params.words, self.params.tags, self.place)
-        of_conll = shared_columns(self._of_conll(), columns, findings)
+        of_conll = shared_columns(self._of_conll(), columns, diagnostics)
         for path, split in sorted(self.files, key=lambda file: -file[1]) if backwards else self.files:
             try:
                 kind = self._format(path)
                 with opened(path) as stream:
-                    blocks = READERS[kind](path, stream, of_conll.get(path, columns), findings)
+                    blocks = READERS[kind](path, stream, of_conll.get(path, columns), diagnostics)
                     for block in documents_by_mark(blocks):
-                        if _is_sound(block, findings):
+                        if _is_sound(block, diagnostics):
                             yield block, self._split_numbers(block, split)
             except UnreadableError as error:
-                findings.add("error", error.code, error.where, error.message)
+                diagnostics.add("error", error.code, error.where, error.message)
 
     def _format(self, path: Path) -> Format:
         return format_of(path) if self.params.format == "auto" else self.params.format
@@ -152,8 +152,8 @@ def split_numbers(digests: UInt64s, shares: SplitParams) -> Int8s:
     return numbers
 
 
-def _is_sound(block: Block, findings: Findings) -> bool:
-    """Whether the words and tags of a block can be taken as they are; findings say what not."""
+def _is_sound(block: Block, diagnostics: Diagnostics) -> bool:
+    """Whether the words and tags of a block can be taken as they are; diagnostics say what not."""
     words = block.distinct.dictionary
     of_word = block.distinct.indices.to_numpy()
     faults = [
@@ -170,10 +170,10 @@ def _is_sound(block: Block, findings: Findings) -> bool:
     for code, faulty, message in faults:
         at = np.flatnonzero(faulty)
         shown = ((block.where(n), f"{message}: {words[int(of_word[n])].as_py()[:80]!r}") for n in at)
-        findings.add_all("error", code, len(at), shown)
+        diagnostics.add_all("error", code, len(at), shown)
     tags = block.tags.dictionary.to_pylist()
     at = np.flatnonzero(~np.array([is_tag(tag) for tag in tags], bool)[block.tags.indices.to_numpy()])
     hint = ". Is data.tags the right column?" if len(at) * 2 > len(of_word) else ""
     shown = ((block.where(n), f"{block.tags[int(n)].as_py()[:80]!r} {NO_TAG}{hint}") for n in at)
-    findings.add_all("error", "tag", len(at), shown)
+    diagnostics.add_all("error", "tag", len(at), shown)
     return not len(at) and not any(faulty.any() for _, faulty, _ in faults)

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stages.artifacts import as_record, file_digest, json_digest, read_versioned, write_json
+from stages.artifacts import file_digest, json_digest, parse_dataclass, read_versioned, write_json
 from stages.errors import ArtifactError
 
 FORMAT_VERSION = 2
@@ -153,7 +153,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Read the manifest and check that this version understands it and that the Arrow files are those it describes."""
     path = folder / MANIFEST
     fields = read_versioned(path, format_version=FORMAT_VERSION, stage="tokenize")
-    manifest = as_record(fields, Manifest, path)
+    manifest = parse_dataclass(fields, Manifest, path)
     for split, digest in manifest.digests.items():
         arrow = folder / f"{split}.arrow"
         if not arrow.exists() or file_digest(arrow) != digest:

@@ -35,7 +35,7 @@ class Group:
 class Batch:
     """Tensors for one forward pass over the whole of an optimizer batch, or over a part of it.
 
-    `rows` are row numbers in the split. `subwords_before`, `labels_before` and `pairs_before` (of places in one row of
+    `rows` are row numbers in the split. `tokens_before`, `labels_before` and `pairs_before` (of places in one row of
     a group) count what the parts before this one hold, so that a dropout mask can be drawn for the place and not for
     the part.
     """
@@ -47,12 +47,12 @@ class Batch:
     positions_N: torch.Tensor  # from 0 in each row
     labelled_L: torch.Tensor  # places in N
     labels_L: torch.Tensor
-    subwords_before: int = 0
+    tokens_before: int = 0
     labels_before: int = 0
     pairs_before: int = 0
 
     @property
-    def subwords(self) -> int:
+    def tokens(self) -> int:
         """How many sub-words; none of them is padding."""
         return len(self.input_ids_N)
 
@@ -94,7 +94,7 @@ def parts(rows: Rows, lengths: npt.NDArray[np.int32], *, count: int) -> list[sli
     return [slice(start, end) for start, end in pairwise(bounds.tolist())]
 
 
-def assemble(split: EncodedSplit, rows: Rows, part: slice = slice(None)) -> Batch:
+def collate(split: EncodedSplit, rows: Rows, part: slice = slice(None)) -> Batch:
     """Gather `rows[part]` into packed tensors, with array operations on the memory-mapped columns.
 
     `rows` are those of the optimizer batch, longest first.
@@ -113,7 +113,7 @@ def assemble(split: EncodedSplit, rows: Rows, part: slice = slice(None)) -> Batc
         positions_N=torch.from_numpy(positions),
         labelled_L=torch.from_numpy(labelled),
         labels_L=torch.from_numpy(labels[labelled].astype(np.int64)),
-        subwords_before=int(lengths[: len(before)].sum()),
+        tokens_before=int(lengths[: len(before)].sum()),
         labels_before=label_count(split, before),
         pairs_before=sum(length**2 for length in padded[: len(before)]),
     )

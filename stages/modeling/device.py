@@ -39,12 +39,12 @@ def choose_compute(device: str, precision: Precision) -> Compute:
     return Compute(chosen, torch.bfloat16 if precision == "bf16" else torch.float32)
 
 
-def place(model: PreTrainedModel, compute: Compute) -> None:
+def move_to(model: PreTrainedModel, compute: Compute) -> None:
     """Move a model to the device and the number format, in place."""
     torch.nn.Module.to(model, compute.device, compute.dtype)
 
 
-def make_repeatable(*, seed: int, threads: int) -> None:
+def set_deterministic(*, seed: int, threads: int) -> None:
     """Seed all generators, allow only deterministic operators; `threads` 0 takes a fair share of the cores."""
     torch.manual_seed(seed)
     random.seed(seed)

@@ -32,7 +32,7 @@ def label_logits(model: PreTrainedModel, batch: Batch, masks: Masks | None = Non
     if model.config.model_type in BERT_KIND and model.config.hidden_act == "gelu" and not model.config.is_decoder:
         return _packed_logits(model, batch, masks)
     if masks is not None:
-        masks.seed_modules(batch.subwords_before)
+        masks.seed_modules(batch.tokens_before)
     return _padded_logits(model.train(masks is not None), batch)
 
 
@@ -41,7 +41,7 @@ def _packed_logits(model: Any, batch: Batch, masks: Masks | None) -> torch.Tenso
     heads = model.config.num_attention_heads
     hidden_ND = _embeddings(encoder, batch, masks)
     places = layouts(batch, heads, hidden_ND.dtype)
-    labelled_L = _rounded_up(batch.labelled_L, fill=batch.subwords)
+    labelled_L = _rounded_up(batch.labelled_L, fill=batch.tokens)
     for layer in encoder.encoder.layer:
         attention = layer.attention.self
         context_ND = Attention.apply(
@@ -52,7 +52,7 @@ def _packed_logits(model: Any, batch: Batch, masks: Masks | None) -> torch.Tenso
             heads,
             _pair_mask(batch, attention.dropout.p, heads, hidden_ND, masks),
         )
-        before = batch.subwords_before
+        before = batch.tokens_before
         if layer is encoder.encoder.layer[-1]:
             # Nobody asks for the other sub-words: what follows is done for the labelled ones alone.
             context_ND, hidden_ND = (x_ND.index_select(0, labelled_L) for x_ND in (context_ND, hidden_ND))
@@ -82,7 +82,7 @@ def _embeddings(encoder: Any, batch: Batch, masks: Masks | None) -> torch.Tensor
         + embeddings.token_type_embeddings.weight[0]
         + embeddings.position_embeddings(positions_N)
     )
-    hidden_ND = _dropped(embeddings.LayerNorm(sum_ND), embeddings.dropout.p, batch.subwords_before, masks)
+    hidden_ND = _dropped(embeddings.LayerNorm(sum_ND), embeddings.dropout.p, batch.tokens_before, masks)
     if hasattr(encoder, "embeddings_project"):  # a small ELECTRA's embeddings are narrower than its layers
         hidden_ND = encoder.embeddings_project(hidden_ND)
     return hidden_ND

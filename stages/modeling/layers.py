@@ -43,7 +43,7 @@ def layouts(batch: Batch, heads: int, dtype: torch.dtype) -> list[Layout]:
         lengths_B = batch.lengths_B[first_row : first_row + group.rows]
         rows, length, subwords = group.rows * heads, group.length, int(lengths_B.sum())
         real_BT = np.arange(length) < lengths_B[:, None]
-        places_BT = np.full((group.rows, length), batch.subwords)
+        places_BT = np.full((group.rows, length), batch.tokens)
         places_BT[real_BT] = np.arange(first, first + subwords)
         row_n, position_n = np.nonzero(real_BT)
         head = np.arange(heads)

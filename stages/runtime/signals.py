@@ -9,7 +9,7 @@ from types import FrameType
 
 
 @dataclass
-class Interruption:
+class CaughtSignals:
     """Which signal has come, if one has."""
 
     received: signal.Signals | None = None
@@ -27,16 +27,16 @@ class Interruption:
 
 
 @contextmanager
-def noted_signals() -> Iterator[Interruption]:
+def catch_signals() -> Iterator[CaughtSignals]:
     """Within, SIGTERM and SIGINT are only noted: Ctrl-C may come from the terminal and from a parent as well."""
-    interruption = Interruption()
+    signals = CaughtSignals()
 
     def note(number: int, _: FrameType | None) -> None:
-        interruption.received = signal.Signals(number)
+        signals.received = signal.Signals(number)
 
     before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield interruption
+        yield signals
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

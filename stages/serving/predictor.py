@@ -13,10 +13,10 @@ from stages.encoding.files import split_of
 from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer
 from stages.encoding.vocabulary import Vocabulary
-from stages.modeling.device import Compute, choose_compute, place
+from stages.modeling.device import Compute, choose_compute, move_to
 from stages.tasks.token_classification.entities import Tagging
 from stages.tasks.token_classification.head import labels_of, load_classifier
-from stages.tasks.token_classification.inference import SCORING_SUBWORDS, predict
+from stages.tasks.token_classification.inference import INFERENCE_BATCH_TOKENS, predict
 from stages.tasks.token_classification.mistakes import entity_scores
 from stages.training.record import read_training
 
@@ -34,7 +34,7 @@ class Recognizer:
         """Load data/model, or a copy of it, onto the best device of this machine."""
         compute = choose_compute("auto", "auto")
         model = load_classifier(folder)
-        place(model, compute)
+        move_to(model, compute)
         window = read_training(folder)["parameters"]["tokenize"]
         vocabulary = Vocabulary(load_tokenizer(folder))
         return cls(
@@ -55,7 +55,7 @@ class Recognizer:
         )
         unlabelled = np.zeros(len(words.values), np.int32)
         split = split_of(pa.Table.from_batches([self.encoder.encode(words, unlabelled).rows()]))
-        predictions = predict(self.model, split, self.compute, batch_subwords=SCORING_SUBWORDS)
+        predictions = predict(self.model, split, self.compute, batch_tokens=INFERENCE_BATCH_TOKENS)
         tagging = Tagging(predictions.predicted_W, split.word_bounds, tuple(labels_of(self.model)))
         found = tagging.entities(strict=False)
         scores = entity_scores(found, predictions.probability_W)

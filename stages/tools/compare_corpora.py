@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from stages.config.compare_corpora import Params
 from stages.corpus.reading import Corpus, DataParams, open_corpus
-from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.schemes import TagReader, iob2_tags
 from stages.corpus.text.sentences import SPLITS, WORD_SEPARATOR, Block, digests_of
 from stages.errors import CorpusError
@@ -47,17 +47,17 @@ class Side:
     @classmethod
     def read(cls, params: DataParams) -> "Side":
         """Read it as tokenize would; CorpusError with all that is wrong with it."""
-        corpus, findings = open_corpus(params), Findings()
+        corpus, diagnostics = open_corpus(params), Diagnostics()
         columns: dict[str, list[npt.NDArray[Any]]] = {"split": [], "words": [], "tags": []}
         reader = TagReader()
         with bar(total=None, unit="word", description="compare") as progress:
-            for block, split_S in corpus.blocks(findings):
+            for block, split_S in corpus.blocks(diagnostics):
                 columns["split"].append(split_S)
                 columns["words"].append(block.digests)
                 tags = pc.binary_join(tags_of(block, reader), WORD_SEPARATOR)
                 columns["tags"].append(digests_of(tags.to_pylist()))
                 progress.update(len(block.words.values))
-        findings.raise_errors(f"{corpus.place} is not usable:")
+        diagnostics.raise_errors(f"{corpus.place} is not usable:")
         if not columns["split"]:
             raise CorpusError(f"{corpus.place} holds no sentence.")
         return cls(corpus, pd.DataFrame({name: np.concatenate(parts) for name, parts in columns.items()}))
@@ -66,7 +66,7 @@ class Side:
         """The sentences of these numbers, as the corpus, read once more, has them."""
         found: dict[int, dict[str, Any]] = {}
         reader, start = TagReader(), 0
-        blocks = self.corpus.blocks(Findings())
+        blocks = self.corpus.blocks(Diagnostics())
         while len(found) < len(wanted):
             block, split_S = next(blocks)
             here = [number for number in range(start, start + len(block)) if number in wanted]

@@ -21,10 +21,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.artifacts import file_digest, whole
-from stages.corpus.profile import survey
+from stages.artifacts import atomic_write, file_digest
+from stages.corpus.profile import profile_corpus
 from stages.corpus.reading import UNSPLIT, Corpus, DataParams, open_corpus
-from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.documents import DOCUMENT_START
 from stages.corpus.text.schemes import Entities, TagReader, iob2_tags
 from stages.corpus.text.sentences import NO_DOCUMENT, OUTSIDE, Block
@@ -94,15 +94,15 @@ def main(params_file: Path) -> None:
     params = load_params(params_file, Params)
     assert params.data.split is None  # a split by hash belongs to training, where it can be changed
     corpus = open_corpus(params.data, allow_unsplit=True)
-    findings = Findings()
+    diagnostics = Diagnostics()
     with bar(total=None, unit="word", description="check") as progress:
-        found = survey(corpus, findings, measure=None, context="sentence", on_block=progress.update)
-    findings.raise_errors(f"{corpus.place} is not usable:")
+        found = profile_corpus(corpus, diagnostics, measure=None, context="sentence", on_block=progress.update)
+    diagnostics.raise_errors(f"{corpus.place} is not usable:")
     words = sum(split.words for split in found.splits.values())
 
     destination = params_file.with_suffix("")
     names = {split: f"{WHOLE if split == UNSPLIT else split}.conll" for split in corpus.splits}
-    with whole(destination) as folder:
+    with atomic_write(destination) as folder:
         folder.mkdir()
         files = [folder / name for name in names.values()]
         written = write(corpus, files, [False] * len(files), words=words)
@@ -118,8 +118,8 @@ def main(params_file: Path) -> None:
                 "scheme": found.reader.scheme,
                 "window": None,
                 "splits": described,
-                "findings": [asdict(finding) for finding in findings.kept],
-                "counts": dict(findings.counts),
+                "findings": [asdict(finding) for finding in diagnostics.kept],
+                "counts": dict(diagnostics.counts),
             },
             ensure_ascii=False,
         )
@@ -137,12 +137,12 @@ def write(corpus: Corpus, files: list[Path], has_documents: list[bool], *, words
 
 def convert(corpus: Corpus, texts: list[StandardText], *, on_block: Callable[[int], object]) -> None:
     """Hand each block to the text of its split; `on_block` is told its number of words."""
-    findings, reader = Findings(), TagReader()
-    for block, split_S in corpus.blocks(findings):
+    diagnostics, reader = Diagnostics(), TagReader()
+    for block, split_S in corpus.blocks(diagnostics):
         entities = reader.read(block)
         texts[split_S[0]].add(block, entities, list(reader.types))  # a file is of one split, and a block of one file
         on_block(len(block.words.values))
-    findings.raise_errors(f"{corpus.place} reads differently now:")
+    diagnostics.raise_errors(f"{corpus.place} reads differently now:")
 
 
 def verify(folder: Path, names: list[str], *, on_block: Callable[[int], object]) -> None:

@@ -19,17 +19,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from stages.artifacts import whole
+from stages.artifacts import atomic_write
 from stages.config.rescore import Params
 from stages.encoding.files import split_of
 from stages.errors import ArtifactError
-from stages.modeling.device import make_repeatable
+from stages.modeling.device import set_deterministic
 from stages.params import load_params
 from stages.runtime.entry_point import run_recipe
 from stages.serving.predictor import Recognizer
 from stages.tasks.token_classification.entities import Tagging
 from stages.tasks.token_classification.head import labels_of
-from stages.tasks.token_classification.inference import SCORING_SUBWORDS, predict
+from stages.tasks.token_classification.inference import INFERENCE_BATCH_TOKENS, predict
 from stages.tasks.token_classification.predictions import Predictions, read_predictions, write_predictions
 from stages.training.record import read_training
 
@@ -42,12 +42,12 @@ def main(params_file: Path) -> None:
     scored = read_scored(Path(params.sentences), params.split)
     folder = Path(params.model)
     record = read_training(folder)
-    make_repeatable(seed=0, threads=record["threads"])  # as evaluate did, so that sums are rounded alike
+    set_deterministic(seed=0, threads=record["threads"])  # as evaluate did, so that sums are rounded alike
     recognizer = Recognizer.load(folder)
 
     predictions = rescored(scored, recognizer)
 
-    with whole(Path(params.output)) as path:
+    with atomic_write(Path(params.output)) as path:
         write_predictions(path, {params.split: predictions})
     # An older model names no context: there was none to choose.
     if record["parameters"]["tokenize"].get("context") == "document":
@@ -68,7 +68,7 @@ def rescored(scored: Predictions, recognizer: Recognizer) -> Predictions:
     gold = scored.gold
     windows = recognizer.encoder.encode(scored.words, gold.ids_W.astype(np.int32)).rows()
     split = split_of(pa.Table.from_batches([windows]))
-    said = predict(recognizer.model, split, recognizer.compute, batch_subwords=SCORING_SUBWORDS)
+    said = predict(recognizer.model, split, recognizer.compute, batch_tokens=INFERENCE_BATCH_TOKENS)
     assert np.array_equal(said.gold_W, gold.ids_W)
     own = Tagging(said.predicted_W, gold.bounds, tuple(labels_of(recognizer.model)))
     tags = tuple(sorted({*gold.tags, *own.tags}))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from stages.artifacts import whole
+from stages.artifacts import atomic_write
 from stages.errors import RegistryError, first_line
 from stages.tracking.environment import without_password
 
@@ -76,5 +76,5 @@ def _make_database(path: Path) -> None:
     with DATABASE_LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            with whole(path) as temporary:
+            with atomic_write(path) as temporary:
                 MlflowClient(f"{SQLITE}{temporary}").search_experiments(max_results=1)

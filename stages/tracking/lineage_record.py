@@ -30,7 +30,7 @@ Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Origin:
+class LineageFiles:
     """The files that say what made a model, and what they say."""
 
     lock: bytes
@@ -39,7 +39,7 @@ class Origin:
     record: Record
 
     @classmethod
-    def read(cls, folder: Path) -> "Origin":
+    def read(cls, folder: Path) -> "LineageFiles":
         """What `write` wrote; ArtifactError if it is not whole, or of another format version."""
         record = read_record(folder / RECORD)
         try:
@@ -71,7 +71,7 @@ class Origin:
         }
 
 
-def origin_here(made_by: dict[str, Any], *, machine: dict[str, Any], **facts: Any) -> Origin:
+def current_lineage(made_by: dict[str, Any], *, machine: dict[str, Any], **facts: Any) -> LineageFiles:
     """The origin of the model that this checkout has, at the moment of its registration.
 
     `made_by` says of tokenize, train and evaluate what is known of the run that computed each (None: nothing);
@@ -107,7 +107,7 @@ def origin_here(made_by: dict[str, Any], *, machine: dict[str, Any], **facts: An
         "stages": stages,
         **facts,
     }
-    return Origin(lock, params, diff, record)
+    return LineageFiles(lock, params, diff, record)
 
 
 def read_record(path: Path) -> Record:

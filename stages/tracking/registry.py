@@ -10,13 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.artifacts import as_record, json_digest, read_json, whole, write_json
+from stages.artifacts import atomic_write, json_digest, parse_dataclass, read_json, write_json
 from stages.errors import ArtifactError, RegistryError, UserError, first_line
 from stages.tracking.client import SQLITE, connect, reachable, shown_uri, tracking_uri
-from stages.tracking.event_log import Journal
-from stages.tracking.lineage_record import RECORD, Origin, origin_here, read_record
+from stages.tracking.event_log import EventLog
+from stages.tracking.lineage_record import RECORD, LineageFiles, current_lineage, read_record
 from stages.tracking.model_card import card
-from stages.tracking.sync import FLOW_RUN_TAG, MADE, TRAIN_KEY_TAG, deliver, find_run, made_file
+from stages.tracking.sync import FLOW_RUN_TAG, MADE, TRAIN_KEY_TAG, find_run, made_file, sync_event_log
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,7 +55,7 @@ def read_marker() -> Registration | None:
     if not MARKER.exists():
         return None
     try:
-        registration = as_record(read_json(MARKER), Registration, MARKER)
+        registration = parse_dataclass(read_json(MARKER), Registration, MARKER)
     except UserError:
         return None  # registering once more mends it
     if registration.tracking_uri != shown_uri():
@@ -68,11 +68,11 @@ def read_marker() -> Registration | None:
 
 def write_marker(registration: Registration) -> None:
     """Remember that this registry has this model. Not an output of a stage: another checkout's registry may lack it."""
-    with whole(MARKER) as path:
+    with atomic_write(MARKER) as path:
         write_json(path, asdict(registration))
 
 
-def origin_folder(name: str, record_digest: str) -> str:
+def lineage_folder(name: str, record_digest: str) -> str:
     """Where the run of a model keeps the origin of its version of the registered model `name`.
 
     One of its own for each registration, of two at once too; `record_digest` stands among the tags of the version.
@@ -96,13 +96,13 @@ def register(name: str, made: Made) -> Registration:
     The same model is registered once, however often and by how many at a time this is called; a version that is
     champion keeps that alias alone. RegistryError if MLflow is away.
     """
-    journal = Journal(made.training["train_key"])
-    encoding = Journal(made.digests["tokenize"], "tokenize")
-    journal.tell_from(made.folders["train"], made.training)
-    journal.figures(made.metrics)
-    run_id = deliver(journal, report=made.folders["evaluate"])
+    event_log = EventLog(made.training["train_key"])
+    encoding = EventLog(made.digests["tokenize"], "tokenize")
+    event_log.restore_from_model(made.folders["train"], made.training)
+    event_log.log_metrics(made.metrics)
+    run_id = sync_event_log(event_log, report=made.folders["evaluate"])
     if encoding.events():
-        deliver(encoding)
+        sync_event_log(encoding)
     model_digest = made.digests["train"]
     with reachable():
         client = connect()
@@ -142,13 +142,13 @@ def find_registration(name: str, model_digest: str) -> Registration | None:
     return Registration(shown_uri(), name, number, model_digest, found.run_id or "")
 
 
-def origin_of(client: "MlflowClient", version: "ModelVersion") -> Origin:
+def read_lineage(client: "MlflowClient", version: "ModelVersion") -> LineageFiles:
     """What is kept of how a version was made; UserError if it was not registered by Tuneline, or that was removed."""
     with _kept(client, version) as folder:
-        return Origin.read(folder)
+        return LineageFiles.read(folder)
 
 
-def record_of(client: "MlflowClient", version: "ModelVersion") -> dict[str, Any]:
+def read_lineage_record(client: "MlflowClient", version: "ModelVersion") -> dict[str, Any]:
     """The record of an origin alone, likewise."""
     with _kept(client, version, RECORD) as path:
         return read_record(path)
@@ -160,7 +160,7 @@ def _kept(client: "MlflowClient", version: "ModelVersion", *name: str) -> Iterat
 
     with tempfile.TemporaryDirectory() as work:
         try:
-            place = "/".join((origin_folder(version.name, version.tags.get(f"{FILE_TAG}{RECORD}", "")), *name))
+            place = "/".join((lineage_folder(version.name, version.tags.get(f"{FILE_TAG}{RECORD}", "")), *name))
             yield Path(client.download_artifacts(version.run_id or "", place, work))
         except (MlflowException, OSError, ArtifactError) as error:
             raise UserError(
@@ -169,7 +169,7 @@ def _kept(client: "MlflowClient", version: "ModelVersion", *name: str) -> Iterat
             ) from None
 
 
-def altered_files(version: "ModelVersion", origin: Origin) -> list[str]:
+def altered_files(version: "ModelVersion", origin: LineageFiles) -> list[str]:
     """The files of an origin that are not those that were registered, by the digests among the version's tags."""
     digests = origin.digests()
     wanted = {key.removeprefix(FILE_TAG): digest for key, digest in version.tags.items() if key.startswith(FILE_TAG)}
@@ -189,7 +189,7 @@ def _new_version(client: "MlflowClient", run_id: str, name: str, made: Made) -> 
         )
     with tempfile.TemporaryDirectory() as work:
         origin.write(Path(work) / "origin")
-        client.log_artifacts(run_id, str(Path(work) / "origin"), origin_folder(name, origin.digests()[RECORD]))
+        client.log_artifacts(run_id, str(Path(work) / "origin"), lineage_folder(name, origin.digests()[RECORD]))
     logged = _logged_model(client, run_id, made) or _upload(run_id, made)
     try:
         client.create_registered_model(name)
@@ -219,13 +219,13 @@ def _first(client: "MlflowClient", name: str, model_digest: str, number: int) ->
     return first
 
 
-def _origin(client: "MlflowClient", run_id: str, made: Made) -> Origin:
-    encoding = find_run(client, Journal(made.digests["tokenize"], "tokenize"))
+def _origin(client: "MlflowClient", run_id: str, made: Made) -> LineageFiles:
+    encoding = find_run(client, EventLog(made.digests["tokenize"], "tokenize"))
     runs = {"tokenize": encoding and encoding.info.run_id, "train": run_id, "evaluate": run_id}
     made_by = {
         stage: run and _execution(client, run, made_file(stage, made.digests[stage])) for stage, run in runs.items()
     }
-    return origin_here(
+    return current_lineage(
         made_by,
         machine={key: made.training[key] for key in ("device", "precision", "threads")},
         train_key=made.training["train_key"],
@@ -241,7 +241,7 @@ def _execution(client: "MlflowClient", run_id: str, file: str) -> dict[str, Any]
         return {"mlflow_run": run_id, **read_json(Path(client.download_artifacts(run_id, file, folder)))}
 
 
-def _tags(origin: Origin, made: Made) -> dict[str, str]:
+def _tags(origin: LineageFiles, made: Made) -> dict[str, str]:
     """What a version says of its origin without a look into its files; of those, the SHA-256."""
     record = origin.record
     facts = {

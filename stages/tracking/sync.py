@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from stages.errors import first_line
 from stages.tracking.client import connect, reachable, shown_uri
 from stages.tracking.environment import FLOW_RUN
-from stages.tracking.event_log import FINAL, Journal, Kind
+from stages.tracking.event_log import FINAL, EventLog, Kind
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,7 +30,7 @@ TRAIN_KEY_TAG = "tuneline.train_key"
 ENCODED_TAG = "tuneline.encoded"
 KEY_TAGS = {"train": TRAIN_KEY_TAG, "tokenize": ENCODED_TAG}
 MADE = "made"  # the folder of a run in which each of its stages says how it was made
-TOLD_TAG = "tuneline.told"  # set once a run has all of its training
+COMPLETE_TAG = "tuneline.complete"  # set once a run has all of its training
 FLOW_RUN_TAG = "prefect.flow_run_id"
 
 SEND_EVERY = 10  # seconds
@@ -44,13 +44,13 @@ log = logging.getLogger("tracking")
 
 
 @contextmanager
-def live(journal: Journal) -> Iterator[None]:
-    """Within, a process of its own sends what the journal gains, every few seconds, and the rest at the end.
+def sync_live(event_log: EventLog) -> Iterator[None]:
+    """Within, a process of its own sends what the event_log gains, every few seconds, and the rest at the end.
 
     A slow or absent server holds nothing up; what it has not got after a while is sent at the next chance.
     """
     sender = subprocess.Popen(
-        [sys.executable, "-m", "stages.tracking.sync", journal.key, journal.kind],
+        [sys.executable, "-m", "stages.tracking.sync", event_log.key, event_log.kind],
         stdin=subprocess.PIPE,
         start_new_session=True,
     )
@@ -67,65 +67,67 @@ def live(journal: Journal) -> Iterator[None]:
             sender.kill()
             sender.wait()
             log.warning(
-                "warning: MLflow at %s is slow; the journal %s is sent at the next chance.", shown_uri(), journal.path
+                "warning: MLflow at %s is slow; the event_log %s is sent at the next chance.",
+                shown_uri(),
+                event_log.path,
             )
 
 
-def send_live(journal: Journal, ended: IO[str]) -> None:
-    """Send a journal again and again until `ended`, a pipe that the process of the stage holds, is closed."""
+def sync_until_closed(event_log: EventLog, ended: IO[str]) -> None:
+    """Send a event_log again and again until `ended`, a pipe that the process of the stage holds, is closed."""
     with suppress(ImportError):  # which is said when it is sent
         importlib.import_module("mlflow")  # seconds, in which the stage is at work
     warned = False
     while not select.select([ended], [], [], SEND_EVERY)[0]:
         try:
-            deliver(journal)
+            sync_event_log(event_log)
             warned = False
         except Exception as error:
             if not warned:
                 log.warning("warning: MLflow at %s does not answer (%s); trying on.", shown_uri(), first_line(error))
             warned = True
-    send(journal)
+    try_sync(event_log)
 
 
-def send(journal: Journal, *, report: Path | None = None) -> None:
-    """As `deliver`, but whatever goes wrong is a warning, for the results are safe."""
+def try_sync(event_log: EventLog, *, report: Path | None = None) -> None:
+    """As `sync_event_log`, but whatever goes wrong is a warning, for the results are safe."""
     try:
-        deliver(journal, report=report)
+        sync_event_log(event_log, report=report)
     except Exception as error:  # a training of hours must not be lost to a wrong port or a missing driver
         log.warning(
-            "warning: MLflow at %s was not told (%s). The journal %s is sent at the next chance.",
+            "warning: MLflow at %s was not told (%s). The event_log %s is sent at the next chance.",
             shown_uri(),
             first_line(error),
-            journal.path,
+            event_log.path,
         )
 
 
-def deliver(journal: Journal, *, report: Path | None = None) -> str:
+def sync_event_log(event_log: EventLog, *, report: Path | None = None) -> str:
     """Send what the present MLflow store has not got, and the folder `report`; return the id of the run.
 
     RegistryError if the store is away.
     """
-    with journal.locked(), reachable():
+    with event_log.locked(), reachable():
         client = connect()
-        run_id, told = _run_of(client, journal)
-        events = journal.events()
-        unsent = events[journal.sent(run_id) :]
+        run_id, told = _run_of(client, event_log)
+        events = event_log.events()
+        unsent = events[event_log.sent(run_id) :]
         if told:
             # It was told from another checkout, or by an earlier training of this key, and the curves are the same.
             unsent = [event for event in unsent if _is_of_evaluation(event)]
         _tell(client, run_id, unsent)
-        journal.mark_sent(run_id, len(events))
+        event_log.mark_sent(run_id, len(events))
         if report is not None:
             client.log_artifacts(run_id, str(report), "report")
         return run_id
 
 
-def find_run(client: "MlflowClient", journal: Journal) -> "Run | None":
+def find_run(client: "MlflowClient", event_log: EventLog) -> "Run | None":
     """The run of a journal's key in the present experiment, if it has one already."""
     experiment = client.get_experiment_by_name(_experiment_name())
     if experiment is None:
         return None
-    of_key = f"tags.`{KEY_TAGS[journal.kind]}` = '{journal.key}'"
+    of_key = f"tags.`{KEY_TAGS[event_log.kind]}` = '{event_log.key}'"
     found = client.search_runs([experiment.experiment_id], of_key)
     return min(found, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
 
@@ -134,7 +136,7 @@ def _experiment_name() -> str:
     return os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
 
 
-def _run_of(client: "MlflowClient", journal: Journal) -> tuple[str, bool]:
+def _run_of(client: "MlflowClient", event_log: EventLog) -> tuple[str, bool]:
     """The run of a journal's key, and whether it has all there is to tell of it; created if there is none."""
     from mlflow.exceptions import MlflowException
 
@@ -142,16 +144,16 @@ def _run_of(client: "MlflowClient", journal: Journal) -> tuple[str, bool]:
     if client.get_experiment_by_name(name) is None:
         with suppress(MlflowException):  # somebody else was faster
             client.create_experiment(name)
-    found = find_run(client, journal)
+    found = find_run(client, event_log)
     if found:
-        return found.info.run_id, TOLD_TAG in found.data.tags
+        return found.info.run_id, COMPLETE_TAG in found.data.tags
     experiment = client.get_experiment_by_name(name)
     assert experiment is not None
-    tags = {KEY_TAGS[journal.kind]: journal.key}
+    tags = {KEY_TAGS[event_log.kind]: event_log.key}
     if FLOW_RUN in os.environ:
         tags[FLOW_RUN_TAG] = os.environ[FLOW_RUN]
-    ours = client.create_run(experiment.experiment_id, tags=tags, run_name=f"{journal.kind}-{journal.key[:8]}")
-    first = find_run(client, journal)
+    ours = client.create_run(experiment.experiment_id, tags=tags, run_name=f"{event_log.kind}-{event_log.key[:8]}")
+    first = find_run(client, event_log)
     assert first is not None
     if first.info.run_id != ours.info.run_id:  # another machine has made one at the same moment
         client.delete_run(ours.info.run_id)
@@ -189,7 +191,7 @@ def _tell(client: "MlflowClient", run_id: str, events: list[dict[str, Any]]) -> 
         client.log_batch(run_id, metrics=chunk)
     if any(event["kind"] == "end" for event in events):
         client.set_terminated(run_id, "FINISHED")
-        client.set_tag(run_id, TOLD_TAG, "true")
+        client.set_tag(run_id, COMPLETE_TAG, "true")
 
 
 def made_file(stage: str, digest: str) -> str:
@@ -222,4 +224,4 @@ def _chunks(items: list[Any], count: int) -> Iterator[list[Any]]:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    send_live(Journal(sys.argv[1], cast(Kind, sys.argv[2])), sys.stdin)
+    sync_until_closed(EventLog(sys.argv[1], cast(Kind, sys.argv[2])), sys.stdin)

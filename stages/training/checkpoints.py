@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from stages.artifacts import as_record, file_digest, json_digest, read_versioned, whole, write_json
+from stages.artifacts import atomic_write, file_digest, json_digest, parse_dataclass, read_versioned, write_json
 from stages.errors import ArtifactError
 from stages.training.loop import Step
 from stages.training.optimizer import MasterWeights
@@ -67,7 +67,7 @@ class Checkpoints:
         target = self.folder / f"step-{len(progress.history):08}"
         if target.exists():
             return
-        with whole(target) as folder:
+        with atomic_write(target) as folder:
             folder.mkdir()
             save_file({name: value.cpu() for name, value in weights.state().items()}, folder / STATE)
             if progress.best_epoch:
@@ -124,11 +124,11 @@ class Checkpoints:
                     raise ArtifactError(f"{name} is damaged")
             state = load_file(folder / STATE)
             best = load_file(folder / BEST) if fields["best_epoch"] else {}
-            fields["history"] = [as_record(step, Step, folder / PROGRESS) for step in fields["history"]]
+            fields["history"] = [parse_dataclass(step, Step, folder / PROGRESS) for step in fields["history"]]
         except (OSError, KeyError, TypeError, AttributeError, SafetensorError) as error:
             raise ArtifactError(f"it is damaged ({error})") from None
         masters = [best[str(number)] for number in range(len(best))]
-        return as_record(fields | {"best_masters": masters}, Progress, folder / PROGRESS), state
+        return parse_dataclass(fields | {"best_masters": masters}, Progress, folder / PROGRESS), state
 
     def _found(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"))

@@ -27,15 +27,15 @@ class Processes:
     count: int
 
     @property
-    def leads(self) -> bool:
+    def is_main_process(self) -> bool:
         """Whether this is the one process that scores, logs and writes."""
         return self.rank == 0
 
-    def share(self, parts: Sequence[slice]) -> slice:
+    def shard(self, parts: Sequence[slice]) -> slice:
         """This process's part of a batch; an empty one where there are fewer parts than processes."""
         return parts[self.rank] if self.rank < len(parts) else slice(0, 0)
 
-    def add_up(self, loss: float, gradients: Sequence[torch.Tensor]) -> float:
+    def all_reduce(self, loss: float, gradients: Sequence[torch.Tensor]) -> float:
         """Add the gradients of all processes up, in place, and return the sum of their losses."""
         if self.count == 1:
             return loss
@@ -52,7 +52,7 @@ class Processes:
         distributed.all_reduce(votes)
         return bool(votes.item())
 
-    def from_leader(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """The leader's `value` (anything JSON could hold), in each process."""
         if self.count == 1:
             return value
@@ -60,24 +60,24 @@ class Processes:
         distributed.broadcast_object_list(values)
         return values[0]
 
-    def copy_leader(self, tensors: Sequence[torch.Tensor]) -> None:
+    def broadcast_tensors(self, tensors: Sequence[torch.Tensor]) -> None:
         """Set the tensors to the leader's, in place."""
         if self.count > 1:
             for tensor in tensors:
                 distributed.broadcast(tensor, src=0)
 
 
-ALONE = Processes(rank=0, count=1)
+SINGLE_PROCESS = Processes(rank=0, count=1)
 
 
 @contextmanager
-def joined() -> Iterator[Processes]:
-    """The processes that torchrun started this one with; ALONE if it did not.
+def process_group() -> Iterator[Processes]:
+    """The processes that torchrun started this one with; SINGLE_PROCESS if it did not.
 
     Within, what fails because another process is gone is a TrainingError.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     distributed.init_process_group("cuda:nccl,cpu:gloo" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
     try:

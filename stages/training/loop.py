@@ -16,13 +16,13 @@ from transformers import PreTrainedModel
 
 from stages.encoding.files import EncodedSplit
 from stages.errors import TrainingError
-from stages.modeling.batches import Batch, Rows, assemble, label_count, parts, shuffled_rows
+from stages.modeling.batches import Batch, Rows, collate, label_count, parts, shuffled_rows
 from stages.modeling.device import Compute
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits
-from stages.training.distributed import ALONE, Processes
+from stages.training.distributed import SINGLE_PROCESS, Processes
 from stages.training.optimizer import MasterWeights
-from stages.training.schedule import Schedule, rate_factor
+from stages.training.schedule import Schedule, lr_multiplier
 
 SHOWN_SENTENCES = 5
 SHOWN_WORDS = 8
@@ -41,8 +41,8 @@ class Settings:
     warmup_ratio: float
     max_gradient_norm: float
     label_smoothing: float
-    batch_subwords: int
-    micro_batch_subwords: int  # computed at once, at most; 0: all of a batch
+    batch_tokens: int
+    micro_batch_tokens: int  # computed at once, at most; 0: all of a batch
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def train(
     compute: Compute,
     *,
     done: int = 0,
-    processes: Processes = ALONE,
+    processes: Processes = SINGLE_PROCESS,
 ) -> Iterator[Step]:
     """Train `model` in place, a report after each step; the first `done` steps were made before.
 
@@ -82,35 +82,35 @@ def train(
     plan = [
         (epoch, rows)
         for epoch in range(1, settings.epochs + 1)
-        for rows in shuffled_rows(split.lengths, budget=settings.batch_subwords, seed=settings.seed, epoch=epoch)
+        for rows in shuffled_rows(split.lengths, budget=settings.batch_tokens, seed=settings.seed, epoch=epoch)
     ]
-    at_once = settings.micro_batch_subwords or int(max(split.lengths[rows].sum() for _, rows in plan))
+    micro_batch_tokens = settings.micro_batch_tokens or int(max(split.lengths[rows].sum() for _, rows in plan))
     for index in range(done, len(plan)):
         epoch, rows = plan[index]
-        share = processes.share(parts(rows, split.lengths, count=processes.count))
+        shard = processes.shard(parts(rows, split.lengths, count=processes.count))
         labels = label_count(split, rows)  # at least 1: every window owns a word
         while True:
             try:
                 loss = 0.0
-                for part in _micro_batches(rows, share, split, at_once):
-                    batch = assemble(split, rows, part).to(compute.device)
+                for part in _micro_batches(rows, shard, split, micro_batch_tokens):
+                    batch = collate(split, rows, part).to(compute.device)
                     part_loss = _loss(model, batch, Masks(settings.seed, index), settings.label_smoothing) / labels
                     part_loss.backward()
                     loss += part_loss.item()
-                    weights.collect()
+                    weights.accumulate()
                 break
             except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                at_once = _smaller(at_once, int(split.lengths[rows[share]].max()), step=index + 1)
-            weights.forget()
-        loss = processes.add_up(loss, weights.collected())
-        learning_rate = settings.learning_rate * rate_factor(
+                micro_batch_tokens = _smaller(micro_batch_tokens, int(split.lengths[rows[shard]].max()), step=index + 1)
+            weights.zero_grad()
+        loss = processes.all_reduce(loss, weights.accumulated())
+        learning_rate = settings.learning_rate * lr_multiplier(
             settings.schedule, index=index, steps=len(plan), warmup_ratio=settings.warmup_ratio
         )
         if not math.isfinite(loss):
             raise TrainingError(_not_finite(split, rows, f"step {index + 1}: the loss is {loss}"))
-        norm = weights.update(learning_rate=learning_rate, max_gradient_norm=settings.max_gradient_norm)
+        norm = weights.step(learning_rate=learning_rate, max_gradient_norm=settings.max_gradient_norm)
         if not math.isfinite(norm):
             raise TrainingError(_not_finite(split, rows, f"step {index + 1}: the norm of the gradient is {norm}"))
         yield Step(
@@ -132,14 +132,14 @@ def _loss(model: PreTrainedModel, batch: Batch, masks: Masks, label_smoothing: f
     return functional.cross_entropy(logits_LC, batch.labels_L, reduction="sum", label_smoothing=label_smoothing)
 
 
-def _micro_batches(rows: Rows, share: slice, split: EncodedSplit, at_once: int) -> Iterator[slice]:
-    """Cut this process's share of a batch into neighbouring parts of at most `at_once` sub-words; one row at least."""
-    ends = np.cumsum(split.lengths[rows[share]])
+def _micro_batches(rows: Rows, shard: slice, split: EncodedSplit, micro_batch_tokens: int) -> Iterator[slice]:
+    """Cut this process's shard of a batch into consecutive parts of at most `micro_batch_tokens` tokens, or one row."""
+    ends = np.cumsum(split.lengths[rows[shard]])
     start = 0
     while start < len(ends):
         before = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + at_once, side="right")))
-        yield slice(share.start + start, share.start + stop)
+        stop = max(start + 1, int(np.searchsorted(ends, before + micro_batch_tokens, side="right")))
+        yield slice(shard.start + start, shard.start + stop)
         start = stop
 
 
@@ -147,15 +147,17 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def _smaller(at_once: int, longest: int, *, step: int) -> int:
+def _smaller(micro_batch_tokens: int, longest: int, *, step: int) -> int:
     """Half of what was computed at once; TrainingError if not even one window fits."""
-    if at_once <= longest:
+    if micro_batch_tokens <= longest:
         raise TrainingError(
             f"step {step}: memory does not suffice for a single window of {longest} sub-words. "
             "Choose a smaller tokenize.window_length or a smaller encoder."
         )
-    log.warning("warning: step %d: out of memory with %d sub-words at once; going on with half of it", step, at_once)
-    return max(longest, at_once // 2)
+    log.warning(
+        "warning: step %d: out of memory with %d sub-words at once; going on with half of it", step, micro_batch_tokens
+    )
+    return max(longest, micro_batch_tokens // 2)
 
 
 def _not_finite(split: EncodedSplit, rows: Rows, what: str) -> str:

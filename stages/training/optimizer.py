@@ -18,7 +18,7 @@ from torch.nn import Parameter
 from torch.optim.adamw import adamw
 from transformers import PreTrainedModel
 
-from stages.modeling.device import Compute, place
+from stages.modeling.device import Compute, move_to
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -44,8 +44,8 @@ class _Slot:
 class MasterWeights:
     """Masters, gradients and optimizer of `model`, whose parameters become the working weights.
 
-    `vocabulary` holds the ids that occur in the training data. `layer_decay` multiplies the rate once for each layer
-    between a weight and the head (Clark et al., 2020, ELECTRA), `head_rate` that of the head.
+    `vocabulary` holds the ids that occur in the training data. `layerwise_lr_decay` multiplies the learning rate once
+    for each layer between a weight and the head (Clark et al., 2020, ELECTRA), `head_lr_multiplier` that of the head.
     """
 
     def __init__(
@@ -55,8 +55,8 @@ class MasterWeights:
         *,
         vocabulary: torch.Tensor,
         weight_decay: float,
-        layer_decay: float,
-        head_rate: float,
+        layerwise_lr_decay: float,
+        head_lr_multiplier: float,
     ) -> None:
         device = compute.device
         self.embedding = cast(torch.nn.Embedding, model.get_input_embeddings())
@@ -66,8 +66,8 @@ class MasterWeights:
         self.row_of_id[self.vocabulary] = torch.arange(len(vocabulary), device=device)
 
         pretrained = {name: parameter.detach().float() for name, parameter in model.named_parameters()}
-        place(model, compute)
-        rates = _rate_factors(model, layer_decay=layer_decay, head_rate=head_rate)
+        move_to(model, compute)
+        rates = _lr_multipliers(model, layerwise_lr_decay=layerwise_lr_decay, head_lr_multiplier=head_lr_multiplier)
         # Biases and norms are vectors; only matrices decay (Devlin et al., 2019). Word embeddings do not either: decay
         # would shrink the rare words, which have no gradient in most steps.
         decays = {n: p.ndim > 1 and p is not self.embedding.weight for n, p in model.named_parameters()}
@@ -86,7 +86,7 @@ class MasterWeights:
         )
         self.masters = [torch.empty(length, device=device) for length in lengths]
         self.gradients = [torch.empty(length, device=device) for length in lengths]
-        self._collected = False  # whether `gradients` hold any
+        self._has_accumulated = False  # whether `gradients` hold any
         # In fp32 the masters are the working weights, and nothing is rounded.
         self.working = [master.to(compute.dtype) for master in self.masters]
         for slot in self.slots:
@@ -96,20 +96,20 @@ class MasterWeights:
             else:
                 master.copy_(weight)
                 slot.parameter.data = slot.of(self.working)
-        self.rate_factors = [rate for rate, _ in groups]
+        self.lr_multipliers = [rate for rate, _ in groups]
         self.weight_decays = [weight_decay if decay else 0.0 for _, decay in groups]
         self.exp_avgs = [torch.zeros_like(master) for master in self.masters]
         self.exp_avg_sqs = [torch.zeros_like(master) for master in self.masters]
-        self.step = torch.zeros((), device=device)  # how many there were
+        self.step_count = torch.zeros((), device=device)  # how many there were
         self._chunk = CHUNK if device.type == "cpu" else max(lengths)
-        self.publish()
+        self.sync_model()
 
-    def collect(self) -> None:
+    def accumulate(self) -> None:
         """Add the gradients of the working weights to those in fp32 that the next update takes."""
         for slot in self.slots:
             gradient, flat = slot.parameter.grad, slot.of(self.gradients)
             slot.parameter.grad = None
-            if not self._collected and (gradient is None or gradient.is_sparse):
+            if not self._has_accumulated and (gradient is None or gradient.is_sparse):
                 flat.zero_()
             if gradient is None:
                 continue
@@ -120,43 +120,43 @@ class MasterWeights:
                 continue
             if slot.shape != gradient.shape:  # an architecture that does not use its embedding as a sparse one
                 gradient = gradient[self.vocabulary]
-            if self._collected:
+            if self._has_accumulated:
                 flat.add_(gradient.float())  # adding the bf16 tensor itself takes ten times as long
             else:
                 flat.copy_(gradient)
-        self._collected = True
+        self._has_accumulated = True
 
-    def collected(self) -> list[torch.Tensor]:
+    def accumulated(self) -> list[torch.Tensor]:
         """The collected gradients, flat; zeros if there are none, as where a process had no share of a batch."""
-        if not self._collected:
-            self.collect()
+        if not self._has_accumulated:
+            self.accumulate()
         return self.gradients
 
-    def forget(self) -> None:
+    def zero_grad(self) -> None:
         """Drop all gradients."""
         for slot in self.slots:
             slot.parameter.grad = None
-        self._collected = False
+        self._has_accumulated = False
 
-    def update(self, *, learning_rate: float, max_gradient_norm: float) -> float:
+    def step(self, *, learning_rate: float, max_gradient_norm: float) -> float:
         """Clip the collected gradients by their global norm, step, round; return the norm.
 
         A norm that is not finite is returned before anything is changed.
         """
-        norm = torch.nn.utils.get_total_norm(self.collected())
+        norm = torch.nn.utils.get_total_norm(self.accumulated())
         if not norm.isfinite():
             return norm.item()
         clip = torch.clamp(max_gradient_norm / (norm + 1e-6), max=1.0)  # as torch.nn.utils.clip_grads_with_norm_
         kinds = (self.masters, self.gradients, self.exp_avgs, self.exp_avg_sqs, self.working)
-        for *flat, factor, decay in zip(*kinds, self.rate_factors, self.weight_decays, strict=True):
+        for *flat, factor, decay in zip(*kinds, self.lr_multipliers, self.weight_decays, strict=True):
             for chunk in zip(*(values.split(self._chunk) for values in flat), strict=True):
-                self._move(*chunk, clip=clip, learning_rate=learning_rate * factor, weight_decay=decay)
-        self.step += 1
-        self.forget()
-        self._publish_embedding()
+                self._step_chunk(*chunk, clip=clip, learning_rate=learning_rate * factor, weight_decay=decay)
+        self.step_count += 1
+        self.zero_grad()
+        self._sync_embedding()
         return norm.item()
 
-    def _move(
+    def _step_chunk(
         self,
         master: torch.Tensor,
         gradient: torch.Tensor,
@@ -171,7 +171,7 @@ class MasterWeights:
         """Clip, step by AdamW and round neighbouring values of one group."""
         gradient.mul_(clip)
         adamw(
-            [master], [gradient], [exp_avg], [exp_avg_sq], [], [self.step.clone()],
+            [master], [gradient], [exp_avg], [exp_avg_sq], [], [self.step_count.clone()],
             fused=True, amsgrad=False, maximize=False, beta1=BETAS[0], beta2=BETAS[1], eps=EPSILON,
             lr=learning_rate, weight_decay=weight_decay,
         )  # fmt: skip
@@ -186,7 +186,7 @@ class MasterWeights:
         """Masters, moments and the count of steps by name, not copied."""
         kinds = {"masters": self.masters, "exp_avg": self.exp_avgs, "exp_avg_sq": self.exp_avg_sqs}
         flat = {f"{kind}.{number}": values for kind, group in kinds.items() for number, values in enumerate(group)}
-        return {**flat, "step": self.step}
+        return {**flat, "step": self.step_count}
 
     def load(self, state: dict[str, torch.Tensor]) -> None:
         """Take over a `state`; ValueError, and nothing changed, if it is that of another model."""
@@ -195,7 +195,7 @@ class MasterWeights:
             raise ValueError("it holds the weights of another model")
         for name, value in mine.items():
             value.copy_(state[name])
-        self.publish()
+        self.sync_model()
 
     def by_name(self, masters: list[torch.Tensor]) -> dict[str, torch.Tensor]:
         """Flat masters, such as a `snapshot`, as the weights of the model in fp32 on the CPU, all rows included."""
@@ -206,25 +206,27 @@ class MasterWeights:
         weights[name][self.vocabulary.cpu()] = rows
         return weights
 
-    def publish(self) -> None:
+    def sync_model(self) -> None:
         """Round the masters into the working weights."""
         with torch.no_grad():
             for working, master in zip(self.working, self.masters, strict=True):
                 if working is not master:
                     working.copy_(master)
-            self._publish_embedding()
+            self._sync_embedding()
 
     @torch.no_grad()
-    def _publish_embedding(self) -> None:
+    def _sync_embedding(self) -> None:
         embedding = next(slot for slot in self.slots if slot.parameter is self.embedding.weight)
         self.embedding.weight.index_copy_(0, self.vocabulary, embedding.of(self.working))
 
 
-def _rate_factors(model: PreTrainedModel, *, layer_decay: float, head_rate: float) -> dict[str, float]:
-    """What multiplies the rate of each parameter: `head_rate` for the head, less by a factor for each layer below."""
+def _lr_multipliers(
+    model: PreTrainedModel, *, layerwise_lr_decay: float, head_lr_multiplier: float
+) -> dict[str, float]:
+    """The factor of the learning rate by parameter: `head_lr_multiplier` for the head, decayed for each layer below."""
     names = [name for name, _ in model.named_parameters()]
-    head = {name: head_rate for name in names if not name.startswith(f"{model.base_model_prefix}.")}
+    head = {name: head_lr_multiplier for name in names if not name.startswith(f"{model.base_model_prefix}.")}
     layers = {name: int(found[1]) + 1 for name in names if (found := re.search(r"\.layers?\.(\d+)\.", name))}
     top = max(layers.values(), default=0)
-    decays = {n: layer_decay ** (top + 1 - layers.get(n, 0 if "embeddings" in n else top + 1)) for n in names}
+    decays = {n: layerwise_lr_decay ** (top + 1 - layers.get(n, 0 if "embeddings" in n else top + 1)) for n in names}
     return decays | head

@@ -6,7 +6,7 @@ from typing import Literal
 Schedule = Literal["linear", "cosine", "constant"]
 
 
-def rate_factor(schedule: Schedule, *, index: int, steps: int, warmup_ratio: float) -> float:
+def lr_multiplier(schedule: Schedule, *, index: int, steps: int, warmup_ratio: float) -> float:
     """What the learning rate is multiplied with in step `index`, counted from 0, of `steps`.
 
     It rises linearly over the first `warmup_ratio` of the steps. Then it falls to 0, linearly or as half a cosine

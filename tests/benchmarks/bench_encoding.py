@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from stages.config.tokenize import Params
 from stages.corpus.reading import DataParams, open_corpus
-from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.sentences import joined
 from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer
@@ -115,7 +115,7 @@ def real_sentences() -> tuple[pa.ListArray, pa.ListArray]:
     blocks = [
         block
         for folder in folders
-        for block, _ in open_corpus(data_params(folder), allow_unsplit=True).blocks(Findings())
+        for block, _ in open_corpus(data_params(folder), allow_unsplit=True).blocks(Diagnostics())
     ]
     block = blocks[0]
     for following in blocks[1:]:

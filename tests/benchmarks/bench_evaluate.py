@@ -20,9 +20,9 @@ from seqeval.scheme import IOB2
 from transformers import pipeline
 
 from stages.corpus.reading import DataParams, open_corpus
-from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.raw_text import word_spans
-from stages.modeling.device import choose_compute, make_repeatable, place
+from stages.modeling.device import choose_compute, move_to, set_deterministic
 from stages.serving.predictor import Recognizer
 from stages.tasks.token_classification.entities import Tagging, taggings
 from stages.tasks.token_classification.head import load_classifier
@@ -42,7 +42,7 @@ def main() -> None:
     """Print seconds, words a second and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sentences", type=int, default=1_000_000)
-    make_repeatable(seed=13, threads=0)
+    set_deterministic(seed=13, threads=0)
     bench_scoring(parser.parse_args().sentences)
     bench_inference()
 
@@ -81,7 +81,7 @@ def bench_inference() -> None:
     bf16 = choose_compute("auto", "auto")
     recognizer = Recognizer.load(MODEL)
     exact = Recognizer(load_classifier(MODEL), recognizer.encoder, choose_compute("auto", "fp32"))
-    place(exact.model, exact.compute)
+    move_to(exact.model, exact.compute)
     by_length = sorted(texts, key=len)
     documented = pipeline("token-classification", model=str(MODEL))
     tuned = pipeline("token-classification", model=str(MODEL), dtype=bf16.dtype)
@@ -137,7 +137,7 @@ def corpus(column: str) -> list[list[str]]:
     place = CORPORA / "wnut17" if CORPORA.is_dir() else DEMO
     params = {"dir": str(place), "format": "auto", "words": "auto", "tags": "auto", "split": None}
     source = open_corpus(DataParams.model_validate(params))
-    sentences = [s for block, _ in source.blocks(Findings()) for s in block.sentences() if s.tags]
+    sentences = [s for block, _ in source.blocks(Diagnostics()) for s in block.sentences() if s.tags]
     if column == "words":
         return [list(s.words) for s in sentences]
     return [oracles.tags_of(oracles.entities(s.tags, strict=False), len(s.tags)) for s in sentences]

@@ -11,7 +11,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from stages.modeling.device import Compute, choose_compute, make_repeatable
+from stages.modeling.device import Compute, choose_compute, set_deterministic
 from tests.benchmarks.contenders import Rows, defaults, dev_f1, trainer, tuneline
 from tests.benchmarks.corpora import Corpus, encoded
 
@@ -21,7 +21,7 @@ SEEDS = (13, 14, 15)
 
 def main() -> None:
     """Print a line for each corpus and seed, and the medians."""
-    make_repeatable(seed=SEEDS[0], threads=0)
+    set_deterministic(seed=SEEDS[0], threads=0)
     compute, peer_compute = choose_compute("auto", "auto"), choose_compute("auto", "fp32")
     for name in CORPORA:
         with tempfile.TemporaryDirectory() as folder:

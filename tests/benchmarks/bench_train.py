@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from stages.config.train import TrainParams
-from stages.modeling.device import Compute, choose_compute, make_repeatable
+from stages.modeling.device import Compute, choose_compute, set_deterministic
 from tests.benchmarks.contenders import Rows, defaults, textbook, trainer, tuneline
 from tests.benchmarks.corpora import Corpus, encoded
 
@@ -32,7 +32,7 @@ def main(folder: Path) -> None:
 
     `folder` is empty.
     """
-    make_repeatable(seed=13, threads=0)
+    set_deterministic(seed=13, threads=0)
     compute = choose_compute("auto", "auto")
     corpus = encoded("demo", folder / "encoded")
     rows, few_rows = Rows(corpus.train, SUBWORDS), Rows(corpus.train, TEXTBOOK_SUBWORDS)
@@ -46,7 +46,7 @@ def main(folder: Path) -> None:
 
     contenders: dict[str, Callable[[], float]] = {
         TUNELINE: lambda: our_speed(corpus, compute, defaults()),
-        LARGE: lambda: our_speed(corpus, compute, defaults(batch_subwords=LARGE_BATCH)),
+        LARGE: lambda: our_speed(corpus, compute, defaults(batch_tokens=LARGE_BATCH)),
         "Trainer, defaults (batch 8, fp32)": peer(),
         "Trainer, tuned (batch 32, bf16, by length)": peer(
             per_device_train_batch_size=32, bf16=compute.precision == "bf16", train_sampling_strategy="group_by_length"

@@ -46,8 +46,8 @@ def tuneline(corpus: Corpus, params: TrainParams, compute: Compute) -> tuple[Pre
         compute,
         vocabulary=torch.from_numpy(np.unique(corpus.train.input_ids)).long(),
         weight_decay=params.weight_decay,
-        layer_decay=params.layer_decay,
-        head_rate=params.head_rate,
+        layerwise_lr_decay=params.layerwise_lr_decay,
+        head_lr_multiplier=params.head_lr_multiplier,
     )
     settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
     return model, train(model, weights, corpus.train, settings, compute)
@@ -114,7 +114,7 @@ def textbook(corpus: Corpus, rows: Rows) -> float:
 
 def dev_f1(model: PreTrainedModel, corpus: Corpus, compute: Compute) -> float:
     """Entity F1 (strict, micro) on dev."""
-    predictions = predict(model, corpus.dev, compute, batch_subwords=4096)
+    predictions = predict(model, corpus.dev, compute, batch_tokens=4096)
     gold, predicted = (
         Tagging(ids_W, corpus.dev.word_bounds, tuple(corpus.labels))
         for ids_W in (predictions.gold_W, predictions.predicted_W)

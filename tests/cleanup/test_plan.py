@@ -27,7 +27,7 @@ from pipeline.registry import alias_history
 from stages.errors import RegistryError, UserError
 from stages.tracking.client import connect, tracking_uri
 from stages.tracking.lineage_record import RECORD
-from stages.tracking.registry import DIGEST_TAG, FILE_TAG, MARKER, origin_folder
+from stages.tracking.registry import DIGEST_TAG, FILE_TAG, MARKER, lineage_folder
 from tests.cleanup.used_checkout import CORPUS, NAME, NOW, STAGES, Checkout, filled, git, key, put
 
 # DVC 3.67 reads it in the way that pygtrie is about to drop.
@@ -207,7 +207,7 @@ def test_a_copy_of_a_version_keeps_it(checkout: Checkout) -> None:
 
 def test_a_version_that_lost_its_record_stops_everything(checkout: Checkout) -> None:
     version = checkout.client.get_model_version(NAME, str(checkout.versions["champion"]))
-    folder = origin_folder(NAME, version.tags[f"{FILE_TAG}{RECORD}"])
+    folder = lineage_folder(NAME, version.tags[f"{FILE_TAG}{RECORD}"])
     record = Path("mlruns", checkout.experiment, version.run_id, "artifacts", folder, RECORD)
     aside = record.rename(record.with_suffix(".aside"))
     try:

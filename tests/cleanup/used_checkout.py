@@ -13,8 +13,8 @@ from dvc.repo import Repo
 from mlflow import MlflowClient
 
 from pipeline.registry import alias_history
-from stages.tracking.lineage_record import RECORD, Origin, read_lock, stage_record
-from stages.tracking.registry import CHAMPION, DIGEST_TAG, FILE_TAG, origin_folder
+from stages.tracking.lineage_record import RECORD, LineageFiles, read_lock, stage_record
+from stages.tracking.registry import CHAMPION, DIGEST_TAG, FILE_TAG, lineage_folder
 from stages.tracking.sync import MADE
 
 NAME = "demo-ner"
@@ -74,9 +74,9 @@ class Checkout:
         git = {"commit": commit or head(), "dirty": False, "remote": None}
         record = {"format_version": 1, "registered": NOW.isoformat(), "git": git, "stages": stages}
         folder = Path(".tuneline") / f"origin-{model}"
-        origin = Origin(self.locks[model], Path("params.yaml").read_bytes(), b"", record)
+        origin = LineageFiles(self.locks[model], Path("params.yaml").read_bytes(), b"", record)
         origin.write(folder)
-        self.client.log_artifacts(run, str(folder), origin_folder(NAME, origin.digests()[RECORD]))
+        self.client.log_artifacts(run, str(folder), lineage_folder(NAME, origin.digests()[RECORD]))
         upload = self.upload(run, tags={DIGEST_TAG: key(model)})
         tags = {f"{FILE_TAG}{name}": digest for name, digest in origin.digests().items()}
         version = self.client.create_model_version(NAME, f"models:/{upload}", run, tags=tags, model_id=upload)

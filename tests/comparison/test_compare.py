@@ -20,7 +20,18 @@ from pipeline.comparison.page import render
 from pipeline.comparison.text import entities, rendered
 from stages.errors import UserError
 from stages.tracking.client import connect
-from tests.registry.versions import CORPUS, FIRST, GOLD, NAME, SECOND, TRAIN, WORDS, predictions, record_of, register
+from tests.registry.versions import (
+    CORPUS,
+    FIRST,
+    GOLD,
+    NAME,
+    SECOND,
+    TRAIN,
+    WORDS,
+    predictions,
+    read_lineage_record,
+    register,
+)
 from tests.tasks.token_classification.test_report import HOSTILE, Read
 
 
@@ -46,8 +57,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             subprocess.run(["git", "commit", "--quiet", "--message", "data"], check=True)
             head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
             commits.append(head.stdout.strip())
-        first = record_of(commits[0], before)
-        second = record_of(commits[1], after, python="3.12.1", precision="fp32", packages={"torch": "2.13.0"})
+        first = read_lineage_record(commits[0], before)
+        second = read_lineage_record(commits[1], after, python="3.12.1", precision="fp32", packages={"torch": "2.13.0"})
         second["params"]["train"] = {"seed": 14, "epochs": 5, "dropout": None}
         second["stages"]["train"]["inputs"] = [{"path": "stages/params.py", "digest": "0" * 32}]
         second["stages"]["tokenize"]["inputs"] = [
@@ -55,7 +66,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             {"path": "stages/params.py", "digest": "0" * 32},
             {"path": "stages/new.py", "digest": "1" * 32},
         ]
-        lost = record_of(commits[0], {**before, "dev.conll": "lost O\n"})
+        lost = read_lineage_record(commits[0], {**before, "dev.conll": "lost O\n"})
         dev = predictions(WORDS[:1], GOLD[:1], FIRST[:1])
         other_dev = predictions(WORDS[1:], GOLD[1:], SECOND[1:])
         client = connect()

@@ -12,7 +12,7 @@ import pytest
 from pipeline.corpora.restore import data_digests, fetched
 from stages.errors import UserError
 from stages.tracking.environment import git_diff
-from stages.tracking.lineage_record import Origin
+from stages.tracking.lineage_record import LineageFiles
 from tests.conftest import BIN
 
 # DVC 3.67 reads it in the way that pygtrie is about to drop.
@@ -49,14 +49,14 @@ def commit() -> str:
     return command("git", "rev-parse", "HEAD")
 
 
-def origin(inputs: dict[str, str], *, place: Path = CORPUS, diff: bytes = b"") -> Origin:
+def origin(inputs: dict[str, str], *, place: Path = CORPUS, diff: bytes = b"") -> LineageFiles:
     """What a version keeps that was made at the present commit."""
     record: dict[str, Any] = {
         "git": {"commit": command("git", "rev-parse", "HEAD")},
         "params": {"data": {"dir": str(place)}},
         "stages": {"tokenize": {"inputs": [{"path": path, "digest": digest} for path, digest in inputs.items()]}},
     }
-    return Origin(b"", b"", diff, record)
+    return LineageFiles(b"", b"", diff, record)
 
 
 def md5(content: bytes) -> str:
@@ -67,7 +67,7 @@ def inputs_of(files: dict[str, bytes]) -> dict[str, str]:
     return {f"{CORPUS}/{name}": md5(content) for name, content in files.items()} | {"stages/tokenize.py": "0" * 32}
 
 
-def content_of(version: Origin, folder: Path) -> dict[str, bytes]:
+def content_of(version: LineageFiles, folder: Path) -> dict[str, bytes]:
     """The files that are fetched for a version; it leaves nothing else behind."""
     folder.mkdir()
     place = fetched(version, folder)
@@ -83,7 +83,7 @@ def test_the_corpus_is_what_lies_in_its_folder_by_its_place_there() -> None:
     inputs = {"data/corpora/mine/de/train.conll": "1", "data/corpora/minerals.txt": "2", "stages/tokenize.py": "3"}
     record = {"params": {"data": {"dir": "data/corpora/mine/"}}, "stages": {"tokenize": {"inputs": [
         {"path": path, "digest": digest} for path, digest in inputs.items()]}}}  # fmt: skip
-    assert data_digests(Origin(b"", b"", b"", record)) == {"de/train.conll": "1"}
+    assert data_digests(LineageFiles(b"", b"", b"", record)) == {"de/train.conll": "1"}
 
 
 def test_what_still_lies_here_is_not_copied(here: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pipeline.checkout.params_file import with_values
 from stages import tokenize
 from stages.corpus.reading import Corpus, DataParams, SplitParams, open_corpus
-from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.schemes import TagReader, spans
 from stages.corpus.text.sentences import Sentence
 from stages.runtime import entry_point
@@ -75,20 +75,20 @@ def data_params(place: Path, *, split: SplitParams | None = None, **knobs: Any) 
     return DataParams(**{"dir": str(place), "format": "auto", "words": "auto", "tags": "auto", "split": split, **knobs})
 
 
-def read(corpus: Corpus, findings: Findings | None = None) -> dict[str, list[Sentence]]:
-    """All sentences by split; where the caller does not look at the findings, none may be an error."""
-    noted = Findings() if findings is None else findings
+def read(corpus: Corpus, diagnostics: Diagnostics | None = None) -> dict[str, list[Sentence]]:
+    """All sentences by split; where the caller does not look at the diagnostics, none may be an error."""
+    noted = Diagnostics() if diagnostics is None else diagnostics
     splits: dict[str, list[Sentence]] = {split: [] for split in corpus.splits}
     for block, split_S in corpus.blocks(noted):
         for sentence, number in zip(block.sentences(), split_S, strict=True):
             splits[corpus.splits[number]].append(sentence)
-    assert findings is not None or not noted.of("error"), noted.kept
+    assert diagnostics is not None or not noted.of("error"), noted.kept
     return splits
 
 
-def read_file(path: Path, findings: Findings | None = None, **knobs: Any) -> list[Sentence]:
+def read_file(path: Path, diagnostics: Diagnostics | None = None, **knobs: Any) -> list[Sentence]:
     """The sentences of one file."""
-    return read(open_corpus(data_params(path, **knobs), allow_unsplit=True), findings)["all"]
+    return read(open_corpus(data_params(path, **knobs), allow_unsplit=True), diagnostics)["all"]
 
 
 def case_list(*tables: dict[str, Any]) -> list[Any]:
@@ -137,10 +137,10 @@ def content(place: Path) -> dict[str, list[Tagged]]:
     corpus = open_corpus(
         DataParams(dir=str(place), format="auto", words="auto", tags="auto", split=None), allow_unsplit=True
     )
-    findings, reader = Findings(), TagReader()
+    diagnostics, reader = Diagnostics(), TagReader()
     found: dict[str, list[Tagged]] = {split: [] for split in corpus.splits}
     documents: dict[str, list[object]] = {split: [object()] for split in corpus.splits}
-    for block, split_S in corpus.blocks(findings):
+    for block, split_S in corpus.blocks(diagnostics):
         entities = reader.read(block)
         names = list(reader.types)
         edges = [
@@ -158,5 +158,5 @@ def content(place: Path) -> dict[str, list[Tagged]]:
             if key != documents[split][-1]:
                 documents[split].append(key)
             found[split].append((sentence.words, tuple(inside), len(documents[split]) - 1))
-    assert findings.of("error") == []
+    assert diagnostics.of("error") == []
     return found

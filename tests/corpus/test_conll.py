@@ -5,7 +5,7 @@ from hypothesis import given
 
 from stages.corpus.readers import text_files
 from stages.corpus.reading import open_corpus
-from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.sentences import Sentence
 from tests.conftest import CORPORA, needs_corpora
 from tests.corpus.conftest import SENTENCES, Pairs, data_params, fill, pairs, read, read_file
@@ -104,13 +104,13 @@ def test_conll_counts_lines_from_one(tmp_path: Path) -> None:
 
 def test_conll_warns_of_a_second_column_of_tags(tmp_path: Path) -> None:
     """As in GermEval 2014, whose last column has the nested entities, and CoNLL-2003 with its chunks."""
-    path, findings = written(tmp_path, "1\tBonner\tB-LOCderiv\tO\n2\tUniversität\tO\tB-ORG\n"), Findings()
-    assert pairs(read_file(path, findings)) == [[("Bonner", "O"), ("Universität", "B-ORG")]]
-    assert [(found.grade, found.code, found.where) for found in findings.kept] == [
+    path, diagnostics = written(tmp_path, "1\tBonner\tB-LOCderiv\tO\n2\tUniversität\tO\tB-ORG\n"), Diagnostics()
+    assert pairs(read_file(path, diagnostics)) == [[("Bonner", "O"), ("Universität", "B-ORG")]]
+    assert [(found.grade, found.code, found.where) for found in diagnostics.kept] == [
         ("warning", "ambiguous-tags", str(path))
     ]
-    assert findings.kept[0].message == "took the tags of column 4; column 3 holds tags too. Choose with data.tags."
-    chosen = Findings()
+    assert diagnostics.kept[0].message == "took the tags of column 4; column 3 holds tags too. Choose with data.tags."
+    chosen = Diagnostics()
     assert pairs(read_file(path, chosen, tags=3)) == [[("Bonner", "B-LOCderiv"), ("Universität", "O")]]
     assert not chosen.kept
 
@@ -121,22 +121,22 @@ def test_conll_takes_the_columns_that_are_named(tmp_path: Path) -> None:
 
 
 def test_conll_notes_how_many_comments_it_skipped(tmp_path: Path) -> None:
-    findings = Findings()
-    read_file(written(tmp_path, "# a b c\n# d\nBonn B-LOC\n\n# e\nrains O\n"), findings)
-    assert [(found.grade, found.message) for found in findings.kept] == [("note", "3 comment lines skipped")]
+    diagnostics = Diagnostics()
+    read_file(written(tmp_path, "# a b c\n# d\nBonn B-LOC\n\n# e\nrains O\n"), diagnostics)
+    assert [(found.grade, found.message) for found in diagnostics.kept] == [("note", "3 comment lines skipped")]
 
 
 @pytest.mark.parametrize("mark", ["-DOCSTART- -X- O\n\n", "-DOCSTART-\tO\n", "# newdoc id = 7\n"])
 def test_conll_tells_documents_apart(tmp_path: Path, mark: str) -> None:
     text = f"{mark}a\tO\n\nb\tO\n\n{mark}c\tO\n"
     corpus = open_corpus(data_params(written(tmp_path, text)), allow_unsplit=True)
-    assert [int(number) for block, _ in corpus.blocks(Findings()) for number in block.documents] == [0, 0, 1]
+    assert [int(number) for block, _ in corpus.blocks(Diagnostics()) for number in block.documents] == [0, 0, 1]
 
 
 def test_conll_takes_what_stands_before_the_first_mark_as_a_document(tmp_path: Path) -> None:
     text = "a\tO\n\nb\tO\n\n-DOCSTART-\tO\n\nc\tO\n\n-DOCSTART-\tO\n"
     corpus = open_corpus(data_params(written(tmp_path, text)), allow_unsplit=True)
-    assert [int(number) for block, _ in corpus.blocks(Findings()) for number in block.documents] == [0, 0, 1]
+    assert [int(number) for block, _ in corpus.blocks(Diagnostics()) for number in block.documents] == [0, 0, 1]
 
 
 @pytest.mark.parametrize("separator", ["\t", " ", "   "])
@@ -165,12 +165,12 @@ def test_conll_reads_alike_in_chunks_of_any_size(
 ) -> None:
     path = written(tmp_path, "\ufeff" + CHUNKED + tail)
 
-    def all_of_it() -> tuple[list[Sentence], list[int], Findings]:
-        findings = Findings()
+    def all_of_it() -> tuple[list[Sentence], list[int], Diagnostics]:
+        diagnostics = Diagnostics()
         corpus = open_corpus(data_params(path), allow_unsplit=True)
-        blocks = [block for block, _ in corpus.blocks(findings)]
+        blocks = [block for block, _ in corpus.blocks(diagnostics)]
         sentences = [sentence for block in blocks for sentence in block.sentences()]
-        return sentences, [int(number) for block in blocks for number in block.documents], findings
+        return sentences, [int(number) for block in blocks for number in block.documents], diagnostics
 
     whole = all_of_it()
     monkeypatch.setattr(text_files, "CHUNK", chunk)
@@ -189,7 +189,7 @@ def test_conll_counts_wnut17_as_its_authors_do(split: str, count: int) -> None:
 def test_conll_counts_wikigold_without_its_document_marks() -> None:
     """The 1,841 blocks that its authors count are 1,696 sentences and 145 lines -DOCSTART-, one behind a document."""
     corpus = open_corpus(data_params(CORPORA / "wikigold/wikigold.conll.txt"), allow_unsplit=True)
-    blocks = [block for block, _ in corpus.blocks(Findings())]
+    blocks = [block for block, _ in corpus.blocks(Diagnostics())]
     assert sum(map(len, blocks)) == 1841 - 145
     assert {int(number) for block in blocks for number in block.documents} == set(range(145))
 
@@ -198,24 +198,24 @@ def test_columns_are_chosen_for_all_files_alike(tmp_path: Path) -> None:
     """A nested tag in train alone must not make train another corpus than dev and test."""
     nested, plain = "1\tBonn\tB-PER\tB-LOC\n", "1\tBonn\tB-PER\tO\n"
     place = fill(tmp_path / "c", {"train.tsv": nested, "dev.tsv": plain, "test.tsv": plain})
-    findings = Findings()
-    found = read(open_corpus(data_params(place)), findings)
+    diagnostics = Diagnostics()
+    found = read(open_corpus(data_params(place)), diagnostics)
     assert [found[split][0].tags for split in ("train", "dev", "test")] == [("B-LOC",), ("O",), ("O",)]
-    assert findings.counts["ambiguous-tags"] == 1
+    assert diagnostics.counts["ambiguous-tags"] == 1
 
 
 def test_conll_leaves_out_contractions_and_empty_words_of_conllu(tmp_path: Path) -> None:
     text = "1\tvengo\tO\n2-3\tdel\tO\n2\tde\tO\n3\tel\tO\n3.1\tnada\tO\n4\tBonn\tB-LOC\n"
-    findings = Findings()
-    (sentence,) = read_file(written(tmp_path, text), findings)
+    diagnostics = Diagnostics()
+    (sentence,) = read_file(written(tmp_path, text), diagnostics)
     assert sentence.words == ("vengo", "de", "el", "Bonn")
-    assert [found.message for found in findings.kept] == ["2 lines of contracted or empty words skipped"]
+    assert [found.message for found in diagnostics.kept] == ["2 lines of contracted or empty words skipped"]
 
 
 def test_conll_takes_a_hashtag_without_a_tag_for_a_fault_and_no_comment(tmp_path: Path) -> None:
-    findings = Findings()
-    read_file(written(tmp_path, "#Berlin\nis O\nnice B-X\n"), findings)
-    assert [(found.grade, found.where.rpartition(":")[2]) for found in findings.kept] == [("error", "1")]
+    diagnostics = Diagnostics()
+    read_file(written(tmp_path, "#Berlin\nis O\nnice B-X\n"), diagnostics)
+    assert [(found.grade, found.where.rpartition(":")[2]) for found in diagnostics.kept] == [("error", "1")]
 
 
 def test_conll_ignores_blanks_behind_the_tags_of_tab_separated_columns(tmp_path: Path) -> None:
@@ -224,6 +224,6 @@ def test_conll_ignores_blanks_behind_the_tags_of_tab_separated_columns(tmp_path:
 
 
 def test_conll_refuses_one_column_for_words_and_tags(tmp_path: Path) -> None:
-    findings = Findings()
-    read_file(written(tmp_path, "O O\nB-X B-X\n"), findings, words=1, tags=1)
-    assert "both name" in findings.of("error")[0].message
+    diagnostics = Diagnostics()
+    read_file(written(tmp_path, "O O\nB-X B-X\n"), diagnostics, words=1, tags=1)
+    assert "both name" in diagnostics.of("error")[0].message

@@ -3,7 +3,7 @@ import re
 import pytest
 
 from stages.corpus.reading import open_corpus
-from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.schemes import TagReader
 from stages.corpus.text.sentences import Sentence
 from tests.conftest import DEMO
@@ -27,13 +27,13 @@ def forms(sentences: list[Sentence]) -> set[str]:
 
 def test_demo_corpus_is_large_enough_and_iob2(splits: Splits) -> None:
     assert all(len(splits[split]) >= count for split, count in AT_LEAST.items())
-    reader, findings = TagReader(), Findings()
-    for block, _ in open_corpus(data_params(DEMO)).blocks(findings):
+    reader, diagnostics = TagReader(), Diagnostics()
+    for block, _ in open_corpus(data_params(DEMO)).blocks(diagnostics):
         reader.learn(block)
-    reader.report(findings)
+    reader.report(diagnostics)
     assert reader.scheme == "IOB2"
     assert set(reader.types) == {"PER", "ORG", "LOC", "MISC"}
-    assert not findings.kept
+    assert not diagnostics.kept
 
 
 def test_demo_corpus_has_no_sentence_twice(splits: Splits) -> None:

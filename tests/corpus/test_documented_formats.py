@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.cli.corpora import FORMATS
 from stages.corpus.reading import DataParams, open_corpus
-from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.diagnostics import Diagnostics
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,13 +33,13 @@ def test_each_format_has_its_example_in_both_places() -> None:
 def test_documented_example_is_read(tmp_path: Path, suffix: str, text: str) -> None:
     (tmp_path / f"all.{suffix}").write_text(text, encoding="utf-8")
     params = DataParams(dir=str(tmp_path), format="auto", words="auto", tags="auto", split=None)
-    findings = Findings()
+    diagnostics = Diagnostics()
     sentences = [
         sentence
-        for block, _ in open_corpus(params, allow_unsplit=True).blocks(findings)
+        for block, _ in open_corpus(params, allow_unsplit=True).blocks(diagnostics)
         for sentence in block.sentences()
     ]
-    assert findings.kept == []
+    assert diagnostics.kept == []
     assert all("PER" in tag or tag == "O" for tag in sentences[0].tags)
     assert sentences[0].words[0] == "Angela"
     assert sentences[0].tags[0] == "B-PER"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stages.corpus.reading import open_corpus
-from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.diagnostics import Diagnostics
 from tests.corpus.conftest import data_params, fill, jsonl, pairs, read_file
 
 BONN = [[("Angela", "B-PER"), ("Merkel", "I-PER"), ("visited", "O"), ("Bonn", "B-LOC"), (".", "O")]]
@@ -109,11 +109,11 @@ def test_json_reads_what_annotation_tools_export(tmp_path: Path, record: dict[st
     ],
 )
 def test_json_notes_what_it_leaves_out(tmp_path: Path, records: list[Any], note: str) -> None:
-    findings = Findings()
-    sentences = read_file(fill(tmp_path, {"x.jsonl": jsonl(*records)}) / "x.jsonl", findings)
+    diagnostics = Diagnostics()
+    sentences = read_file(fill(tmp_path, {"x.jsonl": jsonl(*records)}) / "x.jsonl", diagnostics)
     assert pairs(sentences) == BONN
-    assert [found.grade for found in findings.kept] == ["note"]
-    assert findings.kept[0].message.startswith(note)
+    assert [found.grade for found in diagnostics.kept] == ["note"]
+    assert diagnostics.kept[0].message.startswith(note)
 
 
 def test_json_reads_prodigys_examples_without_an_entity(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_json_makes_sentences_of_lines_and_documents_of_texts(tmp_path: Path) ->
     text = "It rains in Bonn.\nNew\nYork is dry.\n\nSo.\n"
     records = [{"text": text, "label": [[12, 16, "LOC"], [18, 26, "LOC"]]}, {"text": "a\nb", "label": []}]
     place = fill(tmp_path, {"x.jsonl": jsonl(*records, {"text": "one line", "label": []})})
-    (block,) = [block for block, _ in open_corpus(data_params(place), allow_unsplit=True).blocks(Findings())]
+    (block,) = [block for block, _ in open_corpus(data_params(place), allow_unsplit=True).blocks(Diagnostics())]
     assert [" ".join(sentence.words) for sentence in block.sentences()] == [
         "It rains in Bonn .",
         "New York is dry .",
@@ -150,16 +150,16 @@ def test_json_makes_sentences_of_lines_and_documents_of_texts(tmp_path: Path) ->
 def test_json_takes_documents_by_their_names(tmp_path: Path) -> None:
     records = [{"tokens": ["a"], "tags": ["O"], "doc_id": name} for name in ("x", "x", "y", "x")]
     place = fill(tmp_path, {"x.jsonl": jsonl(*records)})
-    (block,) = [block for block, _ in open_corpus(data_params(place), allow_unsplit=True).blocks(Findings())]
+    (block,) = [block for block, _ in open_corpus(data_params(place), allow_unsplit=True).blocks(Diagnostics())]
     assert [int(number) for number in block.documents] == [0, 0, 1, 2]
 
 
 def test_json_cuts_words_at_the_ends_of_spans_and_notes_it(tmp_path: Path) -> None:
-    findings = Findings()
+    diagnostics = Diagnostics()
     record = {"text": "Bonns Regen", "label": [[0, 4, "LOC"]]}
-    sentences = read_file(fill(tmp_path, {"x.jsonl": jsonl(record)}) / "x.jsonl", findings)
+    sentences = read_file(fill(tmp_path, {"x.jsonl": jsonl(record)}) / "x.jsonl", diagnostics)
     assert pairs(sentences) == [[("Bonn", "B-LOC"), ("s", "O"), ("Regen", "O")]]
-    assert [found.message for found in findings.kept] == [
+    assert [found.message for found in diagnostics.kept] == [
         "a span begins or ends inside 'Bonns', which became two words. Are the offsets right?"
     ]
 
@@ -168,9 +168,9 @@ def test_json_refuses_a_span_that_is_not_the_text_it_says(tmp_path: Path) -> Non
     """Offsets in UTF-16, as a browser counts: the smiley is two there."""
     value = {"start": 3, "end": 16, "text": "Angela Merkel", "labels": ["PER"]}
     task = {"data": {"text": "😀 Angela Merkel in Bonn"}, "annotations": [{"result": [{"value": value}]}]}
-    findings = Findings()
-    read_file(fill(tmp_path, {"x.json": json.dumps([task])}) / "x.json", findings)
-    assert "is said to be 'Angela Merkel', but there stands 'ngela Merkel '" in findings.of("error")[0].message
+    diagnostics = Diagnostics()
+    read_file(fill(tmp_path, {"x.json": json.dumps([task])}) / "x.json", diagnostics)
+    assert "is said to be 'Angela Merkel', but there stands 'ngela Merkel '" in diagnostics.of("error")[0].message
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_json_refuses_tasks_of_label_studio_that_it_could_read_wrongly(
     tmp_path: Path, task: dict[str, Any], message: str
 ) -> None:
     result = {"type": task.pop("type", "labels"), "value": {"start": 0, "end": 1, "labels": ["X"]}}
-    findings = Findings()
+    diagnostics = Diagnostics()
     content = json.dumps([task | {"annotations": [{"result": [result]}]}])
-    read_file(fill(tmp_path, {"x.json": content}) / "x.json", findings)
-    assert message in findings.of("error")[0].message
+    read_file(fill(tmp_path, {"x.json": content}) / "x.json", diagnostics)
+    assert message in diagnostics.of("error")[0].message

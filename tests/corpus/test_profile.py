@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.corpus.overlap import DigestSet
-from stages.corpus.profile import Context, Survey, survey
+from stages.corpus.profile import Context, CorpusProfile, profile_corpus
 from stages.corpus.reading import SplitParams, open_corpus
-from stages.corpus.text.diagnostics import Finding, Findings
+from stages.corpus.text.diagnostics import Diagnostic, Diagnostics
 from stages.encoding.tokenizer import load_tokenizer
 from stages.encoding.vocabulary import Vocabulary
 from stages.tools import check_corpus
@@ -38,14 +38,14 @@ def letters(words: pa.DictionaryArray) -> Letters:
 
 def surveyed(
     place: Path, *, split: SplitParams | None = None, context: Context = "sentence"
-) -> tuple[Survey, Findings]:
-    findings = Findings()
+) -> tuple[CorpusProfile, Diagnostics]:
+    diagnostics = Diagnostics()
     corpus = open_corpus(data_params(place, split=split), allow_unsplit=True)
-    return survey(corpus, findings, measure=letters, context=context, on_block=lambda _: None), findings
+    return profile_corpus(corpus, diagnostics, measure=letters, context=context, on_block=lambda _: None), diagnostics
 
 
-def of(findings: Findings, code: str) -> list[tuple[str, str]]:
-    return [(finding.where, finding.message) for finding in findings.kept if finding.code == code]
+def of(diagnostics: Diagnostics, code: str) -> list[tuple[str, str]]:
+    return [(finding.where, finding.message) for finding in diagnostics.kept if finding.code == code]
 
 
 def text_of(*sentences: str) -> str:
@@ -76,38 +76,38 @@ def test_survey_counts_each_split(corpus: Path) -> None:
 
 
 def test_survey_warns_of_each_sentence_that_an_earlier_split_holds(corpus: Path) -> None:
-    _, findings = surveyed(corpus)
-    assert of(findings, "in-train-and-dev") == [(f"{corpus}/dev.conll:5", "also in train: 'I saw Bonn'")]
-    assert of(findings, "in-train-and-test") == [(f"{corpus}/test.conll:1", "also in train: 'so 2024 said'")]
-    assert of(findings, "in-dev-and-test") == [(f"{corpus}/test.conll:9", "also in dev: 'I saw Rome'")]
+    _, diagnostics = surveyed(corpus)
+    assert of(diagnostics, "in-train-and-dev") == [(f"{corpus}/dev.conll:5", "also in train: 'I saw Bonn'")]
+    assert of(diagnostics, "in-train-and-test") == [(f"{corpus}/test.conll:1", "also in train: 'so 2024 said'")]
+    assert of(diagnostics, "in-dev-and-test") == [(f"{corpus}/test.conll:9", "also in dev: 'I saw Rome'")]
 
 
 def test_survey_tells_the_rest_of_what_is_odd(corpus: Path) -> None:
-    _, findings = surveyed(corpus)
-    assert of(findings, "repeated") == []  # train may repeat what it likes
-    assert of(findings, "one-split") == [(str(corpus), "PER occurs in test only, 1 times")]
-    assert of(findings, "few-examples") == [
+    _, diagnostics = surveyed(corpus)
+    assert of(diagnostics, "repeated") == []  # train may repeat what it likes
+    assert of(diagnostics, "one-split") == [(str(corpus), "PER occurs in test only, 1 times")]
+    assert of(diagnostics, "few-examples") == [
         (str(corpus), "LOC has only 3 examples in train, too few to learn from"),
         (str(corpus), "PER has only 0 examples in train, too few to learn from"),
     ]
-    assert of(findings, "unknown-word") == [
+    assert of(diagnostics, "unknown-word") == [
         (f"{corpus}/dev.conll:10", "the tokenizer has no sub-words for '2025' (U+0032 U+0030 U+0032 U+0035)"),
         (f"{corpus}/test.conll:2", "the tokenizer has no sub-words for '2024' (U+0032 U+0030 U+0032 U+0034)"),
     ]
-    assert of(findings, "repaired-tags") == [
+    assert of(diagnostics, "repaired-tags") == [
         (f"{corpus}/test.conll:13", "I-LOC does not fit IOB2 here; it was read as conlleval reads it")
     ]
-    assert not of(findings, "unsplit")
-    assert {finding.grade for finding in findings.kept} == {"warning"}
+    assert not of(diagnostics, "unsplit")
+    assert {finding.grade for finding in diagnostics.kept} == {"warning"}
 
 
 def test_survey_warns_of_a_corpus_without_splits(corpus: Path) -> None:
-    found, findings = surveyed(corpus / "train.conll")
+    found, diagnostics = surveyed(corpus / "train.conll")
     assert list(found.splits) == ["all"]
-    ((where, message),) = of(findings, "unsplit")
+    ((where, message),) = of(diagnostics, "unsplit")
     assert where == str(corpus / "train.conll")
     assert message.endswith(f"tuneline run --set data.dir={where} --set 'data.split={{dev: 0.1, test: 0.1}}'")
-    assert not of(findings, "one-split")
+    assert not of(diagnostics, "one-split")
 
 
 def test_survey_of_enough_examples_in_each_split_finds_nothing(tmp_path: Path) -> None:
@@ -115,25 +115,25 @@ def test_survey_of_enough_examples_in_each_split_finds_nothing(tmp_path: Path) -
         name: text_of(*(f"{name} saw x{'abcdefghij'[n // 10]}{'abcdefghij'[n % 10]}/B-X" for n in range(20)))
         for name in ("train", "dev", "test")
     }
-    _, findings = surveyed(fill(tmp_path, {f"{name}.conll": text for name, text in texts.items()}))
-    assert findings.kept == []
+    _, diagnostics = surveyed(fill(tmp_path, {f"{name}.conll": text for name, text in texts.items()}))
+    assert diagnostics.kept == []
 
 
 def test_survey_says_nothing_of_figures_where_the_corpus_has_errors(corpus: Path) -> None:
     (corpus / "train.conll").write_text("lonely\n")
-    _, findings = surveyed(corpus)
-    assert {finding.grade for finding in findings.kept if finding.code != "unknown-word"} == {"error", "warning"}
-    assert not of(findings, "few-examples")
-    assert not of(findings, "no-sentence")
+    _, diagnostics = surveyed(corpus)
+    assert {finding.grade for finding in diagnostics.kept if finding.code != "unknown-word"} == {"error", "warning"}
+    assert not of(diagnostics, "few-examples")
+    assert not of(diagnostics, "no-sentence")
 
 
 def test_survey_keeps_twenty_of_a_kind_and_counts_all(tmp_path: Path) -> None:
     text = text_of(*(f"word {n} Bonn/B-LOC" for n in range(70)))
-    _, findings = surveyed(fill(tmp_path, {"train.conll": text, "dev.conll": text, "test.conll": text}))
-    assert findings.counts["in-train-and-dev"] == 70
-    assert len(of(findings, "in-train-and-dev")) == 20
-    assert findings.counts["unknown-word"] == 70
-    assert of(findings, "in-train-and-dev")[19] == (f"{tmp_path}/dev.conll:77", "also in train: 'word 19 Bonn'")
+    _, diagnostics = surveyed(fill(tmp_path, {"train.conll": text, "dev.conll": text, "test.conll": text}))
+    assert diagnostics.counts["in-train-and-dev"] == 70
+    assert len(of(diagnostics, "in-train-and-dev")) == 20
+    assert diagnostics.counts["unknown-word"] == 70
+    assert of(diagnostics, "in-train-and-dev")[19] == (f"{tmp_path}/dev.conll:77", "also in train: 'word 19 Bonn'")
 
 
 def rank(lengths: list[int], share: float) -> int:
@@ -215,7 +215,7 @@ def plain(path: Path) -> list[tuple[tuple[str, ...], tuple[str, ...], int]]:
 
 @needs_corpora
 def test_survey_of_wnut17_is_that_of_plain_python() -> None:
-    found, findings = surveyed(WNUT17)
+    found, diagnostics = surveyed(WNUT17)
     splits = {name: plain(WNUT17 / f"{name}.conll") for name in ("train", "dev", "test")}
     assert [found.splits[name].sentences for name in splits] == [3394, 1009, 1287]
     forms = {
@@ -243,13 +243,13 @@ def test_survey_of_wnut17_is_that_of_plain_python() -> None:
             for words, _, line in splits[later]
             if words in known
         ]
-        assert of(findings, f"in-{earlier}-and-{later}") == again[:20]
-        assert findings.counts[f"in-{earlier}-and-{later}"] == len(again)
+        assert of(diagnostics, f"in-{earlier}-and-{later}") == again[:20]
+        assert diagnostics.counts[f"in-{earlier}-and-{later}"] == len(again)
 
 
 @needs_corpora
 def test_survey_of_wikigold_is_that_of_plain_python() -> None:
-    found, findings = surveyed(WIKIGOLD)
+    found, diagnostics = surveyed(WIKIGOLD)
     sentences = plain(WIKIGOLD)
     figures = found.described(window=256)["splits"]["all"]
     kinds = Counter(kind for _, tags, _ in sentences for kind, _, _ in entities(tags, strict=False))
@@ -258,21 +258,21 @@ def test_survey_of_wikigold_is_that_of_plain_python() -> None:
     assert figures["documents"] == 145
     assert figures["words"] == sum(len(words) for words, _, _ in sentences)
     assert figures["entities"] == dict(sorted(kinds.items()))
-    assert not findings.of("error")
+    assert not diagnostics.of("error")
 
 
 @needs_corpora
 def test_survey_of_wikigold_split_by_a_hash_has_all_of_it_once() -> None:
-    found, findings = surveyed(WIKIGOLD, split=SplitParams(dev=0.1, test=0.1))
+    found, diagnostics = surveyed(WIKIGOLD, split=SplitParams(dev=0.1, test=0.1))
     assert sum(split.sentences for split in found.splits.values()) == 1696
-    assert not [code for code in findings.counts if code.startswith("in-")]
+    assert not [code for code in diagnostics.counts if code.startswith("in-")]
 
 
 def test_survey_of_the_demo_finds_no_error(tiny_pretrained: Path) -> None:
-    vocabulary, findings = Vocabulary(load_tokenizer(tiny_pretrained)), Findings()
+    vocabulary, diagnostics = Vocabulary(load_tokenizer(tiny_pretrained)), Diagnostics()
     corpus = open_corpus(data_params(DEMO))
-    found = survey(corpus, findings, measure=vocabulary.look_up, context="sentence", on_block=lambda _: None)
-    assert not findings.of("error")
+    found = profile_corpus(corpus, diagnostics, measure=vocabulary.look_up, context="sentence", on_block=lambda _: None)
+    assert not diagnostics.of("error")
     assert all(split.length_at(1.0) >= split.length_at(0.5) > 3 for split in found.splits.values())
 
 
@@ -285,18 +285,18 @@ def test_check_corpus_prints_findings_and_figures_as_json(
     printed = json.loads(capsys.readouterr().out)
     assert printed["scheme"] == "IOB2"
     assert {name: split["sentences"] for name, split in printed["splits"].items()} == {"train": 4, "dev": 3, "test": 4}
-    assert Finding(**printed["findings"][0])
+    assert Diagnostic(**printed["findings"][0])
     assert printed["counts"]["in-train-and-test"] == 1
 
 
 def test_survey_warns_of_files_that_name_no_split(tmp_path: Path) -> None:
-    _, findings = surveyed(fill(tmp_path / "c", {"train.conll": GOOD, "more.conll": GOOD} | REST))
-    assert [where.rpartition("/")[2] for where, _ in of(findings, "ignored-file")] == ["more.conll"]
+    _, diagnostics = surveyed(fill(tmp_path / "c", {"train.conll": GOOD, "more.conll": GOOD} | REST))
+    assert [where.rpartition("/")[2] for where, _ in of(diagnostics, "ignored-file")] == ["more.conll"]
 
 
 def test_survey_warns_of_sentences_without_an_end(tmp_path: Path) -> None:
-    _, findings = surveyed(fill(tmp_path / "c", {"train.conll": "a O\n" * 1001 + "\n" + GOOD} | REST))
-    ((where, message),) = of(findings, "long-sentences")
+    _, diagnostics = surveyed(fill(tmp_path / "c", {"train.conll": "a O\n" * 1001 + "\n" + GOOD} | REST))
+    ((where, message),) = of(diagnostics, "long-sentences")
     assert where.endswith("train.conll:1")
     assert "1,001 words" in message
 
@@ -315,21 +315,21 @@ def test_survey_warns_where_documents_give_no_context_or_too_much(
     files = {f"{name}.conll": text for name in ("train", "dev", "test")} if split is None else {"all.conll": text}
     place = fill(tmp_path / "c", files)
     codes = {"no-documents", "shared-documents"}
-    _, findings = surveyed(place, split=split, context="document")
-    assert codes & set(findings.counts) == ({code} if code else set())
-    _, findings = surveyed(place, split=split)
-    assert not codes & set(findings.counts)
+    _, diagnostics = surveyed(place, split=split, context="document")
+    assert codes & set(diagnostics.counts) == ({code} if code else set())
+    _, diagnostics = surveyed(place, split=split)
+    assert not codes & set(diagnostics.counts)
 
 
 def test_survey_notes_what_is_repeated_where_it_counts_twice_in_a_score(tmp_path: Path) -> None:
     place = fill(tmp_path / "c", {"train.conll": GOOD * 2, "dev.conll": GOOD, "test.conll": f"{GOOD}\n" * 3})
-    _, findings = surveyed(place)
-    assert of(findings, "repeated") == [(str(place), "4 sentences of test are there more than once")]
+    _, diagnostics = surveyed(place)
+    assert of(diagnostics, "repeated") == [(str(place), "4 sentences of test are there more than once")]
 
 
 def test_survey_tells_each_sentence_of_test_once_however_often_train_has_it(tmp_path: Path) -> None:
     place = fill(
         tmp_path / "c", {"train.conll": f"{GOOD}\n" * 3, "dev.conll": "x B-X\n", "test.conll": f"{GOOD}\n" * 2}
     )
-    _, findings = surveyed(place)
-    assert [where.rpartition(":")[2] for where, _ in of(findings, "in-train-and-test")] == ["1", "8", "6", "13"]
+    _, diagnostics = surveyed(place)
+    assert [where.rpartition(":")[2] for where, _ in of(diagnostics, "in-train-and-test")] == ["1", "8", "6", "13"]

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from stages.corpus.profile import survey
+from stages.corpus.profile import profile_corpus
 from stages.corpus.readers import tables, text_files
 from stages.corpus.reading import open_corpus
-from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.diagnostics import Diagnostics
 from tests.corpus.conftest import GOOD, SENTENCES, Pairs, data_params, fill, jsonl, pairs, parquet, read, read_file
 
 NASTY: Pairs = [
@@ -166,13 +166,13 @@ def test_readers_take_the_names_of_tag_numbers_from_beside_the_file(tmp_path: Pa
     files = {f"{split}/{name}": content for split in ("train", "dev", "test")}
     described = json.dumps({"features": {"ner_tags": feature}})
     place = fill(tmp_path / "data", files | {info: described})
-    found = read(open_corpus(data_params(place)), findings := Findings())
+    found = read(open_corpus(data_params(place)), diagnostics := Diagnostics())
     if info == "dataset_info.json":
         assert pairs(found["test"]) == [[("Bonn", "B-LOC"), ("rains", "O")]]
     else:
         assert pairs(found["train"]) == [[("Bonn", "B-LOC"), ("rains", "O")]]
         assert not found["test"]
-        assert all("nothing names" in error.message for error in findings.of("error"))
+        assert all("nothing names" in error.message for error in diagnostics.of("error"))
 
 
 def test_readers_look_for_names_within_the_corpus_alone(tmp_path: Path) -> None:
@@ -180,9 +180,9 @@ def test_readers_look_for_names_within_the_corpus_alone(tmp_path: Path) -> None:
     feature = {"feature": {"names": ["O", "B-LOC"], "_type": "ClassLabel"}, "_type": "List"}
     (tmp_path / "dataset_info.json").write_text(json.dumps({"features": {"ner_tags": feature}}))
     place = fill(tmp_path / "data", {"x.jsonl": jsonl({"tokens": ["Bonn"], "ner_tags": [1]})})
-    findings = Findings()
-    read(open_corpus(data_params(place), allow_unsplit=True), findings)
-    assert [error.code for error in findings.of("error")] == ["record"]
+    diagnostics = Diagnostics()
+    read(open_corpus(data_params(place), allow_unsplit=True), diagnostics)
+    assert [error.code for error in diagnostics.of("error")] == ["record"]
 
 
 def test_readers_read_the_shards_of_a_hub_dataset_in_order(tmp_path: Path) -> None:
@@ -204,15 +204,15 @@ def test_readers_take_the_fields_that_are_named(tmp_path: Path) -> None:
 
 def check(place: Path) -> None:
     """Reads it all; whatever is wrong must be a finding that says where."""
-    findings = Findings()
-    survey(
+    diagnostics = Diagnostics()
+    profile_corpus(
         open_corpus(data_params(place), allow_unsplit=True),
-        findings,
+        diagnostics,
         measure=None,
         context="sentence",
         on_block=lambda _: None,
     )
-    assert all(finding.message and str(place) in finding.where for finding in findings.of("error"))
+    assert all(finding.message and str(place) in finding.where for finding in diagnostics.of("error"))
 
 
 SOUND = {

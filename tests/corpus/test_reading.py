@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.corpus.reading import SplitParams, open_corpus, split_numbers
-from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.documents import in_whole_documents
 from stages.corpus.text.schemes import TagReader
 from stages.corpus.text.sentences import SPLITS, Block, BlockBuilder
@@ -163,11 +163,11 @@ def test_in_whole_documents_keeps_all_sentences_and_cuts_no_document(steps: list
 
 
 def test_corpus_yields_only_sound_blocks_and_names_all_faults(tmp_path: Path) -> None:
-    findings = Findings()
+    diagnostics = Diagnostics()
     files: Files = {"train.conll": "lonely\n", "dev.conll": GOOD, "test.conll": "Bonn B-LOC\n\nRome B-\n"}
-    splits = read(open_corpus(data_params(fill(tmp_path, files))), findings)
+    splits = read(open_corpus(data_params(fill(tmp_path, files))), diagnostics)
     assert [len(sentences) for sentences in splits.values()] == [0, 2, 1]
-    assert [finding.where for finding in findings.kept] == [f"{tmp_path}/train.conll:1", f"{tmp_path}/test.conll:3"]
+    assert [finding.where for finding in diagnostics.kept] == [f"{tmp_path}/train.conll:1", f"{tmp_path}/test.conll:3"]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_marks_that_are_sentences_begin_documents_in_every_format(tmp_path: Path
     }
     for name, content in files.items():
         place = fill(tmp_path / name, {name: content})
-        (block,) = [block for block, _ in open_corpus(data_params(place), allow_unsplit=True).blocks(Findings())]
+        (block,) = [block for block, _ in open_corpus(data_params(place), allow_unsplit=True).blocks(Diagnostics())]
         assert [words for (words,) in block.words.to_pylist()] == ["a", "b", "c"]
         assert block.documents.tolist() == [0, 0, 1]
 
@@ -211,7 +211,7 @@ def test_tables_take_documents_by_their_names(tmp_path: Path, suffix: str) -> No
         "csv": "tokens,tags,doc_id\n" + "".join(f"['a'],['O'],{name}\n" for name in "xxyx"),
     }[suffix]
     place = fill(tmp_path / "c", {f"x.{suffix}": content})
-    (block,) = [block for block, _ in open_corpus(data_params(place), allow_unsplit=True).blocks(Findings())]
+    (block,) = [block for block, _ in open_corpus(data_params(place), allow_unsplit=True).blocks(Diagnostics())]
     assert block.documents.tolist() == [0, 0, 1, 2]
 
 
@@ -219,7 +219,7 @@ def test_names_of_tags_that_do_not_occur_are_no_types(tmp_path: Path) -> None:
     """Hugging Face corpora name padding, or types of other splits, that no word has."""
     content = parquet({"tokens": [["Bonn", "rains"]], "ner_tags": [[1, 0]]}, names=["O", "B-LOC", "[PAD]", "B-ART"])
     place = fill(tmp_path / "c", {"x.parquet": content})
-    (block,) = [block for block, _ in open_corpus(data_params(place), allow_unsplit=True).blocks(Findings())]
+    (block,) = [block for block, _ in open_corpus(data_params(place), allow_unsplit=True).blocks(Diagnostics())]
     reader = TagReader()
     reader.learn(block)
     assert reader.labels == ["O", "B-LOC", "I-LOC"]

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
-from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.schemes import SCHEMES, B, E, Entities, I, O, S, TagReader, label_ids, prefixes, spans
 from stages.corpus.text.sentences import Block, BlockBuilder, Int32s
 from tests.conftest import CORPORA, needs_corpora
@@ -133,9 +133,9 @@ def test_label_ids_write_each_scheme_as_iob2(tags: str, iob2: str) -> None:
 def test_scheme_is_told_by_the_tags(scheme: str) -> None:
     reader = learnt(written(TELLING, scheme))
     assert reader.scheme == scheme
-    findings = Findings()
-    reader.report(findings)
-    assert not findings.kept
+    diagnostics = Diagnostics()
+    reader.report(diagnostics)
+    assert not diagnostics.kept
 
 
 @pytest.mark.parametrize(
@@ -147,24 +147,24 @@ def test_scheme_is_told_by_few_tags(tags: str, scheme: str) -> None:
 
 
 def test_scheme_is_that_of_most_blocks_and_the_rest_is_reported() -> None:
-    findings = Findings()
+    diagnostics = Diagnostics()
     reader = learnt(*(written(TELLING, "IOB2") for _ in range(5)), block_of([["O", "I-PER", "I-PER"], ["I-LOC"]]))
-    reader.report(findings)
+    reader.report(diagnostics)
     assert reader.scheme == "IOB2"
-    assert findings.counts["repaired-tags"] == 2
-    assert [(found.grade, found.where) for found in findings.kept] == [("warning", "x:1"), ("warning", "x:2")]
-    assert findings.kept[0].message == "I-PER does not fit IOB2 here; it was read as conlleval reads it"
+    assert diagnostics.counts["repaired-tags"] == 2
+    assert [(found.grade, found.where) for found in diagnostics.kept] == [("warning", "x:1"), ("warning", "x:2")]
+    assert diagnostics.kept[0].message == "I-PER does not fit IOB2 here; it was read as conlleval reads it"
 
 
 def test_report_counts_all_repaired_tags_and_shows_twenty() -> None:
-    findings = Findings()
-    learnt(*(written(TELLING, "IOB2") for _ in range(50)), block_of([["I-PER", "O"] * 33])).report(findings)
-    assert findings.counts["repaired-tags"] == 33
-    assert len(findings.kept) == 20
+    diagnostics = Diagnostics()
+    learnt(*(written(TELLING, "IOB2") for _ in range(50)), block_of([["I-PER", "O"] * 33])).report(diagnostics)
+    assert diagnostics.counts["repaired-tags"] == 33
+    assert len(diagnostics.kept) == 20
 
 
 @needs_corpora
 @pytest.mark.parametrize(("file", "scheme"), [("wikigold/wikigold.conll.txt", "IOB1"), ("wnut17/train.conll", "IOB2")])
 def test_scheme_of_real_corpora(file: str, scheme: str) -> None:
     corpus = open_corpus(data_params(CORPORA / file), allow_unsplit=True)
-    assert learnt(*(block for block, _ in corpus.blocks(Findings()))).scheme == scheme
+    assert learnt(*(block for block, _ in corpus.blocks(Diagnostics()))).scheme == scheme

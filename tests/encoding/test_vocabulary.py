@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from stages.corpus.readers.columns import Columns
 from stages.corpus.readers.conll import read_conll
-from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.diagnostics import Diagnostics
 from stages.encoding import vocabulary
 from stages.encoding.vocabulary import Vocabulary
 from tests.conftest import CORPORA, DEMO, needs_corpora
@@ -45,7 +45,7 @@ def test_look_up_equals_the_tokenizers_own_path_on_real_text(tokenizer: PreTrain
     unknown = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else tokenizer.pad_token_id
     path = folder / "test.conll"
     with path.open("rb") as stream:
-        for block in read_conll(path, stream, Columns(), Findings()):
+        for block in read_conll(path, stream, Columns(), Diagnostics()):
             for sentence in block.sentences():
                 own = own_path(tokenizer, list(sentence.words))
                 assert pieces_of(known, list(sentence.words)) == [piece or [unknown] for piece in own]

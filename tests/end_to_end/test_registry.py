@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 
 from pipeline.checkout.params_file import with_values
 from stages.tracking.lineage_record import RECORD
-from stages.tracking.registry import FILE_TAG, origin_folder
+from stages.tracking.registry import FILE_TAG, lineage_folder
 from tests.conftest import Project, checkout, set_in
 from tests.processes import PATIENCE, free_port, mlflow_server
 
@@ -86,7 +86,7 @@ def put(client: MlflowClient, run_id: str, file: str, content: bytes, work: Path
 
 def place(client: MlflowClient) -> str:
     """Where the run of the first version keeps its origin."""
-    return origin_folder(NAME, client.get_model_version(NAME, "1").tags[f"{FILE_TAG}{RECORD}"])
+    return lineage_folder(NAME, client.get_model_version(NAME, "1").tags[f"{FILE_TAG}{RECORD}"])
 
 
 def test_a_version_keeps_what_made_it(team: Project, client: MlflowClient, tmp_path: Path) -> None:

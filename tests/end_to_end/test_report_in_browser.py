@@ -61,7 +61,7 @@ def report_html(tmp_path_factory: pytest.TempPathFactory) -> Path:
         attack,
         mistake_of(4, kind="boundary", gold='creative "work"', predicted='creative "work"'),
     ]
-    dev = [mistake_of(5), mistake_of(6, kind="invented")]
+    dev = [mistake_of(5), mistake_of(6, kind="spurious")]
     path = tmp_path_factory.mktemp("report") / "report.html"
     path.write_text(render(report_of({"test": split_of(TYPES, test), "dev": split_of(TYPES, dev)})), encoding="utf-8")
     return path
@@ -115,7 +115,7 @@ def test_filters_show_the_sentences_that_fit_all_of_them_and_tell_how_many(
 
 
 def test_show_all_undoes_the_filters(opened: Opened) -> None:
-    opened.choose(split="dev", kind="invented")
+    opened.choose(split="dev", kind="spurious")
     assert opened.count == "1 of 6 sentences"
     opened.page.get_by_role("button", name="Show all").click()
     opened.page.wait_for_function("document.querySelector('output').value === '6 of 6 sentences'")

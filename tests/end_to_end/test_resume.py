@@ -38,7 +38,7 @@ def run_undisturbed(trainable: MakeTrainable, known: dict[int, tuple[str, str]],
 
 
 def assert_told_once(training: Trainable, steps: int) -> None:
-    """Each point of the curves is in the journal once, and in the one MLflow run of the store."""
+    """Each point of the curves is in the event_log once, and in the one MLflow run of the store."""
     from mlflow import MlflowClient
 
     (path,) = training.folder.glob(".tuneline/journal/*.jsonl")

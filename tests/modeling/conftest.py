@@ -11,7 +11,7 @@ from transformers import AutoConfig, AutoModelForTokenClassification, PreTrained
 
 from stages.corpus.readers.columns import Columns
 from stages.corpus.readers.conll import read_conll
-from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.schemes import TagReader, label_ids
 from stages.corpus.text.sentences import Block
 from stages.encoding.files import IGNORED, NO_WORD, SCHEMA, EncodedSplit, read_split, split_of, split_writer
@@ -82,7 +82,7 @@ def random_model(kind: str = "bert", *, labels: int = len(LABELS), seed: int = 0
 def demo_block() -> Block:
     """The first 120 sentences of the demo's train split."""
     with (DEMO / "train.conll").open("rb") as stream:
-        return next(read_conll(DEMO / "train.conll", stream, Columns(), Findings())).slice(0, 120)
+        return next(read_conll(DEMO / "train.conll", stream, Columns(), Diagnostics())).slice(0, 120)
 
 
 @pytest.fixture(scope="session")

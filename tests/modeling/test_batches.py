@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.encoding.files import IGNORED
-from stages.modeling.batches import Group, assemble, parts, shuffled_rows, sorted_rows
+from stages.modeling.batches import Group, collate, parts, shuffled_rows, sorted_rows
 from tests.modeling.conftest import encoded, random_split
 
 LENGTHS = st.lists(st.integers(3, 120), min_size=1, max_size=200).map(lambda values: np.array(values, dtype=np.int32))
@@ -89,7 +89,7 @@ def test_assemble_packs_rows_without_padding() -> None:
             ([2, 14, 3], [IGNORED, IGNORED, IGNORED]),
         ]
     )
-    batch = assemble(split, np.array([2, 1, 3, 0]))
+    batch = collate(split, np.array([2, 1, 3, 0]))
     assert batch.rows.tolist() == [2, 1, 3, 0]
     assert batch.input_ids_N.tolist() == [2, 11, 12, 13, 3, 2, 8, 9, 10, 3, 2, 14, 3, 2, 7, 3]
     assert batch.positions_N.tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 0, 1, 2]
@@ -97,18 +97,18 @@ def test_assemble_packs_rows_without_padding() -> None:
     assert batch.groups == (Group(4, 16),)
     assert batch.labelled_L.tolist() == [1, 2, 3, 6, 8, 14]
     assert batch.labels_L.tolist() == [2, 0, 3, 1, 0, 4]
-    assert batch.subwords == 16
-    assert (batch.subwords_before, batch.labels_before, batch.pairs_before) == (0, 0, 0)
+    assert batch.tokens == 16
+    assert (batch.tokens_before, batch.labels_before, batch.pairs_before) == (0, 0, 0)
 
 
 def test_assemble_counts_what_the_parts_before_hold() -> None:
     split = random_split([26, 39, 3, 26, 24])
     rows = np.array([1, 0, 3, 4, 2])
-    batch = assemble(split, rows, slice(2, 4))
+    batch = collate(split, rows, slice(2, 4))
     assert batch.rows.tolist() == [3, 4]
     assert batch.lengths_B.tolist() == [26, 24]
     assert batch.groups == (Group(2, 28),)
-    assert batch.subwords_before == 39 + 26
+    assert batch.tokens_before == 39 + 26
     assert batch.pairs_before == 40**2 + 28**2
     labels = [split.labels[split.offsets[row] : split.offsets[row + 1]] for row in (1, 0)]
     assert batch.labels_before == int((np.concatenate(labels) != IGNORED).sum()) > 0
@@ -118,7 +118,7 @@ def test_assemble_counts_what_the_parts_before_hold() -> None:
 def test_attention_pads_rows_to_few_lengths_near_their_own(lengths: np.ndarray) -> None:
     split = random_split(lengths.tolist())
     (rows,) = sorted_rows(split.lengths, budget=100_000)
-    groups = assemble(split, rows).groups
+    groups = collate(split, rows).groups
     assert (np.diff([group.length for group in groups]) < 0).all()
     padded = np.repeat([group.length for group in groups], [group.rows for group in groups])
     assert (padded >= split.lengths[rows]).all()
@@ -131,21 +131,21 @@ def test_attention_pads_rows_to_few_lengths_near_their_own(lengths: np.ndarray) 
 def test_assembled_parts_make_up_the_whole_batch(values: list[int], count: int) -> None:
     split = random_split(values)
     (rows,) = sorted_rows(split.lengths, budget=10_000)
-    whole = assemble(split, rows)
-    found = [assemble(split, rows, part) for part in parts(rows, split.lengths, count=count)]
+    whole = collate(split, rows)
+    found = [collate(split, rows, part) for part in parts(rows, split.lengths, count=count)]
     for name in ("rows", "lengths_B", "input_ids_N", "positions_N", "labels_L"):
         assert np.concatenate([getattr(part, name) for part in found]).tolist() == getattr(whole, name).tolist()
-    places = [part.labelled_L + part.subwords_before for part in found]
+    places = [part.labelled_L + part.tokens_before for part in found]
     assert torch.cat(places).tolist() == whole.labelled_L.tolist()
     assert sum(part.subwords for part in found) == split.lengths.sum() == whole.subwords
     for before, part in enumerate(found):
-        assert part.subwords_before == sum(earlier.subwords for earlier in found[:before])
+        assert part.tokens_before == sum(earlier.subwords for earlier in found[:before])
         assert part.labels_before == sum(len(earlier.labels_L) for earlier in found[:before])
         assert part.pairs_before == sum(g.rows * g.length**2 for earlier in found[:before] for g in earlier.groups)
 
 
 def test_a_batch_moves_to_a_device_with_all_its_tensors() -> None:
-    batch = assemble(random_split([5, 4]), np.array([0, 1]), slice(1, 2))
+    batch = collate(random_split([5, 4]), np.array([0, 1]), slice(1, 2))
     moved = batch.to(torch.device("meta"))
     tensors = {name for name, value in vars(batch).items() if isinstance(value, torch.Tensor)}
     assert tensors == {"input_ids_N", "positions_N", "labelled_L", "labels_L"}

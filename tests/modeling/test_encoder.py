@@ -9,7 +9,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from stages.encoding.files import EncodedSplit
-from stages.modeling.batches import Batch, assemble, parts, sorted_rows
+from stages.modeling.batches import Batch, collate, parts, sorted_rows
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits
 from tests.modeling.conftest import random_model, random_split
@@ -50,12 +50,12 @@ def split() -> EncodedSplit:
 
 def batch_of(split: EncodedSplit) -> Batch:
     (rows,) = sorted_rows(split.lengths, budget=10_000)
-    return assemble(split, rows)
+    return collate(split, rows)
 
 
 def parts_of(split: EncodedSplit, *, count: int) -> list[Batch]:
     (rows,) = sorted_rows(split.lengths, budget=10_000)
-    return [assemble(split, rows, part) for part in parts(rows, split.lengths, count=count)]
+    return [collate(split, rows, part) for part in parts(rows, split.lengths, count=count)]
 
 
 def own_logits(model: PreTrainedModel, batch: Batch, *, pad: bool) -> torch.Tensor:
@@ -169,7 +169,7 @@ def test_each_dropout_of_the_model_has_masks_of_its_own(site: str, split: Encode
 @every_kind
 def test_label_logits_of_rows_without_labels_are_none_with_gradients_of_nothing(config: dict[str, Any]) -> None:
     model = random_model(**config)
-    batch = assemble(random_split([2, 2]), np.array([0, 1]))
+    batch = collate(random_split([2, 2]), np.array([0, 1]))
     logits_LC = label_logits(model, batch, Masks(1, 2))
     assert logits_LC.shape == (0, model.config.num_labels)
     logits_LC.sum().backward()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from stages.modeling.batches import assemble
+from stages.modeling.batches import collate
 from stages.modeling.dropout import Mask, Masks
 from stages.modeling.layers import AddAndNorm, Attention, Layout, layouts
 from tests.modeling.conftest import random_split
@@ -47,12 +47,12 @@ def plain_attention(
 
 
 def padded_lengths(lengths: list[int]) -> list[int]:
-    batch = assemble(random_split(lengths), np.arange(len(lengths)))
+    batch = collate(random_split(lengths), np.arange(len(lengths)))
     return [group.length for group in batch.groups for _ in range(group.rows)]
 
 
 def places(lengths: list[int], dtype: torch.dtype = torch.float32) -> list[Layout]:
-    return layouts(assemble(random_split(lengths), np.arange(len(lengths))), HEADS, dtype)
+    return layouts(collate(random_split(lengths), np.arange(len(lengths))), HEADS, dtype)
 
 
 def random(*shape: int, seed: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:

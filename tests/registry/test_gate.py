@@ -8,8 +8,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 
-from pipeline.registry.gate import judge, promote_new
 from pipeline.registry import alias_history, gate
+from pipeline.registry.gate import judge, promote_new
 from stages.config.register import GateParams
 from stages.errors import RegistryError, UserError
 from stages.tasks.token_classification.entities import Tagging
@@ -18,7 +18,7 @@ from stages.tracking.client import connect
 from stages.tracking.registry import DIGEST_TAG
 
 NAME = "demo-ner"
-GATE = GateParams(level=0.05, min_f1=0.5, max_drop_per_type=0.05, max_latency_ms=None)
+GATE = GateParams(significance_level=0.05, min_f1=0.5, max_drop_per_type=0.05, max_latency_ms=None)
 TAGS = ("B-LOC", "B-PER", "O")
 SENTENCES = 400
 

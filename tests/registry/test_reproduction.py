@@ -15,7 +15,7 @@ from pipeline.registry.reproduction import Difference, Recorded, environment_dif
 from stages.artifacts import write_json
 from stages.errors import UserError
 from stages.tasks.token_classification.predictions import write_predictions
-from stages.tracking.lineage_record import Origin, origin_here
+from stages.tracking.lineage_record import LineageFiles, current_lineage
 from stages.tracking.registry import DIGEST_TAG
 from tests.registry.versions import FIRST, GOLD, SECOND, WORDS, predictions
 
@@ -70,11 +70,11 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def recorded() -> Origin:
-    return origin_here({}, machine=MACHINE)
+def recorded() -> LineageFiles:
+    return current_lineage({}, machine=MACHINE)
 
 
-def made(origin: Origin, tree: Path) -> dict[str, str]:
+def made(origin: LineageFiles, tree: Path) -> dict[str, str]:
     """Some of the files that the worktree had."""
     with worktree(tree, origin, lambda _: None):
         assert Path.cwd() == tree
@@ -166,7 +166,7 @@ def kept(**changes: Any) -> Recorded:
     version = ModelVersion("mine", "1", 0, tags=[ModelVersionTag(DIGEST_TAG, "same")])
     said = {"test": predictions(WORDS, GOLD, FIRST)}
     return Recorded(
-        **{"version": version, "origin": Origin(b"", b"", b"", {}), "predictions": said, "scores": {}, **changes}
+        **{"version": version, "origin": LineageFiles(b"", b"", b"", {}), "predictions": said, "scores": {}, **changes}
     )
 
 

@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 
 from stages.tasks.token_classification.entities import taggings
 from stages.tasks.token_classification.predictions import Predictions, write_predictions
-from stages.tracking.lineage_record import RECORD, Origin
-from stages.tracking.registry import DIGEST_TAG, FILE_TAG, origin_folder
+from stages.tracking.lineage_record import RECORD, LineageFiles
+from stages.tracking.registry import DIGEST_TAG, FILE_TAG, lineage_folder
 
 NAME = "demo-ner"
 CORPUS = Path("data/corpora/mine")
@@ -26,7 +26,7 @@ def md5(content: bytes) -> str:
     return hashlib.md5(content).hexdigest()
 
 
-def record_of(commit: str, files: dict[str, str], **environment: Any) -> dict[str, Any]:
+def read_lineage_record(commit: str, files: dict[str, str], **environment: Any) -> dict[str, Any]:
     """What a registration writes down, with the digests of these files of the corpus and of two of the code."""
     inputs = [{"path": f"{CORPUS}/{name}", "digest": md5(text.encode())} for name, text in files.items()]
     code = [{"path": f"stages/{name}.py", "digest": md5(name.encode())} for name in ("tokenize", "params")]
@@ -54,9 +54,9 @@ def predictions(words: list[list[str]], gold: list[list[str]], predicted: list[l
 def register(client: MlflowClient, name: str, record: dict[str, Any], said: dict[str, Predictions], work: Path) -> None:
     """A version with all that its run keeps but the model."""
     run_id = client.create_run(client.create_experiment(work.name, str(work / "artifacts"))).info.run_id
-    origin = Origin(b"lock", b"params", b"", record)
+    origin = LineageFiles(b"lock", b"params", b"", record)
     origin.write(work / "origin")
-    client.log_artifacts(run_id, str(work / "origin"), origin_folder(name, origin.digests()[RECORD]))
+    client.log_artifacts(run_id, str(work / "origin"), lineage_folder(name, origin.digests()[RECORD]))
     write_predictions(work / "predictions.parquet", said)
     client.log_artifact(run_id, str(work / "predictions.parquet"), "report")
     if name not in {model.name for model in client.search_registered_models()}:

@@ -59,7 +59,7 @@ def test_deploy_refuses_what_cannot_work(desk: Project, words: list[str], said: 
     ("before", "after", "said"),
     [
         ("timezone: UTC", "timezone: Berlin", "orchestration.timezone: Value error, no such time zone"),
-        ("time_limit: 3600", "time_limit: 0", "orchestration.tokenize.time_limit"),
+        ("timeout_seconds: 3600", "timeout_seconds: 0", "orchestration.tokenize.timeout_seconds"),
         ("    retries: 3", "    tries: 3", "orchestration.train.tries: unknown key; did you mean 'retries'?"),
     ],
 )

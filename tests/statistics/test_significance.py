@@ -7,7 +7,7 @@ from stages.statistics.significance import gain, gain_interval, p_value
 from stages.tasks.token_classification.entities import Numbers
 
 LEVEL = 0.05
-INVENTED = 0.35  # entities for each gold one
+SPURIOUS = 0.35  # entities for each gold one
 # Of two models, beyond what easy and hard sentences bring: the variance of their difference in correct entities is then
 # 0.14 a gold entity. Two trainings of the demo corpus agree more: 0.08.
 AGREEMENT = 0.8
@@ -18,12 +18,12 @@ def simulated(generator: np.random.Generator, sentences: int, *, better_by: floa
     gold_S = generator.poisson(1.2, sentences)
     ease_E = np.repeat(generator.beta(4, 2, sentences), gold_S)
     luck_E = generator.random(len(ease_E))
-    invented_S = generator.poisson(AGREEMENT * INVENTED * gold_S)  # by both
+    invented_S = generator.poisson(AGREEMENT * SPURIOUS * gold_S)  # by both
     outputs = []
     for more in (0.0, better_by):
         own_E = np.where(generator.random(len(ease_E)) < AGREEMENT, luck_E, generator.random(len(ease_E)))
         correct_S = np.bincount(np.repeat(np.arange(sentences), gold_S), own_E < ease_E + more, sentences).astype(int)
-        spurious_S = invented_S + generator.poisson(max(0.0, (1 - AGREEMENT) * INVENTED - more) * gold_S)
+        spurious_S = invented_S + generator.poisson(max(0.0, (1 - AGREEMENT) * SPURIOUS - more) * gold_S)
         outputs.append(np.stack([correct_S, correct_S + spurious_S, gold_S]))
     return outputs[0], outputs[1]
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.checkout.processes import told
+from pipeline.checkout.processes import run_json
 from stages.artifacts import write_json
 from stages.corpus.reading import DataParams, SplitParams
 from stages.corpus.text.sentences import SPLITS
@@ -157,7 +157,7 @@ def test_the_counts_add_up(tmp_path_factory: pytest.TempPathFactory, first: Corp
 def test_a_child_tells_the_pipeline_what_it_found(tmp_path: Path) -> None:
     params = write_params(tmp_path)
     (tmp_path / "second/dev.conll").write_text("سلام O\n", encoding="utf-8")
-    found = told("stages.tools.compare_corpora", params, on_progress=lambda _: None)
+    found = run_json("stages.tools.compare_corpora", params, on_progress=lambda _: None)
     assert found["counts"] == {"added": 1, "removed": 1, "relabelled": 0, "moved": 0}
     assert [example["second"]["words"] for example in found["examples"] if example["second"]] == [["سلام"]]
 

@@ -11,7 +11,7 @@ from stages.errors import UserError
 from stages.register import require_unchanged
 from stages.tracking import model_card
 from stages.tracking.environment import git_diff, git_state, untracked_files, without_password
-from stages.tracking.lineage_record import origin_here, read_lock, stage_record
+from stages.tracking.lineage_record import current_lineage, read_lock, stage_record
 
 # DVC 3.67 reads it in the way that pygtrie is about to drop.
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
@@ -54,7 +54,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def origin() -> Any:
-    return origin_here({}, machine=MACHINE)
+    return current_lineage({}, machine=MACHINE)
 
 
 def test_the_difference_makes_the_present_files_from_the_commit(checkout: Path, tmp_path_factory: Any) -> None:
@@ -165,7 +165,7 @@ def test_the_card_tells_task_data_scores_limits_and_origin_and_fits_into_mlflow(
     }  # fmt: skip
     types = {f"A|TYPE{number:03}": figures(f1=number / 1000) for number in range(100)}
     table = {"entity_strict": {"micro": figures(f1=0.75), "per_type": types}}
-    record = origin_here({}, machine=MACHINE, train_key="4" * 64, digest="d" * 64).record
+    record = current_lineage({}, machine=MACHINE, train_key="4" * 64, digest="d" * 64).record
 
     text = model_card.card("mine", training, {"dev": table, "test": table}, record)
 

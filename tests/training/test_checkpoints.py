@@ -30,8 +30,8 @@ def fresh(*, precision: str = "fp32", labels: int = 3) -> MasterWeights:
         COMPUTE[precision],
         vocabulary=torch.tensor([2, 3, 5, 8]),
         weight_decay=0.01,
-        layer_decay=1.0,
-        head_rate=1.0,
+        layerwise_lr_decay=1.0,
+        head_lr_multiplier=1.0,
     )
 
 
@@ -46,7 +46,7 @@ class Training:
         generator = torch.Generator().manual_seed(step)
         for value in self.weights.state().values():
             value.copy_(torch.rand(value.shape, generator=generator))
-        self.weights.publish()
+        self.weights.sync_model()
         steps, epoch = EPOCH * len(self.f1), -(-step // EPOCH)
         self.progress.history.append(Step(step, steps, epoch, step % EPOCH == 0, 1 / step, 1e-4, 0.25, 70, 40))
         if step % EPOCH == 0:

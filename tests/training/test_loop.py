@@ -10,15 +10,15 @@ from transformers import PreTrainedModel
 
 from stages.encoding.files import EncodedSplit
 from stages.errors import TrainingError
-from stages.modeling.batches import Batch, assemble, shuffled_rows
-from stages.modeling.device import make_repeatable
+from stages.modeling.batches import Batch, collate, shuffled_rows
+from stages.modeling.device import set_deterministic
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits
 from stages.tasks.token_classification.head import load_classifier
 from stages.training import loop
 from stages.training.loop import Settings, Step, train
 from stages.training.optimizer import MasterWeights
-from stages.training.schedule import rate_factor
+from stages.training.schedule import lr_multiplier
 from tests.modeling.conftest import COMPUTE, LABELS, random_split
 
 SETTINGS = Settings(
@@ -29,8 +29,8 @@ SETTINGS = Settings(
     warmup_ratio=0.1,
     max_gradient_norm=1.0,
     label_smoothing=0.0,
-    batch_subwords=256,
-    micro_batch_subwords=0,
+    batch_tokens=256,
+    micro_batch_tokens=0,
 )
 SHORT = replace(SETTINGS, epochs=1, learning_rate=0.001)  # so short that rounding does not grow
 
@@ -67,12 +67,12 @@ class Start:
         state: dict[str, torch.Tensor] | None = None,
         done: int = 0,
     ) -> Run:
-        make_repeatable(seed=settings.seed, threads=1)
+        set_deterministic(seed=settings.seed, threads=1)
         model = load_classifier(self.pretrained, labels=LABELS, dropout=dropout)
         compute = COMPUTE[precision]
         vocabulary = torch.from_numpy(np.unique(self.split.input_ids)).long()
         weights = MasterWeights(
-            model, compute, vocabulary=vocabulary, weight_decay=0.01, layer_decay=1.0, head_rate=1.0
+            model, compute, vocabulary=vocabulary, weight_decay=0.01, layerwise_lr_decay=1.0, head_lr_multiplier=1.0
         )
         if state:
             weights.load(state)
@@ -101,7 +101,7 @@ def test_train_lowers_the_loss_and_reports_each_step(start: Start, precision: st
         assert sum(step.subwords for step in own) == start.split.lengths.sum()
         assert sum(step.words for step in own) == start.split.word_counts.sum()
     for index, step in enumerate(steps):
-        factor = rate_factor("linear", index=index, steps=len(steps), warmup_ratio=0.1)
+        factor = lr_multiplier("linear", index=index, steps=len(steps), warmup_ratio=0.1)
         assert step.learning_rate == SETTINGS.learning_rate * factor
         assert step.gradient_norm > 0
     assert losses[-1] < 0.7 * losses[0]
@@ -128,7 +128,7 @@ def test_dropout_and_batches_follow_the_seed_alone(start: Start) -> None:
 
 def test_each_step_has_dropout_of_its_own(start: Start) -> None:
     # One batch, the same in each epoch, and a rate at which nothing is learnt.
-    settings = replace(SETTINGS, epochs=3, learning_rate=1e-30, batch_subwords=1000)
+    settings = replace(SETTINGS, epochs=3, learning_rate=1e-30, batch_tokens=1000)
     same_batch = Start(start.pretrained, random_split([5, 7, 9, 11]))
     assert len(set(same_batch(settings, dropout=0.0).losses)) == 1
     assert len(set(same_batch(settings, dropout=0.1).losses)) == 3
@@ -160,9 +160,9 @@ def test_train_after_its_last_step_does_nothing(start: Start) -> None:
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_the_loss_is_torchs_mean_over_the_labels(start: Start, smoothing: float) -> None:
-    run = start(replace(SHORT, label_smoothing=smoothing, micro_batch_subwords=100), dropout=0.0)
-    rows, *_ = shuffled_rows(start.split.lengths, budget=SHORT.batch_subwords, seed=SHORT.seed, epoch=1)
-    batch = assemble(start.split, rows)
+    run = start(replace(SHORT, label_smoothing=smoothing, micro_batch_tokens=100), dropout=0.0)
+    rows, *_ = shuffled_rows(start.split.lengths, budget=SHORT.batch_tokens, seed=SHORT.seed, epoch=1)
+    batch = collate(start.split, rows)
     with torch.no_grad():
         expected = functional.cross_entropy(
             label_logits(run.model, batch), batch.labels_L, label_smoothing=smoothing
@@ -170,14 +170,14 @@ def test_the_loss_is_torchs_mean_over_the_labels(start: Start, smoothing: float)
     step = next(run.steps)
     assert step.loss == pytest.approx(expected, abs=1e-5)
     assert step.words == len(batch.labels_L)
-    assert step.subwords == batch.subwords
+    assert step.subwords == batch.tokens
 
 
 def test_the_gradient_norm_is_that_of_the_mean_loss_before_clipping(start: Start) -> None:
-    settings = replace(SHORT, max_gradient_norm=1e-3, micro_batch_subwords=100)
+    settings = replace(SHORT, max_gradient_norm=1e-3, micro_batch_tokens=100)
     run = start(settings, dropout=0.0)
-    rows, *_ = shuffled_rows(start.split.lengths, budget=SHORT.batch_subwords, seed=SHORT.seed, epoch=1)
-    batch = assemble(start.split, rows)
+    rows, *_ = shuffled_rows(start.split.lengths, budget=SHORT.batch_tokens, seed=SHORT.seed, epoch=1)
+    batch = collate(start.split, rows)
     other = start(settings, dropout=0.0)
     functional.cross_entropy(label_logits(other.model, batch), batch.labels_L).backward()
     gradients = [p.grad.coalesce().values() if p.grad.is_sparse else p.grad for p in other.model.parameters()]
@@ -203,7 +203,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_as_after_the_step_before(
     assert reports[-1].step == 3
 
     _, message = str(raised.value).split("\n", maxsplit=1)
-    batches = shuffled_rows(start.split.lengths, budget=SETTINGS.batch_subwords, seed=SETTINGS.seed, epoch=1)
+    batches = shuffled_rows(start.split.lengths, budget=SETTINGS.batch_tokens, seed=SETTINGS.seed, epoch=1)
     sentences = np.unique(start.split.sentence[batches[3]]).tolist()
     assert len(sentences) > 5
     for line, sentence in zip(message.splitlines(), sentences[:5], strict=False):

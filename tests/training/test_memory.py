@@ -26,8 +26,8 @@ SETTINGS = Settings(
     warmup_ratio=0.1,
     max_gradient_norm=1.0,
     label_smoothing=0.0,
-    batch_subwords=120,
-    micro_batch_subwords=0,
+    batch_tokens=120,
+    micro_batch_tokens=0,
 )
 DROPOUT = {"hidden_dropout_prob": 0.2, "attention_probs_dropout_prob": 0.3, "classifier_dropout": 0.1}
 OUT_OF_MEMORY = {
@@ -51,7 +51,7 @@ def run(split: EncodedSplit, settings: Settings = SETTINGS) -> tuple[list[Step],
     model = random_model(**DROPOUT)
     vocabulary = torch.from_numpy(np.unique(split.input_ids)).long()
     weights = MasterWeights(
-        model, COMPUTE["fp32"], vocabulary=vocabulary, weight_decay=0.01, layer_decay=1.0, head_rate=1.0
+        model, COMPUTE["fp32"], vocabulary=vocabulary, weight_decay=0.01, layerwise_lr_decay=1.0, head_lr_multiplier=1.0
     )
     return list(train(model, weights, split, settings, COMPUTE["fp32"])), weights
 
@@ -66,7 +66,7 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     seen: list[int] = []
 
     def noting(model: PreTrainedModel, batch: Batch, masks: Masks) -> torch.Tensor:
-        seen.append(batch.subwords)
+        seen.append(batch.tokens)
         return label_logits(model, batch, masks)
 
     monkeypatch.setattr(loop, "label_logits", noting)
@@ -77,25 +77,25 @@ def short_of_memory(limit: int, error: Exception, failures: list[int]) -> Logits
     """Memory for `limit` sub-words."""
 
     def logits(model: PreTrainedModel, batch: Batch, masks: Masks) -> torch.Tensor:
-        if batch.subwords > limit:
-            failures.append(batch.subwords)
+        if batch.tokens > limit:
+            failures.append(batch.tokens)
             raise error
         return label_logits(model, batch, masks)
 
     return logits
 
 
-@pytest.mark.parametrize("micro_batch_subwords", [50, 16])
+@pytest.mark.parametrize("micro_batch_tokens", [50, 16])
 def test_micro_batches_change_nothing_but_rounding(
-    split: EncodedSplit, sizes: list[int], micro_batch_subwords: int
+    split: EncodedSplit, sizes: list[int], micro_batch_tokens: int
 ) -> None:
     whole, _ = run(split)
     assert sizes == [step.subwords for step in whole]
     sizes.clear()
-    steps, _ = run(split, replace(SETTINGS, micro_batch_subwords=micro_batch_subwords))
+    steps, _ = run(split, replace(SETTINGS, micro_batch_tokens=micro_batch_tokens))
     assert losses(steps) == pytest.approx(losses(whole), abs=1e-4)
     assert sum(sizes) == sum(step.subwords for step in steps)
-    assert max(sizes) < micro_batch_subwords + split.lengths.max()
+    assert max(sizes) < micro_batch_tokens + split.lengths.max()
     assert [replace(step, loss=0, gradient_norm=0) for step in steps] == [
         replace(step, loss=0, gradient_norm=0) for step in whole
     ]
@@ -119,7 +119,7 @@ def test_train_computes_less_at_once_where_memory_is_short(
 def test_train_begins_a_step_anew_after_a_part_that_did_not_fit(
     split: EncodedSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = replace(SETTINGS, micro_batch_subwords=40)
+    settings = replace(SETTINGS, micro_batch_tokens=40)
     whole, _ = run(split, settings)
     calls = 0
 
@@ -135,14 +135,14 @@ def test_train_begins_a_step_anew_after_a_part_that_did_not_fit(
     assert losses(run(split, settings)[0]) == pytest.approx(losses(whole), abs=1e-4)
 
 
-@pytest.mark.parametrize("micro_batch_subwords", [0, 20])
+@pytest.mark.parametrize("micro_batch_tokens", [0, 20])
 def test_train_ends_where_not_even_one_window_fits(
-    split: EncodedSplit, micro_batch_subwords: int, monkeypatch: pytest.MonkeyPatch
+    split: EncodedSplit, micro_batch_tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "label_logits", short_of_memory(3, MemoryError(), []))
     message = r"^step 1: memory does not suffice for a single window of 1\d sub-words\. Choose a smaller tokenize\."
     with pytest.raises(TrainingError, match=message):
-        run(split, replace(SETTINGS, micro_batch_subwords=micro_batch_subwords))
+        run(split, replace(SETTINGS, micro_batch_tokens=micro_batch_tokens))
 
 
 def test_train_goes_on_where_one_window_just_fits(monkeypatch: pytest.MonkeyPatch) -> None:

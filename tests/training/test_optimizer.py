@@ -9,7 +9,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from stages.encoding.files import EncodedSplit
-from stages.modeling.batches import Batch, assemble, sorted_rows
+from stages.modeling.batches import Batch, collate, sorted_rows
 from stages.modeling.encoder import label_logits
 from stages.training import optimizer as weights_module
 from stages.training.optimizer import MasterWeights
@@ -33,8 +33,8 @@ def master_weights(
     split: EncodedSplit,
     *,
     precision: str = "fp32",
-    layer_decay: float = 1.0,
-    head_rate: float = 1.0,
+    layerwise_lr_decay: float = 1.0,
+    head_lr_multiplier: float = 1.0,
 ) -> MasterWeights:
     vocabulary = vocabulary_of(split)
     assert len(vocabulary) < model.config.vocab_size - 4
@@ -43,13 +43,13 @@ def master_weights(
         COMPUTE[precision],
         vocabulary=vocabulary,
         weight_decay=DECAY,
-        layer_decay=layer_decay,
-        head_rate=head_rate,
+        layerwise_lr_decay=layerwise_lr_decay,
+        head_lr_multiplier=head_lr_multiplier,
     )
 
 
 def batches_of(split: EncodedSplit) -> list[Batch]:
-    batches = [assemble(split, rows) for rows in sorted_rows(split.lengths, budget=14)]
+    batches = [collate(split, rows) for rows in sorted_rows(split.lengths, budget=14)]
     assert len(batches) == 4
     return batches
 
@@ -60,8 +60,8 @@ def backward(model: PreTrainedModel, batch: Batch) -> None:
 
 def step(model: PreTrainedModel, weights: MasterWeights, batch: Batch) -> float:
     backward(model, batch)
-    weights.collect()
-    return weights.update(learning_rate=RATE, max_gradient_norm=NORM)
+    weights.accumulate()
+    return weights.step(learning_rate=RATE, max_gradient_norm=NORM)
 
 
 def by_name(weights: MasterWeights) -> dict[str, torch.Tensor]:
@@ -76,25 +76,31 @@ def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-def rate_of(name: str, layer_decay: float, head_rate: float) -> float:
+def rate_of(name: str, layerwise_lr_decay: float, head_lr_multiplier: float) -> float:
     if found := re.match(r"bert\.encoder\.layer\.(\d)\.", name):
-        return {"1": layer_decay, "0": layer_decay**2}[found[1]]
-    return layer_decay**3 if name.startswith("bert.embeddings.") else head_rate
+        return {"1": layerwise_lr_decay, "0": layerwise_lr_decay**2}[found[1]]
+    return layerwise_lr_decay**3 if name.startswith("bert.embeddings.") else head_lr_multiplier
 
 
-@pytest.mark.parametrize(("layer_decay", "head_rate", "chunk"), [(1.0, 1.0, weights_module.CHUNK), (0.5, 4.0, 100)])
+@pytest.mark.parametrize(
+    ("layerwise_lr_decay", "head_lr_multiplier", "chunk"), [(1.0, 1.0, weights_module.CHUNK), (0.5, 4.0, 100)]
+)
 def test_update_equals_adamw_on_the_plain_parameters(
-    split: EncodedSplit, monkeypatch: pytest.MonkeyPatch, layer_decay: float, head_rate: float, chunk: int
+    split: EncodedSplit,
+    monkeypatch: pytest.MonkeyPatch,
+    layerwise_lr_decay: float,
+    head_lr_multiplier: float,
+    chunk: int,
 ) -> None:
     monkeypatch.setattr(weights_module, "CHUNK", chunk)
     model, plain = random_model(), random_model()
     start = {name: p.detach().clone() for name, p in plain.named_parameters()}
-    weights = master_weights(model, split, layer_decay=layer_decay, head_rate=head_rate)
+    weights = master_weights(model, split, layerwise_lr_decay=layerwise_lr_decay, head_lr_multiplier=head_lr_multiplier)
     optimizer = torch.optim.AdamW(
         [
             {
                 "params": [parameter],
-                "lr": RATE * rate_of(name, layer_decay, head_rate),
+                "lr": RATE * rate_of(name, layerwise_lr_decay, head_lr_multiplier),
                 "weight_decay": 0.0 if parameter.ndim == 1 or name == WORDS else DECAY,
             }
             for name, parameter in plain.named_parameters()
@@ -117,7 +123,7 @@ def test_update_equals_adamw_on_the_plain_parameters(
         assert_close = partial(torch.testing.assert_close, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
         assert_close(found[name], parameter.detach(), atol=1e-5)
         assert_close(dict(model.named_parameters())[name].detach(), found[name], atol=0)
-        assert (found[name] - start[name]).abs().max() > RATE * rate_of(name, layer_decay, head_rate)
+        assert (found[name] - start[name]).abs().max() > RATE * rate_of(name, layerwise_lr_decay, head_lr_multiplier)
 
 
 def test_update_leaves_rows_outside_the_vocabulary_as_they_were(split: EncodedSplit) -> None:
@@ -158,8 +164,8 @@ def test_by_name_gives_every_weight_of_the_model_in_its_shape(split: EncodedSpli
 @pytest.mark.parametrize("kind", ["electra", "distilbert", "deberta-v2", "roberta"])
 def test_rates_fall_from_head_to_embeddings_in_other_encoders(kind: str, split: EncodedSplit) -> None:
     sizes = {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24} if kind == "distilbert" else {}
-    weights = master_weights(random_model(kind, **sizes), split, layer_decay=0.5, head_rate=3.0)
-    rates = {slot.name: weights.rate_factors[slot.group] for slot in weights.slots}
+    weights = master_weights(random_model(kind, **sizes), split, layerwise_lr_decay=0.5, head_lr_multiplier=3.0)
+    rates = {slot.name: weights.lr_multipliers[slot.group] for slot in weights.slots}
     expected = {"classifier": 3.0, "layer.1": 0.5, "layer.0": 0.25, "word_embeddings": 0.125}
     for part, rate in expected.items():
         assert {found for name, found in rates.items() if part in name} == {rate}
@@ -202,7 +208,7 @@ def test_load_refuses_the_state_of_another_model_and_changes_nothing(split: Enco
     theirs = {
         "labels": lambda: master_weights(random_model(labels=4), split),
         "vocabulary": lambda: master_weights(random_model(), random_split([4])),
-        "groups": lambda: master_weights(random_model(), split, layer_decay=0.5),
+        "groups": lambda: master_weights(random_model(), split, layerwise_lr_decay=0.5),
         "missing": lambda: master_weights(random_model(), split),
     }[other]()
     state = copied(theirs.state())
@@ -227,8 +233,8 @@ def test_update_by_a_gradient_that_is_not_finite_changes_nothing(split: EncodedS
     gradient = dict(model.named_parameters())[name].grad
     assert gradient is not None
     (gradient._values() if gradient.is_sparse else gradient).view(-1)[0] = value
-    weights.collect()
-    norm = weights.update(learning_rate=RATE, max_gradient_norm=NORM)
+    weights.accumulate()
+    norm = weights.step(learning_rate=RATE, max_gradient_norm=NORM)
     assert not torch.tensor(norm).isfinite()
     assert same(weights.state(), before)
     assert same(dict(model.named_parameters()), working)
@@ -242,23 +248,23 @@ def test_collect_adds_up_and_forget_drops(split: EncodedSplit) -> None:
     for batches in ([first], [second], [first, second]):
         for batch in batches:
             backward(model, batch)
-            weights.collect()
+            weights.accumulate()
         assert all(p.grad is None for p in model.parameters())
-        found.append([gradient.clone() for gradient in weights.collected()])
-        weights.forget()
+        found.append([gradient.clone() for gradient in weights.accumulated()])
+        weights.zero_grad()
     for one, other, both in zip(*found, strict=True):
         assert one.any()
         torch.testing.assert_close(one + other, both)
     backward(model, first)
-    weights.forget()
-    assert not any(gradient.any() for gradient in weights.collected())
+    weights.zero_grad()
+    assert not any(gradient.any() for gradient in weights.accumulated())
 
 
 def test_an_update_takes_no_gradient_of_the_step_before(split: EncodedSplit) -> None:
     model = random_model()
     weights = master_weights(model, split)
     step(model, weights, batches_of(split)[0])
-    assert weights.update(learning_rate=RATE, max_gradient_norm=NORM) == 0
+    assert weights.step(learning_rate=RATE, max_gradient_norm=NORM) == 0
 
 
 def test_a_snapshot_stays_when_the_masters_move(split: EncodedSplit) -> None:

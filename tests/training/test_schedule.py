@@ -3,13 +3,13 @@ from itertools import pairwise
 
 import pytest
 
-from stages.training.schedule import Schedule, rate_factor
+from stages.training.schedule import Schedule, lr_multiplier
 
 SCHEDULES: tuple[Schedule, ...] = ("linear", "cosine", "constant")
 
 
 def run(schedule: Schedule, *, steps: int = 100, warmup_ratio: float = 0.1) -> list[float]:
-    return [rate_factor(schedule, index=index, steps=steps, warmup_ratio=warmup_ratio) for index in range(steps)]
+    return [lr_multiplier(schedule, index=index, steps=steps, warmup_ratio=warmup_ratio) for index in range(steps)]
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

@@ -128,7 +128,7 @@ def make_team(
     project.command("dvc", "remote", "add", "--default", "team", str(folder / "data"))
     pools = {f"orchestration__{stage}__pool": f"{name}-cpu" for stage in ("tokenize", "evaluate", "register")}
     pools |= {"orchestration__pool": f"{name}-cpu", "orchestration__train__pool": f"{name}-gpu"}
-    quick = {"orchestration__retry_delay": 1, "orchestration__silence": 90}
+    quick = {"orchestration__retry_delay": 1, "orchestration__heartbeat_timeout_seconds": 90}
     team.push(register__name=name, **(pools | quick | values))
     return team
 

@@ -82,7 +82,7 @@ def test_two_runs_at_once_hand_over_by_s3_and_compute_nothing_twice(
     team: MakeTeam, bucket: tuple[str, dict[str, str]]
 ) -> None:
     address, keys = bucket
-    ours = team(orchestration__at_once=2)
+    ours = team(orchestration__concurrency_limit=2)
     ours.environment |= keys
     ours.project.command("dvc", "remote", "add", "--force", "--default", "team", "s3://team/data")
     ours.project.command("dvc", "remote", "modify", "team", "endpointurl", address)

@@ -84,7 +84,7 @@ def test_what_is_the_users_fault_is_not_tried_again_but_a_time_limit_is(team: Ma
     assert state.name == "UserFault"
     assert state.message == "tokenize stopped on a fault in its input"
     assert ours.computed() == ["tokenize"]
-    state = ours.ended(ours.ask("orchestration.tokenize.time_limit=1", "orchestration.tokenize.retries=1")).state
+    state = ours.ended(ours.ask("orchestration.tokenize.timeout_seconds=1", "orchestration.tokenize.retries=1")).state
     assert state is not None
     assert state.is_failed()
     assert "exceeded timeout of 1.0 second" in (state.message or "")
@@ -103,7 +103,9 @@ def test_a_training_outlives_a_server_that_is_away_for_a_while(tmp_path: Path, t
         stack.enter_context(temporary_settings({PREFECT_API_URL: url}))
         client = stack.enter_context(get_client(sync_client=True))
         environment = {"PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "3"}
-        ours = make_team("away", folder, tiny_pretrained, client, environment, **LONG, orchestration__silence=300)
+        ours = make_team(
+            "away", folder, tiny_pretrained, client, environment, **LONG, orchestration__heartbeat_timeout_seconds=300
+        )
         stack.callback(ours.stop)
         ours.deploy()
         ours.start_worker("box", "cpu", "gpu")

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from stages.corpus.readers.columns import Columns, numbered, refuse_one_for_both
 from stages.corpus.readers.text_files import MAX_LINE, opened, texts
-from stages.corpus.text.diagnostics import Findings, UnreadableError
+from stages.corpus.text.diagnostics import Diagnostics, UnreadableError
 from stages.corpus.text.documents import DOCUMENT_START
 from stages.corpus.text.schemes import is_tag
 from stages.corpus.text.sentences import NO_DOCUMENT, OUTSIDE, Block
@@ -53,7 +53,7 @@ class Sample(NamedTuple):
     counted: bool  # whether the first column numbers the words of each sentence, as in CoNLL-U
 
 
-def read_conll(path: Path, stream: BinaryIO, columns: Columns, findings: Findings) -> Iterator[Block]:
+def read_conll(path: Path, stream: BinaryIO, columns: Columns, diagnostics: Diagnostics) -> Iterator[Block]:
     """Blocks of whole sentences. A line with another number of columns than the rest is a finding of grade error.
 
     Tabs part columns if most lines have any, else blanks. The tag is the last column in which most values are one. A
@@ -63,7 +63,7 @@ def read_conll(path: Path, stream: BinaryIO, columns: Columns, findings: Finding
     layout: Layout | None = None
     documents, has_marks, skipped = NO_DOCUMENT, _has_marks(path, stream), Counter[str]()
     for number, text in _whole_sentences(path, texts(path, stream)):
-        layout = layout or _layout(path, text, columns, findings)
+        layout = layout or _layout(path, text, columns, diagnostics)
         if layout is None:  # no word so far
             documents += sum(line.startswith((DOCUMENT_START, NEW_DOCUMENT)) for line in text.split("\n"))
             continue
@@ -75,7 +75,7 @@ def read_conll(path: Path, stream: BinaryIO, columns: Columns, findings: Finding
         comments = _comments(_numpy(pc.match_substring_regex(lines, COMMENT)) & _tagless(lines, widths, layout), breaks)
         content = ~breaks & ~comments
         bad = np.flatnonzero(content & (widths != layout.width))
-        findings.add_all(
+        diagnostics.add_all(
             "error",
             "columns",
             len(bad),
@@ -101,7 +101,7 @@ def read_conll(path: Path, stream: BinaryIO, columns: Columns, findings: Finding
             yield _block(str(path), cells, layout, good=good, breaks=breaks, begun=begun, number=number)
     for what, count in skipped.items():
         if count:
-            findings.add("note", "skipped", path, f"{count:,} {what}")
+            diagnostics.add("note", "skipped", path, f"{count:,} {what}")
 
 
 def _has_marks(path: Path, stream: BinaryIO) -> bool:
@@ -142,7 +142,7 @@ def _after_last_blank_line(text: str) -> int:
     return 0
 
 
-def shared_columns(paths: Iterable[Path], columns: Columns, findings: Findings) -> dict[Path, Columns]:
+def shared_columns(paths: Iterable[Path], columns: Columns, diagnostics: Diagnostics) -> dict[Path, Columns]:
     """The columns of each file, chosen over all files alike: nested tags may be missing from the start of one.
 
     Files without a word, or that cannot be read so, are left out; whoever reads them will say why.
@@ -157,7 +157,7 @@ def shared_columns(paths: Iterable[Path], columns: Columns, findings: Findings) 
     for width in sorted({sample.width for sample in samples.values()}):
         alike = [path for path, sample in samples.items() if sample.width == width]
         with suppress(UnreadableError):
-            word, tag = _columns(alike[0], [samples[path] for path in alike], columns, findings)
+            word, tag = _columns(alike[0], [samples[path] for path in alike], columns, diagnostics)
             chosen |= dict.fromkeys(alike, replace(columns, words=word + 1, tags=tag + 1))
     return chosen
 
@@ -193,15 +193,15 @@ def _sample(text: str) -> Sample | None:
     )
 
 
-def _layout(path: Path, text: str, columns: Columns, findings: Findings) -> Layout | None:
+def _layout(path: Path, text: str, columns: Columns, diagnostics: Diagnostics) -> Layout | None:
     sample = _sample(text)
     if sample is None:
         return None
-    word, tag = _columns(path, [sample], columns, findings)
+    word, tag = _columns(path, [sample], columns, diagnostics)
     return Layout(sample.separator, sample.width, word, tag, counted=word > 0 and sample.counted)
 
 
-def _columns(path: Path, samples: list[Sample], columns: Columns, findings: Findings) -> tuple[int, int]:
+def _columns(path: Path, samples: list[Sample], columns: Columns, diagnostics: Diagnostics) -> tuple[int, int]:
     """Numbers, from 0, of the columns of words and tags in files that are all as wide as each other."""
     width, lines = samples[0].width, sum(sample.lines for sample in samples)
     word = numbered("words", columns.words, width, path)
@@ -215,7 +215,7 @@ def _columns(path: Path, samples: list[Sample], columns: Columns, findings: Find
         if len(telling) > 1:
             others = " and ".join(str(n + 1) for n in telling[:-1])
             message = f"took the tags of column {tag + 1}; column {others} holds tags too. Choose with data.tags."
-            findings.add("warning", "ambiguous-tags", path, message)
+            diagnostics.add("warning", "ambiguous-tags", path, message)
     refuse_one_for_both(word + 1, tag + 1, path)
     return word, tag
 

@@ -10,7 +10,7 @@ from stages.corpus.readers.columns import DOCUMENT_NAMES, Columns, named
 from stages.corpus.readers.spans import TaggedText, parsed, tagged
 from stages.corpus.readers.tag_names import features_beside, tag_name, tag_names
 from stages.corpus.readers.text_files import texts
-from stages.corpus.text.diagnostics import AnnotationError, Findings, UnreadableError
+from stages.corpus.text.diagnostics import AnnotationError, Diagnostics, UnreadableError
 from stages.corpus.text.documents import Documents
 from stages.corpus.text.sentences import BLOCK_WORDS, NO_DOCUMENT, Block, BlockBuilder, check_characters
 
@@ -18,21 +18,21 @@ ARRAY_LIMIT = 1 << 28  # characters; an array has to be held as a whole
 Features = dict[str, Any]
 
 
-def read_json(path: Path, stream: BinaryIO, columns: Columns, findings: Findings) -> Iterator[Block]:
-    """Blocks of the records of a file; those that are no annotated text become findings of grade error."""
+def read_json(path: Path, stream: BinaryIO, columns: Columns, diagnostics: Diagnostics) -> Iterator[Block]:
+    """Blocks of the records of a file; those that are no annotated text become diagnostics of grade error."""
     building, documents, notes = BlockBuilder(), Documents(), Counter[str]()
     features = features_beside(path, columns.place)
-    for line, record in _records(path, stream, findings):
+    for line, record in _records(path, stream, diagnostics):
         try:
             tagged_text = _read(record, columns, features, notes)
         except AnnotationError as error:
-            findings.add("error", "record", f"{path}:{line}", str(error))
+            diagnostics.add("error", "record", f"{path}:{line}", str(error))
             continue
         if tagged_text is None:
             continue
         for word in tagged_text.cut_words:
             message = f"a span begins or ends inside {word!r}, which became two words. Are the offsets right?"
-            findings.add("warning", "cut-word", f"{path}:{line}", message)
+            diagnostics.add("warning", "cut-word", f"{path}:{line}", message)
         name = next((record[name] for name in DOCUMENT_NAMES if name in record), None)
         document = NO_DOCUMENT
         if name is not None or len(tagged_text.sentences) > 1:
@@ -45,10 +45,10 @@ def read_json(path: Path, stream: BinaryIO, columns: Columns, findings: Findings
     if building.sentences:
         yield building.block(str(path))
     for note, count in notes.items():
-        findings.add("note", "records", path, f"{count:,} {note}")
+        diagnostics.add("note", "records", path, f"{count:,} {note}")
 
 
-def _records(path: Path, stream: BinaryIO, findings: Findings) -> Iterator[tuple[int, dict[str, Any]]]:
+def _records(path: Path, stream: BinaryIO, diagnostics: Diagnostics) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each record with its line, or with its number where the file is one array."""
     pieces = texts(path, stream)
     first = next(pieces, (1, ""))
@@ -66,15 +66,15 @@ def _records(path: Path, stream: BinaryIO, findings: Findings) -> Iterator[tuple
             ) from None
         except (ValueError, RecursionError) as error:
             raise UnreadableError("json", path, f"no JSON of a corpus: {_why(error)}") from None
-        yield from _objects(path, enumerate(values, start=1), findings)
+        yield from _objects(path, enumerate(values, start=1), diagnostics)
         return
     if first[1].lstrip().startswith("{\n"):
         raise UnreadableError("json", f"{path}:1", "an object over several lines; write one on each line, or an array")
-    yield from _objects(path, _lines(path, first, pieces, findings), findings)
+    yield from _objects(path, _lines(path, first, pieces, diagnostics), diagnostics)
 
 
 def _lines(
-    path: Path, first: tuple[int, str], pieces: Iterator[tuple[int, str]], findings: Findings
+    path: Path, first: tuple[int, str], pieces: Iterator[tuple[int, str]], diagnostics: Diagnostics
 ) -> Iterator[tuple[int, Any]]:
     piece: tuple[int, str] | None = first
     while piece is not None:
@@ -84,7 +84,7 @@ def _lines(
             try:
                 yield number, json.loads(line)
             except (ValueError, RecursionError) as error:
-                findings.add("error", "json", f"{path}:{number}", f"no JSON ({_why(error)}): {line.strip()[:80]!r}")
+                diagnostics.add("error", "json", f"{path}:{number}", f"no JSON ({_why(error)}): {line.strip()[:80]!r}")
         piece = next(pieces, None)
 
 
@@ -95,13 +95,13 @@ def _why(error: ValueError | RecursionError) -> str:
 
 
 def _objects(
-    path: Path, values: Iterator[tuple[int, Any]] | enumerate[Any], findings: Findings
+    path: Path, values: Iterator[tuple[int, Any]] | enumerate[Any], diagnostics: Diagnostics
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     for line, value in values:
         if isinstance(value, dict):
             yield line, value
         else:
-            findings.add("error", "json", f"{path}:{line}", f"needs an object with words and tags: {_shown(value)}")
+            diagnostics.add("error", "json", f"{path}:{line}", f"needs an object with words and tags: {_shown(value)}")
 
 
 def _read(record: dict[str, Any], columns: Columns, features: Features, notes: Counter[str]) -> TaggedText | None:

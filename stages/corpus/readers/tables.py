@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from stages.corpus.readers.columns import DOCUMENT_NAMES, Columns, named
 from stages.corpus.readers.tag_names import features_beside, features_of, tag_name, tag_names
 from stages.corpus.readers.text_files import guarded, texts
-from stages.corpus.text.diagnostics import AnnotationError, Findings, UnreadableError
+from stages.corpus.text.diagnostics import AnnotationError, Diagnostics, UnreadableError
 from stages.corpus.text.documents import Documents
 from stages.corpus.text.sentences import BLOCK_WORDS, NO_DOCUMENT, Block, BlockBuilder, check_characters
 from stages.errors import first_line
@@ -32,7 +32,7 @@ MAX_CELL = 1 << 24  # characters
 ITEM = re.compile(r"""\s*(?:('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")|(-?\d{1,18}(?![\d.]))|(,))""", re.DOTALL)
 
 
-def read_parquet(path: Path, stream: BinaryIO, columns: Columns, findings: Findings) -> Iterator[Block]:
+def read_parquet(path: Path, stream: BinaryIO, columns: Columns, diagnostics: Diagnostics) -> Iterator[Block]:
     """Blocks of a Parquet file. Tags are strings, or numbers whose names the file's metadata holds."""
     with _seekable(path, stream) as seekable:
         try:
@@ -47,14 +47,14 @@ def read_parquet(path: Path, stream: BinaryIO, columns: Columns, findings: Findi
                 words, tags = _lists(batch, words_name, path), _lists(batch, tags_name, path, numbered=True)
                 numbers = documents.numbered(batch.column(document_name).to_pylist()) if document_name else None
                 rows = TableRows(path, row, words, tags, numbers)
-                yield from _table_block(rows, names, findings)
+                yield from _table_block(rows, names, diagnostics)
                 row += len(batch)
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             message = f"is no whole Parquet file. Write it anew, or set data.format. ({first_line(error)})"
             raise UnreadableError("parquet", path, message) from None
 
 
-def read_csv(path: Path, stream: BinaryIO, columns: Columns, findings: Findings) -> Iterator[Block]:
+def read_csv(path: Path, stream: BinaryIO, columns: Columns, diagnostics: Diagnostics) -> Iterator[Block]:
     """Blocks of a CSV file with a header. Tags are strings, or numbers that a dataset_info.json beside it names."""
     lines = _CountedLines(text for _, text in texts(path, stream))
     csv.field_size_limit(MAX_CELL)
@@ -73,7 +73,7 @@ def read_csv(path: Path, stream: BinaryIO, columns: Columns, findings: Findings)
             try:
                 words, tags = _row(cells, header, words_name, tags_name, names)
             except AnnotationError as error:
-                findings.add("error", "record", f"{path}:{line}", str(error))
+                diagnostics.add("error", "record", f"{path}:{line}", str(error))
             else:
                 if words:
                     number = NO_DOCUMENT if document is None else documents.numbered([cells[document]])[0]
@@ -163,11 +163,11 @@ class TableRows(NamedTuple):
     documents: list[int] | None
 
 
-def _table_block(rows: TableRows, names: list[str] | None, findings: Findings) -> Iterator[Block]:
+def _table_block(rows: TableRows, names: list[str] | None, diagnostics: Diagnostics) -> Iterator[Block]:
     """The block of some rows; those without a word are left out. Nothing if a row is at fault."""
     words, tags = rows.words, rows.tags
     word_counts, tag_counts = (_lengths(column) for column in (words, tags))
-    faults = Faults(rows.path, np.arange(len(words)) + rows.row, findings)
+    faults = Faults(rows.path, np.arange(len(words)) + rows.row, diagnostics)
     faults.add("record", word_counts != tag_counts, lambda n: f"{word_counts[n]} words but {tag_counts[n]} tags")
     kept = np.flatnonzero((word_counts == tag_counts) & (word_counts > 0))
     if not len(kept):
@@ -178,7 +178,7 @@ def _table_block(rows: TableRows, names: list[str] | None, findings: Findings) -
     lines = np.repeat(kept + rows.row, counts).astype(np.int32)
     flat_words, flat_tags = _plain(words.flatten()), _plain(tags.flatten())
 
-    faults = Faults(rows.path, lines, findings)
+    faults = Faults(rows.path, lines, diagnostics)
     absent = pc.or_(flat_words.is_null(), flat_tags.is_null()).to_numpy(zero_copy_only=False)
     faults.add("record", absent, lambda _: "holds a word or tag that is null")
     if not faults.any:
@@ -211,13 +211,15 @@ class Faults:
 
     path: Path
     lines: npt.NDArray[np.integer]
-    findings: Findings
+    diagnostics: Diagnostics
     any: bool = False
 
     def add(self, code: str, faulty: npt.NDArray[np.bool_], message: Callable[[int], str]) -> None:
         """An error for each that is faulty; `message` says of one what is wrong."""
         at = np.flatnonzero(faulty)
-        self.findings.add_all("error", code, len(at), ((f"{self.path}:{self.lines[n]}", message(int(n))) for n in at))
+        self.diagnostics.add_all(
+            "error", code, len(at), ((f"{self.path}:{self.lines[n]}", message(int(n))) for n in at)
+        )
         self.any |= len(at) > 0
 
 

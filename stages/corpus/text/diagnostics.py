@@ -7,14 +7,14 @@ from typing import Literal
 
 from stages.errors import SHOWN, CorpusError, listed
 
-Grade = Literal["error", "warning", "note"]
+Severity = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnostic:
     """One thing that was noticed: an `error` is refused, a `warning` costs accuracy, a `note` is good to know."""
 
-    grade: Grade
+    grade: Severity
     code: str
     message: str
     where: str  # file:line, or the file or folder as a whole
@@ -33,24 +33,24 @@ class AnnotationError(Exception):
 
 
 @dataclass
-class Findings:
-    """Collects findings. `counts` says by code how many there were, the ones that are not kept included."""
+class Diagnostics:
+    """Collects diagnostics. `counts` says by code how many there were, the ones that are not kept included."""
 
-    kept: list[Finding] = field(default_factory=list)
+    kept: list[Diagnostic] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
-    def add(self, grade: Grade, code: str, where: object, message: str) -> None:
+    def add(self, grade: Severity, code: str, where: object, message: str) -> None:
         """One finding."""
         self.add_all(grade, code, 1, [(str(where), message)])
 
-    def add_all(self, grade: Grade, code: str, count: int, examples: Iterable[tuple[str, str]]) -> None:
-        """`count` findings of one kind; of `examples`, pairs of place and message, no more are asked for than kept."""
+    def add_all(self, grade: Severity, code: str, count: int, examples: Iterable[tuple[str, str]]) -> None:
+        """Add `count` diagnostics of one code; of `examples`, pairs of place and message, only those kept are read."""
         if not count:
             return
         room = SHOWN - self.counts[code]
         if room > 0:
             kept = zip(range(min(room, count)), examples, strict=False)
-            self.kept += [Finding(grade, code, message, where) for _, (where, message) in kept]
+            self.kept += [Diagnostic(grade, code, message, where) for _, (where, message) in kept]
         self.counts[code] += count
 
     def sort(self, sources: Sequence[str]) -> None:
@@ -59,12 +59,12 @@ class Findings:
         end = len(order)
         self.kept.sort(key=lambda found: order.get(found.where.rpartition(":")[0], order.get(found.where, end)))
 
-    def of(self, grade: Grade) -> list[Finding]:
-        """The kept findings of one grade, in the order in which they were found."""
+    def of(self, grade: Severity) -> list[Diagnostic]:
+        """The kept diagnostics of one grade, in the order in which they were found."""
         return [finding for finding in self.kept if finding.grade == grade]
 
     def more(self, code: str) -> int:
-        """How many findings of a kind were not kept."""
+        """How many diagnostics of a kind were not kept."""
         return max(0, self.counts[code] - SHOWN)
 
     def raise_errors(self, heading: str) -> None:

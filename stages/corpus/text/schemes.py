@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.sentences import OUTSIDE, Block, Int32s
 from stages.errors import SHOWN
 
@@ -87,10 +87,10 @@ class TagReader:
             return "BILOU" if self.letters & {"L", "U"} else "BMES" if "M" in self.letters else scheme
         return scheme
 
-    def report(self, findings: Findings) -> None:
+    def report(self, diagnostics: Diagnostics) -> None:
         """A warning for each tag that the scheme does not allow."""
         scheme = self._fitting
-        findings.add_all(
+        diagnostics.add_all(
             "warning",
             "repaired-tags",
             self.misfits[scheme],

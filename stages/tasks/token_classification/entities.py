@@ -77,7 +77,7 @@ class Tagging:
         sentence_E = np.searchsorted(self.bounds, first_E, side="right") - 1
         return Entities(first_E, after_E, self.type_W[first_E], sentence_E)
 
-    def impossible(self) -> dict[tuple[str, str], int]:
+    def invalid_transitions(self) -> dict[tuple[str, str], int]:
         """How often an I- goes on with nothing: by the tag before it, `start` if there is none, and its own."""
         inside = np.array([tag.startswith("I-") for tag in self.tags], dtype=bool)
         places = np.flatnonzero(inside[self.ids_W] & ~self.continues_W)

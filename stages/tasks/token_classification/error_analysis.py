@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from stages.tasks.token_classification import mistakes
 from stages.tasks.token_classification.entities import Entities
-from stages.tasks.token_classification.mistakes import INVENTED, MISSED, RELATIONS
+from stages.tasks.token_classification.mistakes import MISSED, RELATIONS, SPURIOUS
 from stages.tasks.token_classification.predictions import Predictions
 
 SHOWN_MISTAKES = 500  # sentences of a split in the report, so that it stays a page and not a database
@@ -33,7 +33,7 @@ def diagnose(predictions: Predictions, train_surfaces: pa.Array) -> dict[str, An
         "by_sentence_length": mistakes.by_sentence_length(gold, predicted, predictions.gold),
         "transitions": [
             {"before": before, "tag": tag, "count": count}
-            for (before, tag), count in predictions.predicted.impossible().items()
+            for (before, tag), count in predictions.predicted.invalid_transitions().items()
         ],
         "reliability": mistakes.reliability(score_E, predicted.also_in(gold)),
         "mistakes": listed[:SHOWN_MISTAKES],
@@ -45,7 +45,7 @@ def figures(diagnosis: dict[str, Any]) -> dict[str, Any]:
     """What of a diagnosis is a figure to compare between runs."""
     return {name: diagnosis[name] for name in ("sentences", "words", "errors", "seen")} | {
         "calibration_error": diagnosis["reliability"]["error"],
-        "impossible_transitions": sum(entry["count"] for entry in diagnosis["transitions"]),
+        "invalid_transitions": sum(entry["count"] for entry in diagnosis["transitions"]),
     }
 
 
@@ -70,7 +70,7 @@ def list_mistakes(predictions: Predictions) -> list[dict[str, Any]]:
         )
         first = bounds[sentence]
         wrong = [(gold, of_gold, MISSED, e) for e in own_gold if wrong_gold[e]]
-        wrong += [(predicted, of_predicted, INVENTED, e) for e in own_predicted if wrong_predicted[e]]
+        wrong += [(predicted, of_predicted, SPURIOUS, e) for e in own_predicted if wrong_predicted[e]]
         listed.append(
             {
                 "sentence": sentence + 1,

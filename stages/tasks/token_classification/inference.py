@@ -11,11 +11,11 @@ import torch
 from transformers import PreTrainedModel
 
 from stages.encoding.files import EncodedSplit
-from stages.modeling.batches import assemble, places, sorted_rows
+from stages.modeling.batches import collate, places, sorted_rows
 from stages.modeling.device import Compute
 from stages.modeling.encoder import label_logits
 
-SCORING_SUBWORDS = 4096  # sub-words in a batch where nobody chose another; without gradients this fits anywhere
+INFERENCE_BATCH_TOKENS = 4096  # sub-words in a batch where nobody chose another; without gradients this fits anywhere
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class WordPredictions:
     probability_W: npt.NDArray[np.float32]
 
 
-def predict(model: PreTrainedModel, split: EncodedSplit, compute: Compute, *, batch_subwords: int) -> WordPredictions:
+def predict(model: PreTrainedModel, split: EncodedSplit, compute: Compute, *, batch_tokens: int) -> WordPredictions:
     """Predict every word once; ArtifactError if not exactly one window owns each."""
     owners_W = split.owners()
     word_of = np.zeros(len(split.input_ids), dtype=np.int64)
@@ -36,8 +36,8 @@ def predict(model: PreTrainedModel, split: EncodedSplit, compute: Compute, *, ba
     probability_W = np.zeros(len(owners_W), dtype=np.float32)
 
     with torch.inference_mode():
-        for rows in sorted_rows(split.lengths, budget=batch_subwords):
-            batch = assemble(split, rows)
+        for rows in sorted_rows(split.lengths, budget=batch_tokens):
+            batch = collate(split, rows)
             _, places_N = places(split, rows)
             words_L = word_of[places_N[batch.labelled_L.numpy()]]
             probability_LC = label_logits(model, batch.to(compute.device)).float().softmax(dim=-1)

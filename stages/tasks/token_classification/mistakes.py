@@ -15,8 +15,8 @@ from stages.tasks.token_classification.entities import Entities, Floats, Numbers
 
 # How a gold and a predicted entity that share a word are related, the best first.
 RELATIONS = ("correct", "type", "boundary", "boundary_and_type")
-ALONE = len(RELATIONS)  # shares no word with any: `missed` if it is gold, `invented` if it is predicted
-MISSED, INVENTED = "missed", "invented"
+SINGLE_PROCESS = len(RELATIONS)  # shares no word with any: `missed` if it is gold, `invented` if it is predicted
+MISSED, SPURIOUS = "missed", "spurious"
 NOTHING = "nothing"
 
 ENTITY_LENGTHS = {"1": (1, 1), "2": (2, 2), "3": (3, 3), "4": (4, 4), "5+": (5, None)}
@@ -26,7 +26,7 @@ RELIABILITY_BINS = 10
 
 @dataclass(frozen=True)
 class Matching:
-    """Of each entity of one side its relation to the best of the other side: an index of RELATIONS, or ALONE.
+    """Of each entity of one side its relation to the best of the other side: an index of RELATIONS, or SINGLE_PROCESS.
 
     `partner_E` is the number of that other entity, -1 if there is none.
     """
@@ -54,8 +54,8 @@ def matched(gold: Entities, predicted: Entities, words: int) -> tuple[Matching, 
 def kinds(gold: Matching, predicted: Matching) -> dict[str, dict[str, int]]:
     """How many gold and how many predicted entities stand in each relation."""
     counts = {}
-    for name, matching, alone in (("of_gold", gold, MISSED), ("of_predicted", predicted, INVENTED)):
-        numbers = np.bincount(matching.relation_E, minlength=ALONE + 1).tolist()
+    for name, matching, alone in (("of_gold", gold, MISSED), ("of_predicted", predicted, SPURIOUS)):
+        numbers = np.bincount(matching.relation_E, minlength=SINGLE_PROCESS + 1).tolist()
         counts[name] = dict(zip((*RELATIONS, alone), numbers, strict=True))
     return counts
 
@@ -68,7 +68,7 @@ def confusion(
     partner_type = np.append(predicted.type_E, nothing)[of_gold.partner_E]
     counts = np.zeros((nothing + 1, nothing + 1), dtype=np.int64)
     np.add.at(counts, (gold.type_E, partner_type), 1)
-    np.add.at(counts, (nothing, predicted.type_E[of_predicted.relation_E == ALONE]), 1)
+    np.add.at(counts, (nothing, predicted.type_E[of_predicted.relation_E == SINGLE_PROCESS]), 1)
     return {"types": [*types, NOTHING], "counts": counts.tolist()}
 
 
@@ -133,7 +133,7 @@ def _best(one: Numbers, other: Numbers, relation: Numbers, common: Numbers, coun
     order = np.lexsort((other, -common, relation, one))
     entity, place = np.unique(one[order], return_index=True)
     best = order[place]
-    relation_E, partner_E = np.full(count, ALONE), np.full(count, -1)
+    relation_E, partner_E = np.full(count, SINGLE_PROCESS), np.full(count, -1)
     relation_E[entity], partner_E[entity] = relation[best], other[best]
     return Matching(relation_E, partner_E)
 

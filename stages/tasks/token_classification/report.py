@@ -22,7 +22,7 @@ KINDS = {
     "boundary": "wrong boundary",
     "boundary_and_type": "wrong boundary and type",
     "missed": "missed",
-    "invented": "invented",
+    "spurious": "spurious",
 }
 
 

@@ -61,7 +61,7 @@ def test_impossible_tags_are_counted_by_what_stands_before_them() -> None:
     (tagging,) = taggings(
         [["I-PER", "I-PER", "O", "I-LOC"], [], ["B-PER", "I-LOC"], ["O", "I-LOC"], ["B-PER", "I-PER"]]
     )
-    assert tagging.impossible() == {("start", "I-PER"): 1, ("O", "I-LOC"): 2, ("B-PER", "I-LOC"): 1}
+    assert tagging.invalid_transitions() == {("start", "I-PER"): 1, ("O", "I-LOC"): 2, ("B-PER", "I-LOC"): 1}
 
 
 def test_words_of_entities_come_with_the_number_of_their_entity() -> None:
@@ -80,5 +80,5 @@ def test_strict_f1_is_the_micro_figure_of_the_table(pairs: Pairs) -> None:
 def test_a_tagging_without_words_has_no_entities() -> None:
     tagging = Tagging(np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64), ("O", "B-PER"))
     assert len(tagging.entities(strict=True)) == 0
-    assert tagging.impossible() == {}
+    assert tagging.invalid_transitions() == {}
     assert strict_f1(tagging, tagging) == 0

@@ -14,7 +14,7 @@ from seqeval.scheme import IOB2
 from sklearn.metrics import precision_recall_fscore_support
 
 from stages.corpus.reading import DataParams, open_corpus
-from stages.corpus.text.diagnostics import Findings
+from stages.corpus.text.diagnostics import Diagnostics
 from stages.statistics.bootstrap import f1_interval
 from stages.tasks.token_classification.entities import taggings
 from stages.tasks.token_classification.metric import counts_by_sentence, scores
@@ -35,7 +35,7 @@ def corpus_tags(name: str) -> Tags:
     place = DEMO if name == "demo" else CORPORA / name
     params = {"dir": str(place), "format": "auto", "words": "auto", "tags": "auto", "split": None}
     source = open_corpus(DataParams.model_validate(params), allow_unsplit=True)
-    sentences = [s.tags for block, _ in source.blocks(Findings()) for s in block.sentences() if s.tags]
+    sentences = [s.tags for block, _ in source.blocks(Diagnostics()) for s in block.sentences() if s.tags]
     return [oracles.tags_of(oracles.entities(tags, strict=False), len(tags)) for tags in sentences]
 
 

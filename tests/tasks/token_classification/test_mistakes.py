@@ -35,7 +35,7 @@ def diagnosis(*pairs: tuple[str, str], **options: Any) -> dict[str, Any]:
         ("B-PER I-PER O B-ORG O B-ORG I-ORG O", {"correct": 2, "type": 1}, {"correct": 2, "type": 1}),
         ("B-PER O O B-LOC O B-ORG I-ORG I-ORG", {"correct": 1, "boundary": 2}, {"correct": 1, "boundary": 2}),
         ("B-LOC O O B-LOC O O O B-PER", {"correct": 1, "boundary_and_type": 1, "missed": 1},
-         {"correct": 1, "boundary_and_type": 1, "invented": 1}),
+         {"correct": 1, "boundary_and_type": 1, "spurious": 1}),
         # Two parts of one entity: gold is one mistake, predicted are two.
         ("B-PER B-PER O B-LOC O B-ORG I-ORG O", {"correct": 2, "boundary": 1}, {"correct": 2, "boundary": 2}),
         # One entity over two gold ones: that of its type is a boundary, the other both.
@@ -63,7 +63,7 @@ def test_kinds_add_up_to_the_entities_and_the_same_are_correct_on_both_sides(pai
     assert errors["of_gold"]["correct"] == errors["of_predicted"]["correct"] == gold.also_in(predicted).sum()
     # Whoever shares a word with nobody is alone, and nobody else.
     for one, other, name, alone in (
-        (gold, predicted, "of_gold", "missed"), (predicted, gold, "of_predicted", "invented"),
+        (gold, predicted, "of_gold", "missed"), (predicted, gold, "of_predicted", "spurious"),
     ):  # fmt: skip
         taken = set(other.words[1].tolist())
         spans = [range(first, after) for first, after in zip(one.first_E, one.after_E, strict=True)]
@@ -119,7 +119,7 @@ def test_mistakes_are_listed_with_what_was_wrong_the_surest_first() -> None:
     told.probability_W[:] = np.linspace(0.1, 0.9, 32)
     found = diagnose(told, pa.array([], pa.string()))
     assert [entry["sentence"] for entry in found["mistakes"]] == [4, 2, 3]
-    assert [entry["kinds"] for entry in found["mistakes"]] == [["invented"], ["type"], ["missed"]]
+    assert [entry["kinds"] for entry in found["mistakes"]] == [["spurious"], ["type"], ["missed"]]
     assert [entry["types"] for entry in found["mistakes"]] == [["LOC"], ["LOC", "ORG"], ["PER"]]
     assert found["mistakes"][0]["predicted"][-1] == ["LOC", 7, 8, pytest.approx(0.9)]
     assert found["mistakes"][2]["gold"][0] == ["PER", 0, 2]
@@ -129,7 +129,7 @@ def test_mistakes_are_listed_with_what_was_wrong_the_surest_first() -> None:
 
 def test_figures_are_numbers_that_mlflow_and_dvc_can_compare() -> None:
     told = figures(diagnosis((GOLD, "I-PER I-PER O B-LOC O O O B-ORG")))
-    assert told["impossible_transitions"] == 1
+    assert told["invalid_transitions"] == 1
     assert (told["sentences"], told["words"]) == (1, 8)
 
     def leaves(tree: Any) -> list[Any]:

@@ -67,7 +67,7 @@ def split_of(types: Sequence[str] = ("LOC", "PER"), mistakes: Sequence[Mistake] 
         },
         "errors": {
             "of_gold": dict.fromkeys(("correct", "type", "boundary", "boundary_and_type", "missed"), count),
-            "of_predicted": dict.fromkeys(("correct", "type", "boundary", "boundary_and_type", "invented"), count),
+            "of_predicted": dict.fromkeys(("correct", "type", "boundary", "boundary_and_type", "spurious"), count),
         },
         "confusion": {"types": [*types, "nothing"], "counts": [[count] * (len(types) + 1)] * (len(types) + 1)},
         "seen": {"seen": {"recall": 0.5, "support": count}, "unseen": {"recall": 0.0, "support": 0}},
