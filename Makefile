@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/.installed
+# A file of tests runs in one process; tests/conftest.py orders the files by tests/durations.json, the longest first.
+PYTEST := $(VENV)/bin/pytest --dist loadfile --no-loadscope-reorder --durations 10
 
 .PHONY: run install test test-slow check bench-train bench-quality bench-evaluate bench-encoding bench-flow clean
 .DEFAULT_GOAL := run
@@ -12,10 +14,10 @@ run: $(STAMP)  ## the whole pipeline on the demo corpus; only what is stale runs
 install: $(STAMP)  ## only make .venv, as a worker's machine needs it
 
 test: $(STAMP)  ## all tests but the slow ones, the end-to-end runs included
-	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile
+	$(PYTEST) --numprocesses 2
 
-test-slow: $(STAMP)  ## trainings that are killed again and again, full disks, servers that go away: minutes
-	$(VENV)/bin/pytest --numprocesses 2 --dist loadfile -m slow
+test-slow: $(STAMP)  ## kills, full disks, workers and servers that go away: they wait more than they compute, so more of them at a time
+	$(PYTEST) --numprocesses 4 -m slow
 
 check: $(STAMP)  ## format, lint, types, architecture
 	$(VENV)/bin/ruff format --check .

@@ -1,27 +1,27 @@
-"""How values are written for people, the same in every command and page."""
+"""Text for people, the same in every command and page: times, commits, counts, values."""
 
 import json
 from datetime import UTC, datetime
 from typing import Any
 
 
-def moment(time: str) -> str:
-    """A time of a record as people read it, in UTC to the second."""
+def format_time(time: str) -> str:
+    """An ISO 8601 time in UTC, to the second."""
     return f"{datetime.fromisoformat(time).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def commit(git: dict[str, Any]) -> str:
+def format_commit(commit: str | None, *, dirty: bool) -> str:
     """The commit, and whether the files differed from it."""
-    if git["commit"] is None:
+    if commit is None:
         return "none: git had no commit"
-    return f"{git['commit']} with uncommitted changes" if git["dirty"] else str(git["commit"])
+    return f"{commit} with uncommitted changes" if dirty else commit
 
 
-def counted(number: int, thing: str) -> str:
+def format_count(number: int, noun: str) -> str:
     """`1 thread`, `2 threads`."""
-    return f"{number} {thing}" + ("" if number == 1 else "s")
+    return f"{number} {noun}" + ("" if number == 1 else "s")
 
 
-def shown(value: Any) -> str:
-    """A parameter as params.yaml could have it."""
+def format_value(value: Any) -> str:
+    """A parameter's value as params.yaml could hold it."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

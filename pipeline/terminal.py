@@ -1,4 +1,4 @@
-"""What the commands share: the two consoles, JSON for programs, commands to copy, a child's progress bar."""
+"""What all commands share: the two consoles, JSON output, commands to copy, progress bars of child processes."""
 
 import json
 import os
@@ -18,45 +18,45 @@ from stages.artifacts import atomic_write
 
 CLEAR_LINE = "\r\x1b[K"
 
-# No markup and no emoji: `file:100:` and `model[v2]` are to be shown as they are.
+# No markup and no emoji: `file:100:` and `model[v2]` must appear literally.
 out = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
 err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
-REFERENCE = "NAME[@ALIAS or /VERSION]"  # see registry.find
-MODEL = typer.Argument(metavar=REFERENCE, help="NAME alone is its challenger, or else its champion.")
+REFERENCE = "NAME[@ALIAS or /VERSION]"  # see resolve in registry/versions.py
+MODEL = typer.Argument(metavar=REFERENCE, help="NAME alone means its challenger, or else its champion.")
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for programs.")]
 
 
 @contextmanager
-def interruptible(said: str) -> Iterator[None]:
-    """Within, Ctrl-C or a supervisor's SIGTERM ends the command with code 130, and its children with it."""
+def exit_on_interrupt(message: str) -> Iterator[None]:
+    """While active, Ctrl-C or SIGTERM prints the message and ends the command with exit code 130."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
-        err.print(said)
+        err.print(message)
         raise typer.Exit(128 + signal.SIGINT) from None
 
 
-def draw(progress: str) -> None:
-    """Show a state of a child's progress bar in place of the one before."""
+def draw_progress(state: str) -> None:
+    """Draw a state of a child's progress bar over the previous one, if stderr is a terminal; clear it if empty."""
     if sys.stderr.isatty():
-        sys.stderr.write(CLEAR_LINE + progress)
+        sys.stderr.write(CLEAR_LINE + state)
         sys.stderr.flush()
 
 
 def program(name: str) -> str:
-    """How a program of our environment can be called from here."""
+    """The shell word that calls a program of this Python environment from the working directory."""
     return name if shutil.which(name) else shlex.quote(os.path.relpath(Path(sys.executable).with_name(name)))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file, whole or not at all, and say so."""
+    """Write a file atomically and print its path."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
     err.print(f"wrote {path}")
 
 
 def print_json(value: Any) -> None:
-    """One object on stdout, for programs."""
+    """Print one JSON object on stdout."""
     print(json.dumps(value, ensure_ascii=False))

@@ -1,4 +1,4 @@
-"""Files that a stage writes: whole or absent, and named by their digest."""
+"""Files that a stage writes: atomically, and identified by their digest."""
 
 import hashlib
 import json
@@ -19,9 +19,9 @@ R = TypeVar("R")
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path` for a file or a folder; flush it and rename it to `path` at the end.
+    """Yield a temporary path beside `path` for a file or a folder; flush it and rename it to `path` at the end.
 
-    Whatever happens in between, `path` is afterwards either complete or as it was before.
+    Whatever fails, `path` is either complete or unchanged. ArtifactError if it cannot be written.
     """
     path = path.resolve() if path.is_symlink() else path
     suffix = f"{os.getpid()}-{secrets.token_hex(4)}.part"
@@ -35,7 +35,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         temporary.rename(path)
         _flush_entry(path.parent)
     except Exception as error:
-        # The Rust code of tokenizers raises a bare Exception, with the system's fault in its message.
+        # The Rust code of tokenizers raises a bare Exception, with the error of the system in its message.
         if not isinstance(error, OSError | SafetensorError) and "(os error " not in str(error):
             raise
         if old.exists() and not path.exists():
@@ -53,12 +53,12 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` with sorted keys, so that equal values are equal bytes."""
+    """Write `value` as JSON with sorted keys, so that equal values become equal bytes."""
     path.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read the object that `write_json` wrote; a missing or damaged file is an ArtifactError that says what to run."""
+    """Read a JSON object; ArtifactError, with the command to run, if the file is missing or damaged."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -66,12 +66,34 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ArtifactError(f"{path} is damaged ({error}). Delete it and run `dvc repro`.") from None
     if not isinstance(value, dict):
-        raise ArtifactError(f"{path} is damaged (no JSON object). Delete it and run `dvc repro`.")
+        raise ArtifactError(f"{path} is damaged (not a JSON object). Delete it and run `dvc repro`.")
     return value
 
 
+def read_json_lines(path: Path, *, start: int = 0) -> list[dict[str, Any]]:
+    """Read the objects of a JSON-lines file from the 0-based line `start` on, up to the first damaged one.
+
+    An incomplete line, which a killed process left or a running one is writing, counts as damaged. A missing file has
+    no objects.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
+    values: list[dict[str, Any]] = []
+    for line in lines[start:]:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            break
+        if not isinstance(value, dict):
+            break
+        values.append(value)
+    return values
+
+
 def read_versioned(path: Path, *, format_version: int, stage: str) -> dict[str, Any]:
-    """As `read_json`, for a file with a `format_version`; another one than this is an ArtifactError."""
+    """As `read_json`; ArtifactError if the `format_version` in the file differs."""
     fields = read_json(path)
     if fields.get("format_version") != format_version:
         raise ArtifactError(
@@ -82,7 +104,7 @@ def read_versioned(path: Path, *, format_version: int, stage: str) -> dict[str, 
 
 
 def parse_dataclass(fields: dict[str, Any], record: type[R], path: Path) -> R:
-    """The fields that `path` held as a dataclass; others than it has are an ArtifactError."""
+    """Create a dataclass from the fields read from `path`; ArtifactError if any is missing or unknown."""
     try:
         return record(**fields)
     except TypeError as error:
@@ -93,6 +115,12 @@ def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def md5_digest(path: Path) -> str:
+    """MD5 of a file's bytes, in hexadecimal; DVC identifies files by it."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "md5").hexdigest()
 
 
 def folder_digest(folder: Path) -> str:

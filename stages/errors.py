@@ -1,26 +1,26 @@
-"""What a user can put right.
+"""Errors that a user can fix.
 
 UserError
  +-- ParamsError      params.yaml or --set
  +-- CorpusError      the annotated text
  +-- PretrainedError  the pretrained weights or their tokenizer
  +-- ArtifactError    a file between stages: missing, damaged, of another version, or not writable
- +-- TrainingError    a training that cannot go on: diverged, out of memory
- +-- TryAgainError    nothing need be mended: the same may do later
-      +-- RegistryError    MLflow: away, or without what was asked for
+ +-- TrainingError    a training run that cannot continue: diverged, out of memory
+ +-- TryAgainError    there is nothing to fix: the same command may succeed later
+      +-- RegistryError    MLflow: unreachable, or without what was asked for
 
 A message says what is wrong, where, and what to do next. Commands print it without a traceback and exit with 2, stages
-with the `exit_code` of the error, by which whoever runs them knows whether to try again.
+with the `exit_code` of the error, which tells the caller whether to try again.
 """
 
 import os
 from collections.abc import Sequence
 
-SHOWN = 20
+SHOWN = 20  # faults of one kind that are listed in full; the rest are counted
 
 
 class UserError(Exception):
-    """A fault in the user's input or surroundings, with a message written for them."""
+    """A fault in the user's input or environment, with a message written for them."""
 
     exit_code = 2
 
@@ -42,11 +42,11 @@ class ArtifactError(UserError):
 
 
 class TrainingError(UserError):
-    """A training cannot go on as it was set up."""
+    """A training run cannot continue with these parameters."""
 
 
 class TryAgainError(UserError):
-    """Something that was needed is not to be had now."""
+    """A resource that is needed is unavailable at the moment."""
 
     exit_code = os.EX_TEMPFAIL
 
@@ -56,12 +56,12 @@ class RegistryError(TryAgainError):
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its kind where it has none."""
+    """Return the first line of an error's message, or its class where the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def listed(heading: str, faults: Sequence[str], *, more: int = 0) -> str:
-    """One message for all faults of an input: the first 20 in full, the rest and `more` of them counted."""
+def list_faults(heading: str, faults: Sequence[str], *, more: int = 0) -> str:
+    """Join all faults of an input into one message: the first 20 in full, the rest and `more` others counted."""
     lines = [heading, *(f"  {fault}" for fault in faults[:SHOWN])]
     rest = more + max(0, len(faults) - SHOWN)
     if rest:

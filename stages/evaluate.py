@@ -1,9 +1,8 @@
 """evaluate: data/model on the dev and test splits of data/encoded -> data/report: scores, predictions, plots, page."""
 
-import json
 import logging
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -15,18 +14,19 @@ from stages.modeling.device import choose_compute, move_to, set_deterministic
 from stages.params import load_params
 from stages.runtime.entry_point import run_recipe
 from stages.tasks.token_classification.entities import Tagging
-from stages.tasks.token_classification.error_analysis import diagnose, figures
+from stages.tasks.token_classification.error_analysis import analyze_errors, error_metrics
 from stages.tasks.token_classification.head import labels_of, load_classifier
 from stages.tasks.token_classification.inference import WordPredictions, predict
 from stages.tasks.token_classification.metric import scores
 from stages.tasks.token_classification.mistakes import surfaces
 from stages.tasks.token_classification.plots import write_plots
 from stages.tasks.token_classification.predictions import Predictions, write_predictions
-from stages.tasks.token_classification.report import Learning, Report, Split, render
+from stages.tasks.token_classification.report import Report, render
 from stages.tracking import sync
-from stages.tracking.environment import execution
+from stages.tracking.environment import current_execution
 from stages.tracking.event_log import EventLog
-from stages.training.record import read_training
+from stages.training.history import Entry, read_history
+from stages.training.record import TrainingRecord, read_training
 
 ENCODED = Path("data/encoded")
 MODEL = Path("data/model")
@@ -41,7 +41,8 @@ def main(params_file: Path) -> None:
     params = load_params(params_file, Params)
     compute = choose_compute(params.runtime.device, params.evaluate.precision)
     record = read_training(MODEL)
-    set_deterministic(seed=0, threads=record["threads"])  # as in training, so that sums are rounded alike
+    history = read_history(MODEL, record.dev_f1)
+    set_deterministic(seed=0, threads=record.threads)  # as in training, so that sums are rounded alike
 
     manifest = read_manifest(ENCODED)
     model = load_classifier(MODEL)
@@ -53,18 +54,22 @@ def main(params_file: Path) -> None:
     in_train = surfaces(train_tags.entities(strict=True), train.words)
     predictions: dict[str, Predictions] = {}
     metrics: dict[str, Any] = {}
-    report: Report = {"facts": facts(record, manifest), "splits": {}, "learning": learning(record)}
+    report: Report = {
+        "facts": describe_model(record, manifest),
+        "splits": {},
+        "learning": learning_curves(history, record.best_epoch),
+    }
     for split in SPLITS:
         encoded = read_split(ENCODED, split)
         try:
             labels = predict(model, encoded, compute, batch_tokens=params.evaluate.batch_tokens)
         except ArtifactError as error:
             raise ArtifactError(f"{ENCODED / split}.arrow, {error}") from None
-        predictions[split] = tagged(encoded, labels, manifest.labels)
-        diagnosis = diagnose(predictions[split], in_train)
+        predictions[split] = join_words(encoded, labels, manifest.labels)
+        errors = analyze_errors(predictions[split], in_train)
         tables = scores(predictions[split].gold, predictions[split].predicted)
-        report["splits"][split] = cast(Split, {"scores": tables, **diagnosis})
-        metrics[split] = tables | figures(diagnosis)
+        report["splits"][split] = {"scores": tables, **errors}
+        metrics[split] = tables | error_metrics(errors)
 
     with atomic_write(REPORT) as folder:
         folder.mkdir()
@@ -80,58 +85,57 @@ def main(params_file: Path) -> None:
             split,
             *(micro[column] for column in ("f1", "f1_low", "f1_high", "precision", "recall", "support")),
         )
-    event_log = EventLog(record["train_key"])
-    event_log.restore_from_model(MODEL, record)
+    event_log = EventLog(record.train_key)
+    event_log.restore_from_model(record.logged_parameters, record.datasets, (entry.to_json() for entry in history))
     event_log.log_metrics(metrics)
-    event_log.log_execution("evaluate", folder_digest(REPORT), execution())
+    event_log.log_execution("evaluate", folder_digest(REPORT), current_execution())
     sync.try_sync(event_log, report=REPORT)
 
 
 def check_labels(labels: list[str], manifest: Manifest) -> None:
-    """Refuse a model that was trained for other labels than the corpus has."""
+    """ArtifactError if the model was trained for other labels than those of the corpus."""
     if labels != manifest.labels:
         raise ArtifactError(
             f"{MODEL} predicts {', '.join(labels)}, but {ENCODED} holds {', '.join(manifest.labels)}. "
-            "Train anew: dvc repro train"
+            "Train again: dvc repro train"
         )
 
 
-def tagged(encoded: EncodedSplit, predictions: WordPredictions, labels: list[str]) -> Predictions:
-    """The predictions with the words they are about."""
+def join_words(encoded: EncodedSplit, predictions: WordPredictions, labels: list[str]) -> Predictions:
+    """The predictions together with their words."""
     gold, predicted = (
         Tagging(ids_W, encoded.word_bounds, tuple(labels)) for ids_W in (predictions.gold_W, predictions.predicted_W)
     )
     return Predictions(encoded.words, gold, predicted, predictions.probability_W)
 
 
-def facts(record: dict[str, Any], manifest: Manifest) -> list[tuple[str, str]]:
-    """What made the model, for the head of the report."""
-    train = record["parameters"]["train"]
+def describe_model(record: TrainingRecord, manifest: Manifest) -> list[tuple[str, str]]:
+    """The facts about the model for the head of the report."""
+    train = record.parameters["train"]
     counts = manifest.counts["train"]
     return [
-        ("Encoder", str(record["parameters"]["model"]["pretrained"])),
+        ("Encoder", str(record.parameters["model"]["pretrained"])),
         ("Trained on", f"{counts['sentences']:,} sentences, {counts['words']:,} words"),
-        ("Epoch kept", f"{record['best_epoch']} of {len(record['dev_f1'])}, by F1 on dev"),
+        ("Epoch kept", f"{record.best_epoch} of {len(record.dev_f1)}, by F1 on dev"),
         ("Learning rate", f"{train['learning_rate']:g}, {train['schedule']}"),
-        ("Sub-words a batch", f"{train['batch_tokens']:,}"),
+        ("Tokens per batch", f"{train['batch_tokens']:,}"),
         ("Seed", str(train["seed"])),
-        ("Precision", str(record["precision"])),
-        ("Train key", record["train_key"][:12]),
+        ("Precision", record.precision),
+        ("Train key", record.train_key[:12]),
     ]
 
 
-def learning(record: dict[str, Any]) -> Learning:
-    """The curves of the training that made data/model."""
-    lines = (MODEL / "history.jsonl").read_text(encoding="utf-8").splitlines()
-    steps = [json.loads(line) for line in lines]
-    ends = [step for step in steps if step["ends_epoch"]]
+def learning_curves(history: list[Entry], best_epoch: int) -> dict[str, Any]:
+    """The part `learning` of the report."""
+    steps = [entry.step for entry in history]
     return {
-        "steps": [{"step": s["step"], "loss": s["loss"], "learning_rate": s["learning_rate"]} for s in steps],
+        "steps": [{"step": s.step, "loss": s.loss, "learning_rate": s.learning_rate} for s in steps],
         "epochs": [
-            {"epoch": step["epoch"], "step": step["step"], "dev_f1": f1}
-            for step, f1 in zip(ends, record["dev_f1"], strict=True)
+            {"epoch": entry.step.epoch, "step": entry.step.step, "dev_f1": entry.dev_f1}
+            for entry in history
+            if entry.dev_f1 is not None
         ],
-        "best_epoch": record["best_epoch"],
+        "best_epoch": best_epoch,
     }
 
 

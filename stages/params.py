@@ -1,10 +1,10 @@
-"""Reads params.yaml and checks the sections that a recipe declares.
+"""Read params.yaml and check the sections that a recipe declares.
 
-A recipe's `Params` is a pydantic model with one field per section it reads, so that its field names are also what
-dvc.yaml must list under `params` (a test compares them; `runtime`, which says where to compute, is left out there).
+A recipe's `Params` is a pydantic model with one field per section that it reads. dvc.yaml lists the same names under
+`params` (a test compares them), except `runtime`, which says where to compute.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -14,10 +14,25 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
-from stages.errors import ParamsError, listed
+from stages.errors import ParamsError, list_faults
 
 DEFAULT_FILE = Path("params.yaml")
+STAGES = ("tokenize", "train", "evaluate", "register")
 SECTIONS = ("data", "model", "tokenize", "train", "evaluate", "register", "runtime", "orchestration")
+RENAMED = {  # the name that a key had in older params files -> its name
+    "train.early_stopping": "early_stopping_patience",
+    "train.head_rate": "head_lr_multiplier",
+    "train.layer_decay": "layerwise_lr_decay",
+    "train.batch_subwords": "batch_tokens",
+    "train.micro_batch_subwords": "micro_batch_tokens",
+    "evaluate.batch_subwords": "batch_tokens",
+    "register.gate.level": "significance_level",
+    "orchestration.keep_days": "retention_days",
+    "orchestration.silence": "heartbeat_timeout_seconds",
+    "orchestration.at_once": "concurrency_limit",
+    **{f"orchestration.{stage}.at_once": "concurrency_limit" for stage in STAGES},
+    **{f"orchestration.{stage}.time_limit": "timeout_seconds" for stage in STAGES},
+}
 
 
 class Section(BaseModel):
@@ -35,7 +50,7 @@ class PretrainedParams(Section):
 
 
 class RuntimeParams(Section):
-    """Where and how to compute. No dependency of a stage, or a checkout would be stale on each other machine."""
+    """Where and how to compute. No stage depends on it, or a checkout would be stale on every other machine."""
 
     device: Literal["auto", "cpu", "cuda"]
     checkpoint_dir: str = Field(min_length=1)
@@ -46,22 +61,22 @@ P = TypeVar("P", bound=BaseModel)
 
 
 def load_params(path: Path, model: type[P]) -> P:
-    """Read the sections of `path` that `model` names; every fault of the file is in the one ParamsError raised."""
+    """Read the sections of `path` that `model` names; one ParamsError reports all faults of the file."""
     document = read_document(path)
-    own = section_names(model)  # a file written for one call has a section that params.yaml has not
+    own = section_names(model)  # a file written for one call has a section that params.yaml lacks
     faults = section_faults(document, model, path) + unknown_sections(document, path, known=(*SECTIONS, *own))
     if faults:
-        raise ParamsError(listed(f"{path} is not usable:", faults))
+        raise ParamsError(list_faults(f"{path} is not usable:", faults))
     return model.model_validate({name: document[name] for name in own})
 
 
 def section_names(model: type[BaseModel]) -> list[str]:
-    """The sections that a recipe's `Params` declares, by their names in the file."""
+    """List the sections that a recipe's `Params` declares, by their names in the file."""
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def read_document(path: Path) -> CommentedMap:
-    """Parse a params file, keeping its comments and line numbers."""
+    """Parse a params file with its comments and line numbers; ParamsError if it is missing or malformed."""
     try:
         document = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -74,45 +89,60 @@ def read_document(path: Path) -> CommentedMap:
 
 
 def section_faults(document: CommentedMap, model: type[BaseModel], path: Path) -> list[str]:
-    """Everything that keeps `document` from being a `model`, a line for each fault."""
+    """Validate `document` against `model`: one line for each fault, none if it is valid."""
     present = {name: document[name] for name in section_names(model) if name in document}
     try:
         model.model_validate(present)
     except ValidationError as error:
-        return [_describe(dict(fault), document, model, path) for fault in error.errors()]
+        faults = [(tuple(str(part) for part in fault["loc"]), dict(fault)) for fault in error.errors()]
+        # A key under its old name is one fault, not an unknown key and a missing one.
+        renamed = {(*location[:-1], RENAMED.get(".".join(location))) for location, _ in faults}
+        return [
+            _describe(location, fault, document, model, path)
+            for location, fault in faults
+            if fault["type"] != "missing" or location not in renamed
+        ]
     return []
 
 
 def unknown_sections(document: CommentedMap, path: Path, *, known: Sequence[str] = SECTIONS) -> list[str]:
-    """Top-level keys that no recipe reads."""
+    """List the top-level keys that no recipe reads, a line for each."""
     return [
-        f"{_where(document, (key,), path)}: no such section{suggestion(str(key), known)}"
+        f"{_where(document, (key,), path)}: no such section{suggest(str(key), known)}"
         for key in document
         if key not in known
     ]
 
 
-def suggestion(name: str, known: Any) -> str:
-    """`; did you mean 'near'?`, or which names there are when none is near."""
-    near = get_close_matches(name, list(known), n=1)
+def suggest(name: str, known: Iterable[str], *, section: str = "") -> str:
+    """Continue a message on an unknown key: its new name, else the most similar one, else all that are known.
+
+    `section` is the dotted prefix that `name` and the names in `known` leave out.
+    """
+    if f"{section}{name}" in RENAMED:
+        return f"; it is now called {RENAMED[f'{section}{name}']}"
+    known = list(known)
+    near = get_close_matches(name, known, n=1)
     return f"; did you mean '{near[0]}'?" if near else f"; known here: {', '.join(known)}"
 
 
-def _describe(fault: dict[str, Any], document: CommentedMap, model: type[BaseModel], path: Path) -> str:
-    location = tuple(str(part) for part in fault["loc"])
+def _describe(
+    location: tuple[str, ...], fault: dict[str, Any], document: CommentedMap, model: type[BaseModel], path: Path
+) -> str:
     if fault["type"] == "extra_forbidden":
-        known = _field_names(model, location[:-1])
-        return f"{_where(document, location, path)}: unknown key{suggestion(location[-1], known)}"
+        section = "".join(f"{part}." for part in location[:-1])
+        hint = suggest(location[-1], _field_names(model, location[:-1]), section=section)
+        return f"{_where(document, location, path)}: unknown key{hint}"
     if fault["type"] == "missing":
         return f"{_where(document, location, path)}: missing"
     while location[:-1] and location[-1] not in _field_names(model, location[:-1]):
-        location = location[:-1]  # which of several types was tried
+        location = location[:-1]  # the last part names one of several types
     given = "" if isinstance(fault["input"], dict) else f", but it is {fault['input']!r}"
     return f"{_where(document, location, path)}: {fault['msg']}{given}"
 
 
 def _field_names(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:
-    """The keys that a section, or a section within it, has; none if there is no section at `location`."""
+    """List the keys of the section at `location`, which may be nested; none if there is no section."""
     for part in location:
         field = next((field for name, field in model.model_fields.items() if part == (field.alias or name)), None)
         types = [] if field is None else [field.annotation, *get_args(field.annotation)]
@@ -120,16 +150,16 @@ def _field_names(model: type[BaseModel], location: tuple[str, ...]) -> list[str]
         if not sections:
             return []
         model = sections[0]
-    return list(model.model_fields)
+    return section_names(model)
 
 
 def _where(document: CommentedMap, location: tuple[Any, ...], path: Path) -> str:
-    """`params.yaml:12 train.learning_rate`, or without the line where the key is absent."""
+    """Format the place of a key as `params.yaml:12 train.learning_rate`; an absent key has no line."""
     line, node = None, document
     for part in location:
         if not isinstance(node, CommentedMap) or part not in node:
             break
-        line = node.lc.data[part][0] + 1 if part in node.lc.data else line  # a merged key has no place of its own
+        line = node.lc.data[part][0] + 1 if part in node.lc.data else line  # a merged key has no line
         node = node[part]
     place = f"{path}:{line}" if line else str(path)
     return f"{place} {'.'.join(str(part) for part in location)}"

@@ -2,17 +2,16 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
 from stages.artifacts import atomic_write, folder_digest, read_json, write_json
 from stages.config.register import Params
-from stages.errors import UserError, listed
+from stages.errors import UserError, list_faults
 from stages.params import load_params, read_document
 from stages.runtime.entry_point import run_recipe
 from stages.tracking import registry
-from stages.training.record import read_training
+from stages.training.record import TrainingRecord, read_training
 
-# What each stage before has made. The encoded data is looked at only to say which run made it.
+# The outputs of the earlier stages; that of tokenize is read only for its digest, which identifies its run.
 FOLDERS = {"tokenize": Path("data/encoded"), "train": Path("data/model"), "evaluate": Path("data/report")}
 REGISTRATION = Path("data/registration.json")
 
@@ -20,41 +19,41 @@ log = logging.getLogger("register")
 
 
 def main(params_file: Path) -> None:
-    """Find the run of the training, register its model with all that made it, write data/registration.json."""
+    """Register the model with its lineage, under the MLflow run of its training; write data/registration.json."""
     params = load_params(params_file, Params)
     name = params.register_.name
-    made = registry.Made(
+    model = registry.TrainedModel(
         folders=FOLDERS,
         digests={stage: folder_digest(folder) for stage, folder in FOLDERS.items()},
         training=read_training(FOLDERS["train"]),
         metrics=read_json(FOLDERS["evaluate"] / "metrics.json"),
     )
-    require_unchanged(params_file, made.training)
-    registered = registry.register(name, made)
+    require_unchanged(params_file, model.training)
+    registration = registry.register(name, model)
 
     with atomic_write(REGISTRATION) as path:
-        write_json(path, {"format_version": 1, "name": name, "model_digest": registered.model_digest})
-    registry.write_marker(registered)
-    log.info("%s version %d is in the registry", registered.name, registered.version)
+        write_json(path, {"format_version": 1, "name": name, "model_digest": registration.model_digest})
+    registry.write_marker(registration)
+    log.info("%s version %d is in the registry", registration.name, registration.version)
 
 
-def require_unchanged(params_file: Path, training: dict[str, Any]) -> None:
-    """UserError if the params file names other values than the model was made with.
+def require_unchanged(params_file: Path, training: TrainingRecord) -> None:
+    """UserError if the params file holds other values than the model was trained with.
 
-    DVC does not see that: it takes down the values of a stage at its end. Who edits them for the next try while a
-    training runs would have the wrong ones recorded with its model.
+    DVC does not notice that: it records the values of a stage at its end. If they are edited for the next run while a
+    training run is in progress, the wrong ones would be recorded with its model.
     """
     document = read_document(params_file)
     changed = [
-        f"{section}.{key}: {document[section].get(key)} in {params_file}, {value} when the model was made"
-        for section, values in training["parameters"].items()
+        f"{section}.{key}: {document[section].get(key)} in {params_file}, {value} in the training run"
+        for section, values in training.parameters.items()
         for key, value in values.items()
         if document[section].get(key) != value
     ]
     if changed:
         raise UserError(
-            listed(f"{params_file} was changed while the model was made, so it does not say what made it:", changed)
-            + "\nSet it back, or make the model anew: `dvc repro --force`."
+            list_faults(f"{params_file} was changed during the training run, and does not describe the model:", changed)
+            + "\nSet the values back, or train again: `dvc repro --force`."
         )
 
 

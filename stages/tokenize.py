@@ -1,4 +1,4 @@
-"""tokenize: annotated text -> data/encoded, windows of sub-words with a label on the first sub-word of each word."""
+"""tokenize: annotated text -> data/encoded, windows of tokens with a label on the first token of each word."""
 
 import logging
 from collections import Counter
@@ -15,7 +15,7 @@ from stages.config.tokenize import Params
 from stages.corpus.profile import Context, profile_corpus
 from stages.corpus.reading import Corpus, open_corpus
 from stages.corpus.text.diagnostics import Diagnostics
-from stages.corpus.text.documents import in_whole_documents
+from stages.corpus.text.documents import group_documents
 from stages.corpus.text.schemes import TagReader, label_ids
 from stages.encoding.files import FORMAT_VERSION, Manifest, split_writer, write_manifest
 from stages.encoding.rows import Encoder
@@ -25,9 +25,9 @@ from stages.errors import ParamsError
 from stages.modeling.pretrained import find_pretrained, position_limit
 from stages.params import load_params
 from stages.runtime.entry_point import run_recipe
-from stages.runtime.progress import bar
+from stages.runtime.progress import progress_bar
 from stages.tracking import sync
-from stages.tracking.environment import execution
+from stages.tracking.environment import current_execution
 from stages.tracking.event_log import EventLog
 
 ENCODED = Path("data/encoded")
@@ -46,12 +46,12 @@ def main(params_file: Path) -> None:
     vocabulary = Vocabulary(load_tokenizer(pretrained))
     encoder = Encoder(vocabulary, length=params.tokenize.window_length, overlap=params.tokenize.window_overlap)
 
-    # Twice over the files: labels and scheme are known at the end, and no corpus is held in memory.
-    tags, words = checked(corpus, vocabulary, context=params.tokenize.context)
+    # Two passes over the files: labels and scheme are known only at the end, and the corpus may not fit into memory.
+    tags, words = check_corpus(corpus, vocabulary, context=params.tokenize.context)
 
     with atomic_write(ENCODED) as folder:
         folder.mkdir()
-        with bar(total=words, unit="word", description="encode") as progress:
+        with progress_bar(total=words, unit="word", description="encode") as progress:
             counts = encode(corpus, tags, encoder, folder, context=params.tokenize.context, on_block=progress.update)
         manifest = Manifest(
             format_version=FORMAT_VERSION,
@@ -67,31 +67,29 @@ def main(params_file: Path) -> None:
     for split, numbers in manifest.counts.items():
         log.info("%-5s %s", split, ", ".join(f"{number:,} {name}" for name, number in numbers.items()))
     event_log = EventLog(folder_digest(ENCODED), "tokenize")
-    event_log.log_encoding(params.model_dump(), manifest.counts, execution())
+    event_log.log_encoding(params.model_dump(), manifest.counts, current_execution())
     sync.try_sync(event_log)
 
 
-def checked(corpus: Corpus, vocabulary: Vocabulary, *, context: Context) -> tuple[TagReader, int]:
-    """A reader that knows the corpus's tags, and its number of words; CorpusError with all that is wrong with it.
+def check_corpus(corpus: Corpus, vocabulary: Vocabulary, *, context: Context) -> tuple[TagReader, int]:
+    """Read the corpus once; return a reader that knows its tags, and the number of words.
 
-    Warnings are logged.
+    Logs warnings; one CorpusError reports all faults.
     """
     diagnostics = Diagnostics()
-    with bar(total=None, unit="word", description="check") as progress:
-        found = profile_corpus(
-            corpus, diagnostics, measure=vocabulary.look_up, context=context, on_block=progress.update
+    with progress_bar(total=None, unit="word", description="check") as progress:
+        profile = profile_corpus(
+            corpus, diagnostics, count_tokens=vocabulary.look_up, context=context, on_block=progress.update
         )
     diagnostics.raise_errors(f"{corpus.place} is not usable:")
-    log.info("%s is %s with %s", corpus.place, found.reader.scheme, ", ".join(sorted(found.reader.types)))
-    for code in dict.fromkeys(finding.code for finding in diagnostics.of("warning")):
-        first = next(finding for finding in diagnostics.of("warning") if finding.code == code)
-        others = (
-            f" (and {diagnostics.counts[code] - 1:,} more; see `tuneline check`)"
-            if diagnostics.counts[code] > 1
-            else ""
-        )
+    log.info("%s is %s with %s", corpus.place, profile.reader.scheme, ", ".join(sorted(profile.reader.types)))
+    warnings = diagnostics.of("warning")
+    for code in dict.fromkeys(warning.code for warning in warnings):
+        first = next(warning for warning in warnings if warning.code == code)
+        more = diagnostics.counts[code] - 1
+        others = f" (and {more:,} more; see `tuneline check`)" if more else ""
         log.warning("warning: %s: %s%s", first.where, first.message, others)
-    return found.reader, sum(split.words for split in found.splits.values())
+    return profile.reader, sum(split.words for split in profile.splits.values())
 
 
 def encode(
@@ -103,16 +101,16 @@ def encode(
     context: Context,
     on_block: Callable[[int], object],
 ) -> dict[str, Counter[str]]:
-    """Write the Arrow file of each split; returns its counts, where `subwords` has special tokens too: they cost alike.
+    """Write the Arrow file of each split and return its counts; `tokens` includes special tokens.
 
-    `on_block` is told the number of words after each block.
+    Calls `on_block` after each block with its number of words.
     """
     counts = {split: Counter[str]() for split in corpus.splits}
     diagnostics = Diagnostics()
     blocks = corpus.blocks(diagnostics)
     with ExitStack() as stack:
         writers = [stack.enter_context(split_writer(folder / f"{split}.arrow")) for split in corpus.splits]
-        for block, split_S in made_ahead(in_whole_documents(blocks) if context == "document" else blocks):
+        for block, split_S in prefetch(group_documents(blocks) if context == "document" else blocks):
             entities = tags.read(block)
             documents = block.documents if context == "document" else None
             labels = label_ids(entities, tags)
@@ -126,14 +124,14 @@ def encode(
                 count["words"] += int(lengths[chosen_S].sum())
                 count["entities"] += int((entities.starts & np.repeat(chosen_S, lengths)).sum())
                 count["windows"] += len(rows)
-                count["subwords"] += len(rows.column("input_ids").values)
+                count["tokens"] += len(rows.column("input_ids").values)
             on_block(len(entities.types))
     diagnostics.raise_errors(f"{corpus.place} has changed while it was read:")
     return counts
 
 
-def made_ahead(items: Iterator[T]) -> Iterator[T]:
-    """The same items; while one is in use, a thread makes the next: Arrow reads and NumPy lays out at the same time."""
+def prefetch(items: Iterator[T]) -> Iterator[T]:
+    """Yield the items; a thread computes the next one meanwhile, so that Arrow reads while NumPy encodes."""
     with ThreadPoolExecutor(max_workers=1) as pool:
         following = pool.submit(next, items, None)
         while (item := following.result()) is not None:
@@ -142,11 +140,11 @@ def made_ahead(items: Iterator[T]) -> Iterator[T]:
 
 
 def check_length(window_length: int, pretrained: Path) -> None:
-    """Refuse windows that the encoder has no positions for."""
+    """Raise ParamsError if the encoder has fewer positions than a window has tokens."""
     limit = position_limit(pretrained)
     if limit is not None and window_length > limit:
         raise ParamsError(
-            f"tokenize.window_length is {window_length}, but this encoder reads at most {limit} sub-words. "
+            f"tokenize.window_length is {window_length}, but this encoder reads at most {limit} tokens. "
             f"Longer sentences become several windows: tuneline run --set tokenize.window_length={limit}"
         )
 

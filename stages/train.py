@@ -1,16 +1,15 @@
 """train: data/encoded and pretrained weights -> data/model, the epoch with the best dev F1.
 
-With train.processes over 1 this starts so many of itself, by torchrun's launcher. On several machines start on each:
+If train.processes is over 1, torchrun's launcher starts as many processes. For several machines, start on each of them:
 `torchrun --nnodes 2 --nproc-per-node 2 --rdzv-backend c10d --rdzv-endpoint HOST:PORT -m stages.train`.
 """
 
-import json
 import logging
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,20 +27,21 @@ from stages.modeling.device import Compute, choose_compute, move_to, set_determi
 from stages.modeling.pretrained import WEIGHTS, find_pretrained
 from stages.params import load_params
 from stages.runtime.entry_point import run_recipe
-from stages.runtime.launch import launch, started_by_torchrun
-from stages.runtime.progress import bar
+from stages.runtime.launch import is_torchrun_child, launch
+from stages.runtime.progress import progress_bar
 from stages.runtime.signals import catch_signals
 from stages.tasks.token_classification.entities import Tagging, strict_f1
 from stages.tasks.token_classification.head import load_classifier
 from stages.tasks.token_classification.inference import INFERENCE_BATCH_TOKENS, predict
 from stages.tracking import sync
-from stages.tracking.environment import execution
+from stages.tracking.environment import current_execution
 from stages.tracking.event_log import EventLog
 from stages.training.checkpoints import Checkpoints, Progress
-from stages.training.distributed import Processes, process_group
-from stages.training.loop import Settings, Step, train
+from stages.training.distributed import World, process_group
+from stages.training.history import Entry, History, Step, write_history
+from stages.training.loop import Settings, train
 from stages.training.optimizer import MasterWeights
-from stages.training.record import write_record
+from stages.training.record import TrainingRecord, write_training
 
 ENCODED = Path("data/encoded")
 MODEL = Path("data/model")
@@ -50,8 +50,8 @@ log = logging.getLogger("train")
 
 
 @dataclass(frozen=True)
-class Training:
-    """What a training works on, in each of its processes."""
+class TrainingRun:
+    """What a training run works on, in each of its processes."""
 
     params: Params
     model: PreTrainedModel
@@ -59,25 +59,25 @@ class Training:
     splits: dict[str, EncodedSplit]
     labels: list[str]
     compute: Compute
-    processes: Processes
+    world: World
 
 
 def main(params_file: Path) -> None:
     """Train, score dev after each epoch, keep the best epoch, write data/model."""
     params = load_params(params_file, Params)
-    if params.train.processes > 1 and not started_by_torchrun():
+    if params.train.processes > 1 and not is_torchrun_child():
         launch("stages.train", params_file, processes=params.train.processes)
         return
-    with process_group() as processes:
-        train_model(params, processes)
+    with process_group() as world:
+        train_model(params, world)
 
 
-def train_model(params: Params, processes: Processes) -> None:
-    """What `main` says, in one of the processes that train together."""
-    if processes.count != params.train.processes:
+def train_model(params: Params, world: World) -> None:
+    """Train in one of the processes that train together."""
+    if world.size != params.train.processes:
         raise ParamsError(
-            f"torchrun started {processes.count} processes, but train.processes is {params.train.processes}. "
-            "The number decides how sums are rounded, so the two must be equal."
+            f"torchrun started {world.size} processes, but train.processes is {params.train.processes}. "
+            "Their number decides how sums are rounded, so the two must be equal."
         )
     compute = choose_compute(params.runtime.device, params.train.precision)
     set_deterministic(seed=params.train.seed, threads=params.train.threads)
@@ -85,17 +85,19 @@ def train_model(params: Params, processes: Processes) -> None:
     manifest = read_manifest(ENCODED)
     splits = {split: read_split(ENCODED, split) for split in ("train", "dev")}
     pretrained = find_pretrained(**params.model.model_dump())
-    machine = {
+    machine: dict[str, Any] = {
         "device": compute.device.type,
         "precision": compute.precision,
         "threads": torch.get_num_threads(),
     }
-    record: dict[str, Any] = {
-        "train_key": key_of(manifest, pretrained, params.train, machine),
-        "parameters": {**params.model_dump(include={"model", "train"}), "tokenize": manifest.parameters},
-        "datasets": {split: {"digest": manifest.digests[split], **manifest.counts[split]} for split in manifest.counts},
+    record = TrainingRecord(
+        train_key=compute_train_key(manifest, pretrained, params.train, machine),
+        parameters={**params.model_dump(include={"model", "train"}), "tokenize": manifest.parameters},
+        datasets={split: {"digest": manifest.digests[split], **manifest.counts[split]} for split in manifest.counts},
+        best_epoch=0,
+        dev_f1=[],
         **machine,
-    }
+    )
 
     tokenizer = load_tokenizer(pretrained)
     model = load_classifier(pretrained, labels=manifest.labels, dropout=params.train.dropout)
@@ -107,39 +109,41 @@ def train_model(params: Params, processes: Processes) -> None:
         layerwise_lr_decay=params.train.layerwise_lr_decay,
         head_lr_multiplier=params.train.head_lr_multiplier,
     )
-    training = Training(params, model, weights, splits, manifest.labels, compute, processes)
-    checkpoints = Checkpoints(Path(params.runtime.checkpoint_dir) / record["train_key"])
-    event_log = EventLog(record["train_key"])
-    if processes.is_main_process:
-        event_log.begin(record)
-        log.info("training on %(device)s in %(precision)s with %(threads)d threads", record)
+    run = TrainingRun(params, model, weights, splits, manifest.labels, compute, world)
+    checkpoints = Checkpoints(Path(params.runtime.checkpoint_dir) / record.train_key)
+    event_log = EventLog(record.train_key, live_history=checkpoints.history_path)
+    if world.is_main_process:
+        event_log.begin(record.logged_parameters, record.datasets)
+        log.info("training on %(device)s in %(precision)s with %(threads)d threads", machine)
     else:
         logging.getLogger().setLevel(logging.WARNING)
 
     with ExitStack() as stack:
-        if processes.is_main_process:
-            stack.enter_context(held(checkpoints.folder))
+        if world.is_main_process:
+            stack.enter_context(lock_checkpoints(checkpoints.folder))
             stack.enter_context(sync.sync_live(event_log))
-        progress = fit(training, checkpoints, event_log)
-        if not processes.is_main_process:
+        progress = fit(run, checkpoints)
+        if not world.is_main_process:
             return
-        record |= {"best_epoch": progress.best_epoch, "dev_f1": progress.dev_f1}
-        write_model(model, weights.by_name(progress.best_masters), tokenizer, progress.history, record)
+        history = progress.history
+        record = replace(record, best_epoch=progress.best_epoch, dev_f1=history.dev_f1)
+        write_model(model, weights.by_name(progress.best_masters), tokenizer, history.entries, record)
+        event_log.keep_history(entry.to_json() for entry in history.entries)
         checkpoints.remove()
-        log.info("kept epoch %d with dev F1 %.4f", progress.best_epoch, max(progress.dev_f1))
-        event_log.log_execution("train", folder_digest(MODEL), execution())
+        log.info("kept epoch %d with dev F1 %.4f", record.best_epoch, max(record.dev_f1))
+        event_log.log_execution("train", folder_digest(MODEL), current_execution())
         event_log.end()
 
 
 @contextmanager
-def held(checkpoints: Path) -> Iterator[None]:
-    """Within, no other training writes these checkpoints; wait for one that does, on whichever machine shares them."""
-    checkpoints.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{checkpoints}.lock")
+def lock_checkpoints(folder: Path) -> Iterator[None]:
+    """Hold the lock of a training run's checkpoints; wait for a process that does, on any machine that shares them."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(f"{folder}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log.info("waiting for the other process that trains the same, and holds %s", lock.lock_file)
+        log.info("waiting for another process that runs the same training and holds %s", lock.lock_file)
         lock.acquire()
     try:
         yield
@@ -147,8 +151,8 @@ def held(checkpoints: Path) -> Iterator[None]:
         lock.release()
 
 
-def key_of(manifest: Manifest, pretrained: Path, params: TrainParams, machine: dict[str, Any]) -> str:
-    """The identity of a training: SHA-256 over its data, its start, its parameters, and what rounds its sums."""
+def compute_train_key(manifest: Manifest, pretrained: Path, params: TrainParams, machine: dict[str, Any]) -> str:
+    """SHA-256 over all that decides the outcome: data, pretrained weights, parameters, and what rounds the sums."""
     return json_digest(
         {
             "encoded": manifest.digest,
@@ -160,83 +164,75 @@ def key_of(manifest: Manifest, pretrained: Path, params: TrainParams, machine: d
     )
 
 
-def fit(training: Training, checkpoints: Checkpoints, event_log: EventLog) -> Progress:
-    """Run the loop, from the last checkpoint on if there is one, and score dev after each epoch.
+def fit(run: TrainingRun, checkpoints: Checkpoints) -> Progress:
+    """Run the training loop, resuming from the last checkpoint if there is one, and score dev after each epoch.
 
-    A signal ends the process after the step in hand, with a checkpoint and the signal's exit code.
+    A signal ends the process after the current step, with a checkpoint and the signal's exit code.
     """
-    processes, params = training.processes, training.params.train
-    progress = resume(training, checkpoints, event_log)
-    done = processes.broadcast(len(progress.history))
+    world, params = run.world, run.params.train
+    progress = resume(run, checkpoints)
+    done = world.broadcast(progress.steps)
     settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
-    steps = train(
-        training.model, training.weights, training.splits["train"], settings, training.compute,
-        done=done, processes=processes,
-    )  # fmt: skip
+    steps = train(run.model, run.weights, run.splits["train"], settings, run.compute, done=done, world=world)
     saved = time.monotonic()
     with catch_signals() as signals:
-        if processes.broadcast(progress.has_stalled(params.early_stopping_patience)):
+        if world.broadcast(progress.has_stalled(params.early_stopping_patience)):
             return progress
-        for step in watched(steps, done=done) if processes.is_main_process else steps:
-            if processes.is_main_process:
-                note(step, training, progress, event_log)
-            left_alone = processes.count > 1 and signals.orphaned  # torchrun was killed
-            if processes.any(signals.received is not None or left_alone):
-                if processes.is_main_process:
-                    checkpoints.save(progress, training.weights)
-                    log.info("stopped after step %d of %d; the same command goes on from there", step.step, step.steps)
+        for step in show_progress(steps, done=done) if world.is_main_process else steps:
+            if world.is_main_process:
+                record_step(step, run, progress)
+            is_orphan = world.size > 1 and signals.orphaned  # torchrun was killed
+            if world.any(signals.received is not None or is_orphan):
+                if world.is_main_process:
+                    checkpoints.save(progress, run.weights)
+                    log.info("stopped after step %d of %d; the same command resumes from there", step.step, step.steps)
                 sys.exit(signals.exit_code)
-            if processes.is_main_process and time.monotonic() - saved >= training.params.runtime.checkpoint_seconds:
-                save_if_possible(checkpoints, progress, training.weights)
+            if world.is_main_process and time.monotonic() - saved >= run.params.runtime.checkpoint_seconds:
+                save_if_possible(checkpoints, progress, run.weights)
                 saved = time.monotonic()
-            if step.ends_epoch and processes.broadcast(progress.has_stalled(params.early_stopping_patience)):
-                if processes.is_main_process:
+            if step.ends_epoch and world.broadcast(progress.has_stalled(params.early_stopping_patience)):
+                if world.is_main_process:
                     log.info("stopping early: %d epochs without a better dev F1", params.early_stopping_patience)
                 break
     return progress
 
 
-def resume(training: Training, checkpoints: Checkpoints, event_log: EventLog) -> Progress:
-    """Where the training stands: as the last checkpoint has it, in all processes, or at its beginning."""
-    progress = checkpoints.restore(training.weights) if training.processes.is_main_process else Progress()
-    if progress.history:
-        log.info("going on from the checkpoint after step %d", len(progress.history))
-        dev_f1 = iter(progress.dev_f1)
-        for step in progress.history:
-            event_log.log_step(asdict(step))
-            if step.ends_epoch:
-                event_log.log_epoch(next(dev_f1), step.step)
-    training.processes.broadcast_tensors(list(training.weights.state().values()))
-    training.weights.sync_model()
+def resume(run: TrainingRun, checkpoints: Checkpoints) -> Progress:
+    """Load the last checkpoint, if there is one, into the weights of all processes; progress is the main process's."""
+    if run.world.is_main_process:
+        progress = checkpoints.restore(run.weights)
+        if progress.steps:
+            log.info("resuming from the checkpoint after step %d", progress.steps)
+    else:
+        progress = Progress(History(checkpoints.history_path))
+    run.world.broadcast_tensors(list(run.weights.state().values()))
+    run.weights.sync_model()
     return progress
 
 
-def note(step: Step, training: Training, progress: Progress, event_log: EventLog) -> None:
-    """Write down a step, and score dev after the last one of an epoch."""
-    progress.history.append(step)
-    event_log.log_step(asdict(step))
-    if step.ends_epoch:
-        f1 = score_dev(training)
-        progress.score(f1, training.weights)
-        event_log.log_epoch(f1, step.step)
-        log.info("epoch %d of %d: loss %.4f, dev F1 %.4f", step.epoch, training.params.train.epochs, step.loss, f1)
+def record_step(step: Step, run: TrainingRun, progress: Progress) -> None:
+    """Score dev if the step ended an epoch, and add the step to the progress."""
+    dev_f1 = score_dev(run) if step.ends_epoch else None
+    progress.add(step, dev_f1, run.weights)
+    if dev_f1 is not None:
+        log.info("epoch %d of %d: loss %.4f, dev F1 %.4f", step.epoch, run.params.train.epochs, step.loss, dev_f1)
 
 
 def save_if_possible(checkpoints: Checkpoints, progress: Progress, weights: MasterWeights) -> None:
-    """Write a checkpoint; a disk that is full stops no training, for there may be space when the next one is due."""
+    """Write a checkpoint; a full disk is a warning, since there may be space when the next one is due."""
     try:
         checkpoints.save(progress, weights)
     except ArtifactError as error:
-        log.warning("warning: no checkpoint of step %d: %s", len(progress.history), error)
+        log.warning("warning: no checkpoint of step %d: %s", progress.steps, error)
 
 
-def watched(steps: Iterator[Step], *, done: int) -> Iterator[Step]:
-    """The same steps, with a progress bar that tells epoch, loss, words per second and the time left."""
+def show_progress(steps: Iterator[Step], *, done: int) -> Iterator[Step]:
+    """Yield the same steps and show a progress bar with epoch, loss, words per second and the time left."""
     started, seen = time.perf_counter(), 0
     first = next(steps, None)
     if first is None:
         return
-    with bar(total=first.steps, done=done, unit="step", description="train") as progress:
+    with progress_bar(total=first.steps, done=done, unit="step", description="train") as progress:
         step: Step | None = first
         while step is not None:
             seen += step.words
@@ -245,17 +241,16 @@ def watched(steps: Iterator[Step], *, done: int) -> Iterator[Step]:
             progress.update()
             paused = time.perf_counter()
             yield step
-            started += time.perf_counter() - paused  # what the caller does, such as scoring dev, is not training
+            started += time.perf_counter() - paused  # the caller's work, such as scoring dev, is not training
             step = next(steps, None)
 
 
-def score_dev(training: Training) -> float:
+def score_dev(run: TrainingRun) -> float:
     """Entity F1 (strict, micro) on the dev split."""
-    dev = training.splits["dev"]
-    predictions = predict(training.model, dev, training.compute, batch_tokens=INFERENCE_BATCH_TOKENS)
+    dev = run.splits["dev"]
+    predictions = predict(run.model, dev, run.compute, batch_tokens=INFERENCE_BATCH_TOKENS)
     gold, predicted = (
-        Tagging(ids_W, dev.word_bounds, tuple(training.labels))
-        for ids_W in (predictions.gold_W, predictions.predicted_W)
+        Tagging(ids_W, dev.word_bounds, tuple(run.labels)) for ids_W in (predictions.gold_W, predictions.predicted_W)
     )
     return strict_f1(gold, predicted)
 
@@ -264,10 +259,10 @@ def write_model(
     model: PreTrainedModel,
     weights: dict[str, torch.Tensor],
     tokenizer: PreTrainedTokenizerFast,
-    history: list[Step],
-    record: dict[str, Any],
+    history: list[Entry],
+    record: TrainingRecord,
 ) -> None:
-    """Write data/model: `weights` in fp32 in the Hugging Face layout, the record, the history of steps."""
+    """Write data/model: `weights` in fp32 in the Hugging Face layout, the training record, the history."""
     move_to(model, Compute(torch.device("cpu"), torch.float32))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -275,9 +270,8 @@ def write_model(
     with atomic_write(MODEL) as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        write_record(folder, record)
-        with (folder / "history.jsonl").open("w", encoding="utf-8") as stream:
-            stream.writelines(json.dumps(asdict(step), sort_keys=True) + "\n" for step in history)
+        write_training(folder, record)
+        write_history(folder, history)
 
 
 if __name__ == "__main__":

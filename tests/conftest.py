@@ -1,11 +1,13 @@
 """Real parts in temporary folders: a tiny pretrained model, a project checkout, a Prefect server."""
 
+import itertools
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +18,8 @@ from unittest import mock
 import pytest
 from hypothesis import settings
 
-from tests.processes import BIN, PATIENCE, free_port, prefect_server, processes_in, start, wait_until
+from tests import preloaded
+from tests.processes import PATIENCE, free_port, prefect_server, processes_in, real_programs, start, wait_until
 
 settings.register_profile("house", deadline=None)  # no test asserts a time
 settings.load_profile("house")
@@ -28,6 +31,31 @@ CORPORA = ROOT.parent / "shared" / "corpora"
 DEMO = ROOT / "data/corpora/demo"
 
 needs_corpora = pytest.mark.skipif(not CORPORA.is_dir(), reason="the real corpora lie beside the project, not in it")
+
+
+DURATIONS = Path(__file__).with_name("durations.json")  # seconds of each file, by which files are spread over processes
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-durations", action="store_true", help=f"update {DURATIONS.name} at the end")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest come first, so that no process is left alone with one at the end."""
+    seconds = json.loads(DURATIONS.read_text(encoding="utf-8"))
+    items.sort(key=lambda item: -seconds.get(item.path.relative_to(ROOT).as_posix(), 0))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if config.getoption("record_durations"):
+        measured: Counter[str] = Counter()
+        for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
+            if isinstance(report, pytest.TestReport):
+                measured[report.nodeid.partition("::")[0]] += report.duration
+        seconds = json.loads(DURATIONS.read_text(encoding="utf-8"))
+        seconds |= {file: round(duration, 1) for file, duration in measured.items()}
+        ordered = dict(sorted(seconds.items(), key=lambda item: -item[1]))
+        DURATIONS.write_text(json.dumps(ordered, indent=1) + "\n", encoding="utf-8")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,7 +79,7 @@ def _private_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
 
 @pytest.fixture(scope="module", autouse=True)
 def _environment_left_as_found(_private_environment: None) -> Iterator[None]:
-    """No file of tests finds what another one has left: MLflow writes the store that it was told of into it."""
+    """No file of tests finds what another one has left: MLflow writes the tracking URI into it."""
     with mock.patch.dict(os.environ):
         yield
 
@@ -95,7 +123,7 @@ def tiny_pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_params(folder: Path, pretrained: Path, **changes: Any) -> None:
     """The project's params.yaml with the tiny model and settings that train in seconds; `changes` by dotted key."""
-    from pipeline.checkout.params_file import with_values
+    from pipeline.checkout.params_file import apply_settings
     from stages.artifacts import file_digest
 
     values = {
@@ -112,18 +140,18 @@ def write_params(folder: Path, pretrained: Path, **changes: Any) -> None:
         "register.name": "tiny-ner",
         **changes,
     }
-    text = with_values(ROOT / "params.yaml", [f"{key}={value}" for key, value in values.items()])
+    text = apply_settings(ROOT / "params.yaml", [f"{key}={value}" for key, value in values.items()])
     (folder / "params.yaml").write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def set_in(folder: Path, *settings: str) -> Iterator[None]:
     """Within, params.yaml has other values."""
-    from pipeline.checkout.params_file import with_values
+    from pipeline.checkout.params_file import apply_settings
 
     params = folder / "params.yaml"
     before = params.read_bytes()
-    params.write_text(with_values(params, settings), encoding="utf-8")
+    params.write_text(apply_settings(params, settings), encoding="utf-8")
     try:
         yield
     finally:
@@ -141,31 +169,37 @@ def write_small_corpus(folder: Path, *, train: int = 150, rest: int = 40) -> Non
 def run_stages(folder: Path, *stages: str) -> None:
     """Run stages in a folder without DVC."""
     for stage in stages:
-        subprocess.run(
-            [sys.executable, "-m", f"stages.{stage}"],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            check=True,
-            capture_output=True,
-        )
+        environment = preloaded.environment() | {"PYTHONPATH": str(ROOT)}
+        finished = run_command(["python", "-m", f"stages.{stage}"], folder, environment)
+        assert finished.returncode == 0, finished.stderr
+
+
+def run_command(words: list[str], folder: Path, environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """Run a program of the environment's PATH in a folder."""
+    return subprocess.run(
+        [shutil.which(words[0], path=environment["PATH"]) or words[0], *words[1:]],
+        cwd=folder,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 @dataclass(frozen=True)
 class Project:
-    """A checkout of the project in a folder of its own, with git and DVC of its own."""
+    """A checkout of the project in a folder of its own, with git and DVC of its own.
+
+    Its commands are run by the fork server (tests/preloaded), or `real`, each by an interpreter of its own.
+    """
 
     folder: Path
+    real: bool = False
 
     def command(self, *words: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run an installed command in the checkout and check its exit code."""
-        finished = subprocess.run(
-            [str(BIN / words[0]), *words[1:]],
-            cwd=self.folder,
-            env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        programs = real_programs() if self.real else preloaded.environment()
+        finished = run_command(list(words), self.folder, programs | environment)
         assert finished.returncode == code, finished.stdout + finished.stderr
         return finished
 
@@ -214,16 +248,26 @@ class Trainable:
     folder: Path
 
     def start(self, *launcher: str, **environment: str) -> "subprocess.Popen[bytes]":
-        """Start a training, by `python -m LAUNCHER` if that is given; its output goes to the log."""
-        return start(
-            [sys.executable, *launcher, "-m", "stages.train"], self.folder, PYTHONPATH=str(ROOT), **environment
-        )
+        """Start a training run in an interpreter of its own, by `python -m LAUNCHER` if given; it writes to the log."""
+        return start([sys.executable, *launcher, "-m", "stages.train"], self.folder, **self._environment(environment))
 
     def run(self, *launcher: str, code: int = 0, **environment: str) -> str:
-        """Let a training end and check its exit code; what it wrote to the log."""
+        """Run a training run to its end, check its exit code, and return what it wrote to the log.
+
+        Without a launcher it is run by the fork server.
+        """
         before = len(self.log())
-        assert self.start(*launcher, **environment).wait(PATIENCE) == code, self.log()
+        if launcher:
+            process = self.start(*launcher, **environment)
+        else:
+            programs = preloaded.environment()
+            python = str(shutil.which("python", path=programs["PATH"]))
+            process = start([python, "-m", "stages.train"], self.folder, **programs, **self._environment(environment))
+        assert process.wait(PATIENCE) == code, self.log()
         return self.log()[before:]
+
+    def _environment(self, changes: dict[str, str]) -> dict[str, str]:
+        return {"PYTHONPATH": str(ROOT), **changes}
 
     def log(self) -> str:
         """What all trainings of this folder have written so far."""
@@ -247,9 +291,20 @@ class Trainable:
 
 
 @pytest.fixture(scope="session")
-def encoded(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> Path:
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with MLflow's tables, to be copied: it takes seconds to create them."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture(scope="session")
+def encoded(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path, empty_store: Path) -> Path:
     """A folder with a small corpus and what tokenize makes of it."""
     folder = tmp_path_factory.mktemp("encoded")
+    shutil.copy(empty_store, folder)
     write_small_corpus(folder / "data/corpora/demo")
     write_params(folder, tiny_pretrained)
     run_stages(folder, "tokenize")
@@ -257,12 +312,15 @@ def encoded(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> 
 
 
 @pytest.fixture
-def trainable(tmp_path: Path, encoded: Path, tiny_pretrained: Path) -> Iterator[Callable[..., Trainable]]:
+def trainable(
+    tmp_path: Path, encoded: Path, tiny_pretrained: Path, empty_store: Path
+) -> Iterator[Callable[..., Trainable]]:
     """Makes folders to train in, by name and changed parameters; at the end no process of theirs is left."""
 
     def make(name: str = "training", **changes: Any) -> Trainable:
         folder = tmp_path / name
         shutil.copytree(encoded, folder / "data/encoded")
+        shutil.copy(empty_store, folder)
         write_params(folder, tiny_pretrained, **{"train.dropout": 0.1, "runtime.checkpoint_seconds": 1, **changes})
         return Trainable(folder)
 

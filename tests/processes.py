@@ -42,13 +42,18 @@ def wait_until(
         time.sleep(every)
 
 
+def real_programs() -> dict[str, str]:
+    """The environment in which `python` and the programs of this project are those of our interpreter."""
+    return {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+
+
 def start(command: list[str], folder: Path, **environment: str) -> "subprocess.Popen[bytes]":
     """Start a server in a process group of its own, its output in `folder`/server.log."""
     with (folder / "server.log").open("ab") as log:
         return subprocess.Popen(
             command,
             cwd=folder,
-            env={**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **environment},
+            env=os.environ | real_programs() | environment,
             stdout=log,
             stderr=log,
             start_new_session=True,

@@ -6,7 +6,7 @@ from stages.artifacts import atomic_write, folder_digest, write_json
 from stages.errors import ArtifactError
 
 
-def test_whole_replaces_a_folder_at_the_end(tmp_path: Path) -> None:
+def test_atomic_write_replaces_a_folder_at_the_end(tmp_path: Path) -> None:
     target = tmp_path / "out"
     for content in ("old", "new"):
         with atomic_write(target) as folder:
@@ -17,7 +17,7 @@ def test_whole_replaces_a_folder_at_the_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("existing", [True, False])
-def test_whole_leaves_nothing_behind_when_the_body_fails(tmp_path: Path, existing: bool) -> None:
+def test_atomic_write_leaves_nothing_behind_when_the_body_fails(tmp_path: Path, existing: bool) -> None:
     target = tmp_path / "out.json"
     if existing:
         target.write_text("old")
@@ -32,7 +32,7 @@ def test_whole_leaves_nothing_behind_when_the_body_fails(tmp_path: Path, existin
     assert [entry.read_text() for entry in tmp_path.iterdir()] == (["old"] if existing else [])
 
 
-def test_whole_tells_the_user_when_it_cannot_write(tmp_path: Path) -> None:
+def test_atomic_write_reports_what_it_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file where a folder should be")
     with (
         pytest.raises(ArtifactError, match=r"cannot write .*data/model.*Check permissions"),

@@ -1,17 +1,19 @@
+import re
 from pathlib import Path
 
 import pytest
 
+from pipeline.checkout.params_file import apply_settings
 from stages import evaluate, register, tokenize, train
 from stages.errors import ParamsError
-from stages.params import SECTIONS, load_params, read_document, section_names
+from stages.params import RENAMED, SECTIONS, load_params, read_document, section_names
 from stages.tools import check_params
 from tests.conftest import ROOT
 
 RECIPES = (tokenize, train, evaluate, register)
 
 
-def changed(folder: Path, *pairs: tuple[str, str]) -> Path:
+def write_changed(folder: Path, *pairs: tuple[str, str]) -> Path:
     text = (ROOT / "params.yaml").read_text(encoding="utf-8")
     for old, new in pairs:
         assert old in text
@@ -50,15 +52,51 @@ def test_each_recipe_loads_its_sections(recipe: type) -> None:
 )  # fmt: skip
 def test_check_params_says_what_is_wrong_and_where(tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(ParamsError, match=message):
-        check_params.main(changed(tmp_path, (old, new)))
+        check_params.main(write_changed(tmp_path, (old, new)))
 
 
 def test_check_params_reports_all_faults_of_all_sections_at_once(tmp_path: Path) -> None:
-    path = changed(tmp_path, ("epochs: 5", "epochs: 0"), ("dir: data", "dri: data"), ("name: demo-ner", "name: 7"))
+    path = write_changed(
+        tmp_path, ("epochs: 5", "epochs: 0"), ("dir: data", "dri: data"), ("name: demo-ner", "name: 7")
+    )
     with pytest.raises(ParamsError) as caught:
         check_params.main(path)
     for key in ("train.epochs", "data.dri", "data.dir", "register.name"):
         assert key in str(caught.value)
+
+
+def rename_key(folder: Path, old: str) -> Path:
+    """Write the shipped file with one key under its old name."""
+    document = read_document(ROOT / "params.yaml")
+    *sections, name = old.split(".")
+    for section in sections:
+        document = document[section]
+    line = document.lc.data[RENAMED[old]][0]
+    lines = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
+    assert lines[line].strip().startswith(f"{RENAMED[old]}:")
+    lines[line] = lines[line].replace(RENAMED[old], name, 1)
+    path = folder / "params.yaml"
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_old_name_of_a_parameter_is_one_fault_that_says_its_new_name(tmp_path: Path, old: str) -> None:
+    path = rename_key(tmp_path, old)
+    with pytest.raises(ParamsError) as caught:
+        check_params.main(path)
+    heading, *faults = str(caught.value).splitlines()
+    assert heading == f"{path} is not usable:"
+    (fault,) = faults
+    assert re.fullmatch(
+        rf"  {re.escape(str(path))}:\d+ {re.escape(old)}: unknown key; it is now called {RENAMED[old]}", fault
+    )
+
+
+@pytest.mark.parametrize("old", RENAMED)
+def test_old_name_of_a_parameter_with_set_is_an_error_that_says_its_new_name(old: str) -> None:
+    with pytest.raises(ParamsError, match=rf"{re.escape(old)}: .*; it is now called {RENAMED[old]}"):
+        apply_settings(ROOT / "params.yaml", [f"{old}=1"])
 
 
 @pytest.mark.parametrize(

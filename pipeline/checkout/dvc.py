@@ -8,15 +8,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Literal
 
 from pipeline.checkout.locks import drop_stale_locks
-from pipeline.checkout.processes import environment, lines
+from pipeline.checkout.processes import child_environment, read_lines
+from pipeline.checkout.status import Outcome
 from stages.errors import TryAgainError, UserError
 
-How = Literal["executed", "restored", "fresh"]
-STOP_PATIENCE = 10  # seconds in which a stage may end by itself once it was asked to
-# What `dvc repro` says to a person who called it by hand; the flow has its own words for these.
+STOP_SECONDS = 10  # that a stage has to end by itself after SIGTERM
+# Advice of `dvc repro` to whoever called it by hand, which is left out of our output.
 DVC_HINT = re.compile(
     r"(Generating|Updating) lock file|To track the changes|\s+git add|To enable auto staging|\s+dvc config"
     r"|Use `dvc push`|ERROR: failed to reproduce .* exited with 2$"
@@ -24,23 +23,26 @@ DVC_HINT = re.compile(
 
 
 class StageFailedError(Exception):
-    """A stage did not run well: its exit code, negative for a signal; None if DVC refused to run it at all."""
+    """A stage failed.
+
+    `exit_code` is negative for a signal, and None if DVC did not start the stage; then `refusal` is DVC's message.
+    """
 
     def __init__(self, stage: str, exit_code: int | None, refusal: str) -> None:
-        self.is_users_fault = exit_code in (None, UserError.exit_code)
-        self.may_try_again = exit_code == TryAgainError.exit_code
+        self.is_user_error = exit_code in (None, UserError.exit_code)
+        self.is_retryable = exit_code == TryAgainError.exit_code
         if exit_code is None:
             message = f"{stage} was not run: {refusal}"
         elif exit_code == UserError.exit_code:
-            message = f"{stage} stopped on a fault in its input"
+            message = f"{stage} stopped on an error in its input"
         elif exit_code == TryAgainError.exit_code:
-            message = f"{stage} could not be done now; trying again may help"
+            message = f"{stage} failed for a temporary reason; run it again later"
         elif exit_code in (128 + signal.SIGTERM, 128 + signal.SIGINT):
             message = f"{stage} was stopped from outside"
         elif exit_code < 0:
-            message = f"{stage} was killed by signal {-exit_code}; if nobody did that, memory may have run out"
+            message = f"{stage} was killed by signal {-exit_code}; if nobody sent it, memory may have run out"
         else:
-            message = f"{stage} failed with exit code {exit_code}, a fault of the program"
+            message = f"{stage} failed with exit code {exit_code}, a bug in the program"
         super().__init__(message)
 
 
@@ -52,11 +54,12 @@ def reproduce(
     force: bool = False,
     commit: bool = True,
     variables: Mapping[str, str] | None = None,
-) -> How:
-    """Run one stage through DVC if it is stale, handing on each line of its output and each state of its progress bar.
+) -> Outcome:
+    """Run one stage through DVC if it is stale.
 
-    `force` runs it in any case; without `commit` DVC's cache gets nothing of it; `variables` are added to its
-    environment. StageFailedError if it ends badly.
+    `on_line` gets each line of its output, `on_progress` each state of its progress bar. `force` runs a fresh stage as
+    well; without `commit` its outputs are not added to DVC's cache; `variables` are added to its environment.
+    StageFailedError if it fails.
     """
     options = [*(["--force"] if force else []), *([] if commit else ["--no-commit"])]
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", *options, stage]
@@ -65,24 +68,24 @@ def reproduce(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=environment(watched=True) | dict(variables or {}),
+        env=child_environment(progress=True) | dict(variables or {}),
         start_new_session=True,  # so that it can be stopped with all that it started
     )
     assert process.stdout is not None
-    how: How = "fresh"
+    outcome: Outcome = "fresh"
     exit_code: int | None = None
     refusal = ""
     try:
-        for line, is_progress in lines(process.stdout.fileno()):
+        for line, is_progress in read_lines(process.stdout.fileno()):
             if is_progress:
                 on_progress(line)
                 continue
             if line.startswith("Running stage "):
-                how = "executed"
+                outcome = "executed"
             elif "is cached - skipping run" in line:
-                how = "restored"
-            elif found := re.search(r"exited with (-?\d+)$", line):
-                exit_code = int(found[1])
+                outcome = "restored"
+            elif match := re.search(r"exited with (-?\d+)$", line):
+                exit_code = int(match[1])
             elif line.startswith("ERROR: "):
                 refusal = line.removeprefix("ERROR: ")
             if not DVC_HINT.match(line):
@@ -96,16 +99,19 @@ def reproduce(
         process.stdout.close()
     if returncode:
         raise StageFailedError(stage, exit_code, refusal)
-    return how
+    return outcome
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """End a stage with all its processes: asked first, then made to. DVC is gone before a training has saved itself."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + STOP_PATIENCE
+    """Stop all processes of a stage with SIGTERM, and those that do not end in time with SIGKILL.
+
+    It waits for the whole process group: DVC itself ends before a training run has written its checkpoint.
+    """
+    for signal_number in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + STOP_SECONDS
         with suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
+            os.killpg(process.pid, signal_number)
             while time.monotonic() < deadline:
                 process.poll()
-                os.killpg(process.pid, 0)  # raises once nobody is left
+                os.killpg(process.pid, 0)  # raises once no process is left
                 time.sleep(0.1)

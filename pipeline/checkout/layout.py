@@ -1,4 +1,4 @@
-"""Where things are in a checkout: stages, files that they make, locks."""
+"""The names of a checkout: its stages, the files that they write, and parameters that `pipeline` reads."""
 
 import os
 from pathlib import Path
@@ -18,11 +18,11 @@ EVALUATE = "evaluate"
 REGISTER = "register"
 STAGES = (TOKENIZE, TRAIN, EVALUATE, REGISTER)
 CHECKPOINT_DIR = "runtime.checkpoint_dir"  # the parameter
-TRAIN_KEY = "[0-9a-f]" * 64  # the name of a training's folder of checkpoints
+TRAIN_KEY_GLOB = "[0-9a-f]" * 64  # matches the checkpoint folder of a training run, which its train key names
 
 
 def enter_root() -> None:
-    """Make the root of the project the working directory, as DVC does for its stages."""
+    """Change to the root of the project, the nearest folder upward with a dvc.yaml; UserError if there is none."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         if (folder / "dvc.yaml").is_file():

@@ -1,4 +1,4 @@
-"""`--set SECTION.KEY=VALUE`: edits params.yaml in place, comments kept, so that the file always says what ran."""
+"""Reads, edits and checks params.yaml. `--set SECTION.KEY=VALUE` edits the file itself, so it always says what ran."""
 
 import re
 import subprocess
@@ -13,58 +13,59 @@ from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from pipeline.checkout.layout import PARAMS
-from stages.errors import ParamsError, UserError, listed
-from stages.params import read_document, suggestion
+from stages.errors import ParamsError, UserError, list_faults
+from stages.params import read_document, suggest
 
 QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')"""
-# A value on one line, and what may follow it.
+# A value on one line, and the comment that may follow it.
 SCALAR = re.compile(rf"""(?P<value>{QUOTED}|.*?)(?P<gap>\s*)(?P<comment>(?<=\s)\#.*)?$""")
 
 
-def with_values(path: Path, assignments: Sequence[str]) -> str:
-    """The text of the params file with the values of `KEY=VALUE` strings; ParamsError lists all that cannot be set.
+def apply_settings(path: Path, settings: Sequence[str]) -> str:
+    """Return the text of the params file with the values of `KEY=VALUE` strings.
 
-    Only the values themselves change: every other byte of the file stays, comments in their columns where they fit.
+    Only the values themselves change: every other byte is kept, and comments stay in their columns where they fit.
+    ParamsError lists all settings that are not possible.
     """
     document = read_document(path)
     lines = path.read_text(encoding="utf-8").split("\n")
-    places = dict(_leaves(document))
+    places = dict(_find_values(document))
     faults: list[str] = []
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
+    for setting in settings:
+        key, equals, text = setting.partition("=")
         if not equals:
-            faults.append(f"{assignment}: write it as SECTION.KEY=VALUE, for example train.epochs=3")
+            faults.append(f"{setting}: write it as SECTION.KEY=VALUE, for example train.epochs=3")
         elif key not in places:
-            faults.append(f"{key}: no such key in {path}{suggestion(key, places)}")
+            faults.append(f"{key}: no such key in {path}{suggest(key, places)}")
         elif not _is_one_value(text):
-            faults.append(f"{key}: {text!r} is not one YAML value; put it in quotes, also within those of the shell")
+            faults.append(f"{key}: {text!r} is not a single YAML value; put it in quotes, inside those of the shell")
         else:
             row, column = places[key]
-            lines[row] = lines[row][:column] + _replaced(lines[row][column:], text)
+            lines[row] = lines[row][:column] + _replace_value(lines[row][column:], text)
     if faults:
-        raise ParamsError(listed("--set cannot be used as it stands:", faults))
+        raise ParamsError(list_faults("--set is not usable:", faults))
     return "\n".join(lines)
 
 
-def value_of(path: Path, key: str) -> Any:
-    """The value of a dotted key of the params file, which has it."""
+def read_value(path: Path, key: str) -> Any:
+    """Return the value of a dotted key that the params file has."""
     node: Any = read_document(path)
     for part in key.split("."):
         node = node[part]
     return node
 
 
-def _leaves(node: CommentedMap, prefix: str = "") -> Iterator[tuple[str, tuple[int, int]]]:
-    """Dotted keys, each with the row and column at which its value starts; a map in braces is a value."""
+def _find_values(node: CommentedMap, prefix: str = "") -> Iterator[tuple[str, tuple[int, int]]]:
+    """Yield dotted keys, each with the row and column at which its value starts; a map in braces is one value."""
     for key, value in node.items():
         if isinstance(value, CommentedMap) and not value.fa.flow_style():
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from _find_values(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", tuple(node.lc.data[key][2:4])
 
 
 def _is_one_value(text: str) -> bool:
-    """Whether YAML reads all of `text` as one scalar or one map in braces, no comment or second key in it."""
+    """Whether YAML reads all of `text` as one scalar or one map in braces, without a comment or a second key."""
     try:
         value: Any = YAML(typ="safe").load(f"x: {text}\n")["x"]
     except (YAMLError, ValueError, TypeError, KeyError):
@@ -75,17 +76,17 @@ def _is_one_value(text: str) -> bool:
     return isinstance(value, dict) == braced and not isinstance(value, list) and not {"#", "\n"} & set(text)
 
 
-def _replaced(rest: str, text: str) -> str:
-    """The rest of a line from a value on, with another value."""
-    found = SCALAR.match(rest)
-    assert found is not None
-    if not found["comment"]:
+def _replace_value(rest: str, text: str) -> str:
+    """Replace the value at the start of the rest of a line, and keep the comment behind it."""
+    match = SCALAR.match(rest)
+    assert match is not None
+    if not match["comment"]:
         return text
-    return text.ljust(len(found["value"]) + len(found["gap"]) - 1) + " " + found["comment"]
+    return text.ljust(len(match["value"]) + len(match["gap"]) - 1) + " " + match["comment"]
 
 
 def check_params(text: str | None = None) -> None:
-    """Check params.yaml, or a text that may become it, with the stages' own rules; UserError with all faults."""
+    """Check params.yaml, or `text` in its place, against the rules of all stages; UserError with all faults."""
     with tempfile.TemporaryDirectory() as folder:
         candidate = PARAMS if text is None else Path(folder) / PARAMS
         if text is not None:

@@ -1,4 +1,4 @@
-"""Programs of stages/ as children: their environment, their lines and progress, the JSON object that some print."""
+"""Runs programs of stages/ as child processes: their environment, their output, and the JSON that tools print."""
 
 import json
 import os
@@ -12,24 +12,31 @@ from pathlib import Path
 from typing import Any, cast
 
 from stages.errors import UserError
-from stages.runtime.progress import VARIABLE as PROGRESS
 
 
-def environment(*, watched: bool = False) -> dict[str, str]:
-    """Our environment, with `python` being ours, and word of whether somebody looks on: a person, or `watched`."""
+def child_environment(*, progress: bool = False) -> dict[str, str]:
+    """The environment for a child process: this interpreter first in PATH, unbuffered output.
+
+    The child shows its progress bar if `progress` says so or stderr is a terminal.
+    """
+    from stages.runtime.progress import VARIABLE as PROGRESS
+
     variables = dict(os.environ)
     variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables.get('PATH', '')}"
     variables["PYTHONUNBUFFERED"] = "1"
     variables.pop(PROGRESS, None)
-    if sys.stderr.isatty() or watched:
+    if sys.stderr.isatty() or progress:
         variables[PROGRESS] = "1"
     if sys.stderr.isatty():
         variables["COLUMNS"] = str(shutil.get_terminal_size().columns)
     return variables
 
 
-def lines(descriptor: int) -> Iterator[tuple[str, bool]]:
-    """Lines of a stream as they come, and apart from them what ends in a carriage return: a progress bar's states."""
+def read_lines(descriptor: int) -> Iterator[tuple[str, bool]]:
+    """Read a stream line by line as output arrives; with each line, whether it is a state of a progress bar.
+
+    Such a state ends in a carriage return.
+    """
     pending = b""
     while chunk := os.read(descriptor, 65536):
         *complete, pending = re.split(rb"(?<=[\r\n])", pending + chunk)
@@ -42,31 +49,34 @@ def lines(descriptor: int) -> Iterator[tuple[str, bool]]:
 
 
 def run_json(module: str, params: Path, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
-    """The JSON object that `python -m MODULE --params PARAMS` prints; UserError with its message if it refuses."""
+    """Run `python -m MODULE --params PARAMS` and return the JSON object that it prints.
+
+    UserError with its message if it exits with 2.
+    """
     with (
-        tempfile.TemporaryFile() as output,  # not a pipe, which would fill up while we read the other
+        tempfile.TemporaryFile() as output,  # a pipe would fill up while stderr is read
         subprocess.Popen(
             [sys.executable, "-m", module, "--params", str(params)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.PIPE,
-            env=environment(),
+            env=child_environment(),
         ) as process,
     ):
         assert process.stderr is not None
-        said: list[str] = []
+        messages: list[str] = []
         try:
-            for line, is_progress in lines(process.stderr.fileno()):
+            for line, is_progress in read_lines(process.stderr.fileno()):
                 if is_progress:
                     on_progress(line)
                 else:
-                    said.append(line)
+                    messages.append(line)
         except BaseException:
             process.kill()
             raise
         if process.wait() == UserError.exit_code:
-            raise UserError("\n".join(said).removeprefix("error: "))
+            raise UserError("\n".join(messages).removeprefix("error: "))
         if process.returncode:
-            raise RuntimeError("\n".join([f"{module} failed, a fault of the program:", *said]))
+            raise RuntimeError("\n".join([f"{module} failed, a bug in the program:", *messages]))
         output.seek(0)
         return cast(dict[str, Any], json.load(output))

@@ -1,4 +1,4 @@
-"""Folders of one command in .tuneline, gone when it ends; those that a killed one left go with the next."""
+"""Temporary folders of commands in .tuneline; those of killed commands are deleted by the next call."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ WORK = Path(".tuneline")
 
 @contextmanager
 def work_folder(command: str) -> Iterator[Path]:
-    """A folder for this call of a command, within the checkout, where git and DVC do not look."""
+    """Provide a temporary folder for this call of a command, in a part of the checkout that git and DVC ignore."""
     for left in WORK.glob(f"{command}-*"):
         with suppress(ValueError, PermissionError):
             try:

@@ -1,61 +1,82 @@
 """Which stages are stale, and why."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.checkout.layout import ENCODED, REGISTER, REGISTRATION, TOKENIZE
-from pipeline.checkout.params_file import check_params
 from stages.artifacts import read_json
 from stages.errors import ArtifactError, UserError, first_line
-from stages.tracking.registry import find_registration, read_marker, write_marker
 
+Outcome = Literal["executed", "restored", "fresh"]  # how a stage that is up to date came to be so
 MISSING = " is missing"
 
 
 @dataclass(frozen=True)
 class StageState:
-    """Whether a stage must run, and every reason why."""
+    """Whether a stage is stale, and every reason why."""
 
     name: str
     because: list[str]
 
     @property
     def fresh(self) -> bool:
-        """Nothing it depends on has changed, and what it made is there."""
+        """Neither its dependencies nor its outputs have changed since it ran."""
         return not self.because
 
 
 def stage_states() -> list[StageState]:
-    """All stages, upstream first. A stage below a stale one is stale too: its input is about to be made anew."""
-    import networkx
+    """The states of all stages, upstream first. A stage is stale also if one upstream is: its input will change.
+
+    UserError if DVC cannot read the project, or another process has locked it.
+    """
     from dvc.exceptions import DvcException
     from dvc.lock import LockError
-    from dvc.repo import Repo
+    from dvc.repo import Repo, lock_repo
 
     try:
-        with Repo() as repo:
+        with Repo() as repo, lock_repo(repo):  # without the lock, DVC would read all files of the project twice
             changes = repo.status()
-            graph = repo.index.graph
-            states: dict[str, StageState] = {}
-            for stage in networkx.dfs_postorder_nodes(graph):
-                if stage.is_data_source:  # data/corpora/mine.dvc: data that `dvc add` tracks, no stage
-                    continue
-                because = _reasons(stage, changes.get(stage.addressing, []))
-                upstream = [states[a.addressing] for a in graph.successors(stage) if a.addressing in states]
-                because += [f"{state.name} runs first" for state in upstream if not state.fresh]
-                states[stage.addressing] = StageState(stage.addressing, because)
+            states = _find_stale(repo.index.graph, changes) if changes else _list_fresh(repo.index.stages)
     except LockError as error:
         raise UserError(f"Another run holds this checkout: {error}") from None
     except (DvcException, AssertionError) as error:
-        check_params()  # it may be a value that dvc.yaml needs; this says it better
+        from pipeline.checkout.params_file import check_params
+
+        check_params()  # if a value that dvc.yaml needs is the cause, this message is clearer
         raise UserError(f"DVC: {first_line(error)}") from error
     if states[REGISTER].fresh and not is_registered():
         states[REGISTER] = StageState(REGISTER, ["the registry does not have this model as challenger or champion"])
     return list(states.values())
 
 
+def _list_fresh(stages: Iterable[Any]) -> dict[str, StageState]:
+    """The states in the order of dvc.yaml, which lists stages upstream first: DVC's graph takes 0.15 s to build."""
+    return {stage.addressing: StageState(stage.addressing, []) for stage in stages if not stage.is_data_source}
+
+
+def _find_stale(graph: Any, changes: dict[str, Any]) -> dict[str, StageState]:
+    """The states of the stages of DVC's graph, upstream first, from the changes that `dvc status` lists."""
+    import networkx
+
+    states: dict[str, StageState] = {}
+    for stage in networkx.dfs_postorder_nodes(graph):
+        if stage.is_data_source:  # data/corpora/mine.dvc: data that `dvc add` tracks, no stage
+            continue
+        because = _explain(stage, changes.get(stage.addressing, []))
+        upstream = [states[other.addressing] for other in graph.successors(stage) if other.addressing in states]
+        because += [f"{state.name} runs first" for state in upstream if not state.fresh]
+        states[stage.addressing] = StageState(stage.addressing, because)
+    return states
+
+
 def is_registered() -> bool:
-    """Whether data/registration.json names the challenger or champion of the present registry, asked if need be."""
+    """Whether the model of data/registration.json is challenger or champion in the current registry.
+
+    The registry is queried, which imports MLflow, only if this checkout has no marker of the registration.
+    """
+    from stages.tracking.registry import find_registration, read_marker, write_marker
+
     try:
         registration = read_json(REGISTRATION)
     except ArtifactError:
@@ -71,20 +92,21 @@ def is_registered() -> bool:
 
 
 def check_inputs(states: list[StageState]) -> None:
-    """Refuse to start a run whose corpus lies nowhere, of which DVC would say only that a stage failed."""
+    """UserError if the corpus does not exist; DVC would only say that the stage failed."""
     because = next(state.because for state in states if state.name == TOKENIZE)
     missing = [reason.removesuffix(MISSING) for reason in because if reason.endswith(MISSING)]
     inputs = [path for path in missing if path != ENCODED]
     if inputs:
         raise UserError(
             f"{', '.join(inputs)}: no such file or folder, and {TOKENIZE} needs it. "
-            "Check data.dir in params.yaml; `dvc pull` fetches what DVC keeps."
+            "Check data.dir in params.yaml; `dvc pull` fetches data that DVC tracks."
         )
 
 
-def _reasons(stage: Any, changes: list[Any]) -> list[str]:
+def _explain(stage: Any, changes: list[Any]) -> list[str]:
+    """The reasons behind the changes that DVC lists for a stage."""
     if changes and not any(dependency.hash_info for dependency in stage.deps):
-        missing = [f"{dep.def_path}{MISSING}" for dep in stage.deps if not dep.exists]
+        missing = [f"{dependency.def_path}{MISSING}" for dependency in stage.deps if not dependency.exists]
         return ["it never ran here", *missing]
     reasons: list[str] = []
     for change in changes:
@@ -92,34 +114,34 @@ def _reasons(stage: Any, changes: list[Any]) -> list[str]:
             reasons.append("its command changed" if change == "changed command" else change)
             continue
         for path, what in change.get("changed deps", {}).items():
-            reasons += _parameter_reasons(stage, path, what) if isinstance(what, dict) else [_file_reason(path, what)]
-        reasons += [_file_reason(path, what) for path, what in change.get("changed outs", {}).items()]
+            reasons += _explain_params(stage, path, what) if isinstance(what, dict) else [_explain_file(path, what)]
+        reasons += [_explain_file(path, what) for path, what in change.get("changed outs", {}).items()]
     return reasons or [str(change) for change in changes]
 
 
-def _file_reason(path: str, what: str) -> str:
+def _explain_file(path: str, what: str) -> str:
     words = {"deleted": MISSING.strip(), "new": "is new", "modified": "changed", "not in cache": "is not in the cache"}
     return f"{path} {words.get(what, what)}"
 
 
-def _parameter_reasons(stage: Any, path: str, sections: dict[str, str]) -> list[str]:
-    """`train.learning_rate: 0.0003 -> 5e-05` for each value that differs from the one that ran last."""
+def _explain_params(stage: Any, path: str, sections: dict[str, str]) -> list[str]:
+    """`train.learning_rate: 0.0003 -> 5e-05` for each value that differs from that of the last execution."""
     dependency = next(dep for dep in stage.deps if dep.def_path == path and hasattr(dep, "read_params"))
     before = dependency.hash_info.value or {}
     now = dependency.read_params()
     reasons: list[str] = []
     for section in sections:
-        reasons += _differences(section, before.get(section), now.get(section))
+        reasons += _compare_values(section, before.get(section), now.get(section))
     return reasons
 
 
-def _differences(name: str, before: Any, now: Any) -> list[str]:
+def _compare_values(key: str, before: Any, now: Any) -> list[str]:
     if isinstance(before, dict) and isinstance(now, dict):
         return [
             line
-            for key in dict.fromkeys([*before, *now])
-            for line in _differences(f"{name}.{key}", before.get(key), now.get(key))
+            for name in dict.fromkeys([*before, *now])
+            for line in _compare_values(f"{key}.{name}", before.get(name), now.get(name))
         ]
     if before == now:
         return []
-    return [f"{name}: new" if before is None else f"{name}: {before} -> {now}"]
+    return [f"{key}: new" if before is None else f"{key}: {before} -> {now}"]

@@ -1,37 +1,37 @@
-"""A worktree as a registered version was made from: its commit, its uncommitted changes, its parameters, its data."""
+"""A worktree in the state from which a registered version was made: commit, patch, parameters and data."""
 
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 
-from pipeline.checkout.git import git, has_commit
 from pipeline.checkout.layout import PARAMS
-from pipeline.checkout.params_file import with_values
+from pipeline.checkout.params_file import apply_settings
 from stages.errors import UserError, first_line
-from stages.tracking.environment import LOCK
+from stages.tracking.git import LOCK, git, has_commit
 from stages.tracking.lineage_record import LineageFiles
 
 
 @contextmanager
-def worktree(tree: Path, origin: LineageFiles, on_line: Callable[[str], None]) -> Iterator[None]:
-    """Within, a worktree as a version was made from, at `tree`, is the working directory; the data is in it too.
+def worktree(tree: Path, lineage: LineageFiles, on_line: Callable[[str], None]) -> Iterator[None]:
+    """Make a worktree at `tree` the working directory, with the files and the data that a version was made from.
 
-    UserError if the commit or the data is not to be had.
+    The version must have a commit. UserError if the commit or the data cannot be found.
     """
-    recorded, root = origin.record["git"], Path.cwd()
-    _fetch_commit(recorded["commit"], recorded["remote"])
-    on_line(f"a worktree at commit {recorded['commit'][:12]}" + (" with the recorded changes" if origin.diff else ""))
+    recorded, root = lineage.record.git, Path.cwd()
+    assert recorded.commit is not None
+    _fetch_commit(recorded.commit, recorded.remote)
+    on_line(f"a worktree at commit {recorded.commit[:12]}" + (" with the recorded changes" if lineage.diff else ""))
     git("worktree", "prune")
-    git("worktree", "add", "--quiet", "--detach", str(tree), recorded["commit"])
+    git("worktree", "add", "--quiet", "--detach", str(tree), recorded.commit)
     try:
-        if origin.diff:
-            git("apply", "--binary", "--whitespace=nowarn", folder=tree, text=origin.diff)
-        (tree / LOCK).write_bytes(origin.lock)
-        (tree / PARAMS).write_bytes(origin.params)
-        # A checkpoint left elsewhere would spare it the work.
-        own = with_values(tree / PARAMS, ["runtime.checkpoint_dir=.checkpoints"])
+        if lineage.diff:
+            git("apply", "--binary", "--whitespace=nowarn", folder=tree, stdin=lineage.diff)
+        (tree / LOCK).write_bytes(lineage.lock)
+        (tree / PARAMS).write_bytes(lineage.params)
+        # With a checkpoint from elsewhere, it would resume instead of training from the start.
+        own = apply_settings(tree / PARAMS, ["runtime.checkpoint_dir=.checkpoints"])
         (tree / PARAMS).write_text(own, encoding="utf-8")
-        _link_outside(tree, origin.record["outside"])
+        _link_untracked(tree, lineage.record.outside)
         _check_out_data(tree)
         with chdir(tree):
             yield
@@ -41,32 +41,32 @@ def worktree(tree: Path, origin: LineageFiles, on_line: Callable[[str], None]) -
 
 
 def _fetch_commit(commit: str, remote: str | None) -> None:
-    """Have a commit in this repository; UserError if its origin does not give it."""
+    """Fetch a commit from origin unless this repository has it; UserError if origin does not provide it."""
     if has_commit(commit):
         return
     try:
         git("fetch", "--quiet", "origin", commit)
     except UserError as error:
-        where = f" It was made in a clone of {remote}." if remote else ""
-        raise UserError(f"commit {commit} is neither here nor to be had from origin ({error}).{where}") from None
+        where = f" It was used in a clone of {remote}." if remote else ""
+        raise UserError(f"commit {commit} is neither in this repository nor in origin ({error}).{where}") from None
 
 
-def _link_outside(tree: Path, places: list[str]) -> None:
-    """Give the worktree what neither git nor DVC keeps, if it lies here."""
-    missing = [place for place in places if not Path(place).exists()]
+def _link_untracked(tree: Path, paths: list[str]) -> None:
+    """Link the files that neither git nor DVC tracks from here into the worktree; UserError if one is missing."""
+    missing = [path for path in paths if not Path(path).exists()]
     if missing:
         raise UserError(
-            f"{', '.join(missing)}: the model was made from this, neither git nor DVC keeps it, and it is not here. "
-            "Put it there as it was, and try again."
+            f"{', '.join(missing)}: the model was made from this, neither git nor DVC tracks it, and it is not here. "
+            "Restore it unchanged, then try again."
         )
-    for place in places:
-        if not Path(place).is_absolute() and not (tree / place).exists():
-            (tree / place).parent.mkdir(parents=True, exist_ok=True)
-            (tree / place).symlink_to(Path(place).absolute())
+    for path in paths:
+        if not Path(path).is_absolute() and not (tree / path).exists():
+            (tree / path).parent.mkdir(parents=True, exist_ok=True)
+            (tree / path).symlink_to(Path(path).absolute())
 
 
 def _check_out_data(tree: Path) -> None:
-    """Check out the data that `dvc add` tracks, from DVC's cache here or else its remote."""
+    """Check out the data that `dvc add` tracks, from this checkout's DVC cache or else its remote."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -86,6 +86,6 @@ def _check_out_data(tree: Path) -> None:
                 repo.pull(targets=tracked)
             except Exception as error:  # each kind of remote has its own
                 raise UserError(
-                    f"{', '.join(tracked)}: the data is neither in DVC's cache nor to be had from its remote "
-                    f"({first_line(error)}). `dvc push` it where it is."
+                    f"{', '.join(tracked)}: the data is neither in DVC's cache nor in its remote "
+                    f"({first_line(error)}). `dvc push` it from a checkout that has it."
                 ) from None

@@ -1,20 +1,20 @@
-"""What can be deleted, in one form whatever it is."""
+"""What can be deleted, in one form for all kinds."""
 
 import re
 from dataclasses import dataclass
 from typing import Literal
 
-DIGEST = re.compile(r"\b[0-9a-f]{32}(?:\.dir)?\b")  # an MD5 as DVC writes it; no part of a longer one
+DIGEST = re.compile(r"\b[0-9a-f]{32}(?:\.dir)?\b")  # an MD5 as DVC writes it, not part of a longer digest
 
 Kind = Literal["version", "model", "run", "cache", "checkpoint", "lock", "leftover"]
-OF_MLFLOW = ("version", "model", "run")
+MLFLOW_KINDS = ("version", "model", "run")
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """Something that nothing reaches; `size` in bytes, None where it has none of its own.
+    """Something that nothing uses, with a description, a reason and its size in bytes (None: it holds no files).
 
-    `place` is what `remove` needs: name and number of a version, the id of a run or a logged model, or paths.
+    `place` identifies it: name and number of a version, the id of a run or a logged model, or paths.
     """
 
     kind: Kind

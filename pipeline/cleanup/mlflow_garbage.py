@@ -1,4 +1,4 @@
-"""Versions, uploads and runs in MLflow that nothing reaches, and what those that stay need of DVC's cache."""
+"""Versions, uploads and runs in MLflow that nothing uses, and the files of DVC's cache that the other versions need."""
 
 import re
 import tempfile
@@ -8,201 +8,214 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.checkout.git import has_commit
 from pipeline.checkout.layout import TRAIN, TRAINING
 from pipeline.cleanup.garbage import DIGEST, Garbage
 from pipeline.registry import alias_history
-from pipeline.registry.versions import all_of
+from pipeline.registry.versions import search_all
 from stages.artifacts import read_json
 from stages.errors import ArtifactError, UserError
 from stages.tracking import sync
-from stages.tracking.client import SQLITE, connect, reachable, shown_uri, tracking_uri
-from stages.tracking.lineage_record import RECORD, LineageFiles, read_lock
+from stages.tracking.client import SQLITE, connect, shown_uri, tracking_uri, translate_errors
+from stages.tracking.git import has_commit
+from stages.tracking.lineage_record import RECORD, LineageFiles, read_execution, read_lock
 from stages.tracking.registry import DIGEST_TAG, FILE_TAG, MARKER, read_lineage
+from stages.training.record import read_training
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import FileInfo
     from mlflow.entities.model_registry import ModelVersion
 
-LOGGED = re.compile(r"m-[0-9a-f]{32}")  # the id of a logged model
-COPY = re.compile(r"models:/(.+)/(\d+)")  # the source of a version that was copied from another one
+LOGGED_MODEL = re.compile(r"m-[0-9a-f]{32}")  # the id of a logged model
+COPY = re.compile(r"models:/(.+)/(\d+)")  # the source of a version that is a copy of another one
 UNFINISHED = ("RUNNING", "SCHEDULED")  # states of a run
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """A version in the registry; it has no origin if it was registered by other means."""
+    """A version in the registry; it has no lineage if Tuneline did not register it."""
 
     version: "ModelVersion"
-    origin: LineageFiles | None
+    lineage: LineageFiles | None
     stays: bool
 
     def logged_models(self) -> set[str]:
-        """The ids of what was uploaded for it. From the source: of versions that were searched, MLflow tells no id."""
-        return set(LOGGED.findall(self.version.source or ""))
+        """The ids of its upload, from its source: a search for versions does not return the id of the model."""
+        return set(LOGGED_MODEL.findall(self.version.source or ""))
 
     def runs(self) -> set[str]:
-        """Its own run and, by its record, those that computed its stages."""
-        stages = self.origin.record["stages"].values() if self.origin else []
-        made_by = {stage["made_by"].get("mlflow_run", "") for stage in stages if stage["made_by"]}
+        """Its own MLflow run and those that computed its stages."""
+        stages = self.lineage.record.stages.values() if self.lineage else []
+        made_by = {stage.made_by.mlflow_run or "" for stage in stages if stage.made_by}
         return made_by | {self.version.run_id or ""}
 
     def digests(self) -> set[str]:
-        """The MD5s of all that it was made from and of all that its stages made."""
-        if self.origin is None:
+        """The MD5s of all inputs and outputs of its stages."""
+        if self.lineage is None:
             return set()
-        stages = self.origin.record["stages"].values()
-        files = {entry["digest"] for stage in stages for entry in (*stage["inputs"], *stage["outputs"])}
-        return files | set(DIGEST.findall(self.origin.lock.decode()))
+        stages = self.lineage.record.stages.values()
+        files = {file.digest for stage in stages for file in (*stage.inputs, *stage.outputs)}
+        return files | set(DIGEST.findall(self.lineage.lock.decode()))
 
 
-def in_mlflow(named: set[str], limit: float, on_line: Callable[[str], None]) -> tuple[list[Garbage], set[str]]:
-    """What nothing reaches there, and the MD5s of all that the versions that stay need."""
+def find_in_mlflow(
+    referenced: set[str], limit: float, on_line: Callable[[str], None]
+) -> tuple[list[Garbage], set[str]]:
+    """What nothing uses in MLflow, and the MD5s of all files that the versions that stay need.
+
+    `referenced` holds the MD5s in dvc.lock and .dvc files. Runs and uploads that are younger than `limit`, in seconds
+    since the epoch, stay.
+    """
     uri = tracking_uri()
-    is_there = not uri.startswith(SQLITE) or Path(uri.removeprefix(SQLITE)).exists()
-    if MARKER.exists():  # DVC's cache may hold what only that registry names
-        told = read_json(MARKER).get("tracking_uri")
-        if told != shown_uri() or not is_there:
+    exists = not uri.startswith(SQLITE) or Path(uri.removeprefix(SQLITE)).exists()
+    if MARKER.exists():  # DVC's cache may hold files that only that registry refers to
+        marked = read_json(MARKER).get("tracking_uri")
+        if marked != shown_uri() or not exists:
             raise UserError(
-                f"this checkout has registered its last model at {told}, and "
-                + ("that is gone." if told == shown_uri() else f"now it is {shown_uri()}.")
-                + f" What a registry needs is not known without it. If it is given up, delete {MARKER}."
+                f"the last model of this checkout was registered at {marked}, which "
+                + ("no longer exists." if marked == shown_uri() else f"is not the current registry, {shown_uri()}.")
+                + f" Only that registry knows which files it needs. If it was abandoned, delete {MARKER}."
             )
-    if not is_there:
-        on_line(f"there is no registry at {shown_uri()}; only commits and checkouts count")
+    if not exists:
+        on_line(f"there is no registry at {shown_uri()}; only commits and worktrees count")
         return [], set()
-    with reachable():
+    with translate_errors():
         client = connect()
-        versions = _judged(client, named, on_line)
-        experiments = [each.experiment_id for each in all_of(client.search_experiments)]
+        versions = _judge_versions(client, referenced, on_line)
+        experiments = [each.experiment_id for each in search_all(client.search_experiments)]
         found = [
-            *_versions(versions),
-            *_models(client, experiments, versions, limit),
-            *_runs(client, experiments, versions, limit),
+            *_unused_versions(versions),
+            *_unused_uploads(client, experiments, versions, limit),
+            *_unused_runs(client, experiments, versions, limit),
         ]
     return found, {digest for each in versions if each.stays for digest in each.digests()}
 
 
-def _judged(client: "MlflowClient", named: set[str], on_line: Callable[[str], None]) -> list[_Judged]:
-    versions = all_of(client.search_model_versions)
-    ledgers = {model.name: alias_history.read(client, model.name) for model in all_of(client.search_registered_models)}
-    held = {(name, number) for name, found in ledgers.items() for number in _held(client, name, found)}
-    held |= {(copy[1], int(copy[2])) for each in versions if (copy := COPY.fullmatch(each.source or ""))}
-    for name, found in ledgers.items():
-        for fault in found.faults:
-            on_line(f"all versions of {name} stay, for its ledger may not name all that were champion: {fault}")
+def _judge_versions(client: "MlflowClient", referenced: set[str], on_line: Callable[[str], None]) -> list[_Judged]:
+    versions = search_all(client.search_model_versions)
+    models = [model.name for model in search_all(client.search_registered_models)]
+    histories = {name: alias_history.read_history(client, name) for name in models}
+    in_use = {(name, number) for name, history in histories.items() for number in _in_use(client, name, history)}
+    in_use |= {(copy[1], int(copy[2])) for each in versions if (copy := COPY.fullmatch(each.source or ""))}
+    for name, history in histories.items():
+        for fault in history.faults:
+            on_line(f"all versions of {name} stay, since its alias history may not name all former champions: {fault}")
     judged = []
     for version in versions:
-        origin = _origin(client, version)
-        if origin is None:
+        lineage = _read_lineage(client, version)
+        if lineage is None:
             stays = True
-        elif not _is_here(origin.record["git"]["commit"]):
-            on_line(f"{version.name}/{version.version} stays: it was not made at a commit of this repository")
+        elif not _is_known(lineage.record.git.commit):
+            on_line(f"{version.name}/{version.version} stays: its commit is not in this repository")
             stays = True
         else:
-            is_named = not named.isdisjoint(_model_digests(origin))
-            is_held = (version.name, int(version.version)) in held
-            stays = is_named or is_held or bool(ledgers[version.name].faults)
-        judged.append(_Judged(version, origin, stays))
+            is_referenced = not referenced.isdisjoint(_model_digests(lineage))
+            is_in_use = (version.name, int(version.version)) in in_use
+            stays = is_referenced or is_in_use or bool(histories[version.name].faults)
+        judged.append(_Judged(version, lineage, stays))
     return judged
 
 
-def _held(client: "MlflowClient", name: str, entries: alias_history.AliasHistory) -> set[int | None]:
-    """The versions that an alias, or an entry of the alias_history, names."""
+def _in_use(client: "MlflowClient", name: str, history: alias_history.AliasHistory) -> set[int | None]:
+    """The versions of a model that an alias, or an entry of its alias history, refers to."""
     aliases = {int(number) for number in client.get_registered_model(name).aliases.values()}
-    return aliases | {number for entry in entries.entries for number in (entry.source, entry.target)}
+    return aliases | {number for entry in history.entries for number in (entry.source, entry.target)}
 
 
-def _origin(client: "MlflowClient", version: "ModelVersion") -> LineageFiles | None:
+def _read_lineage(client: "MlflowClient", version: "ModelVersion") -> LineageFiles | None:
     if f"{FILE_TAG}{RECORD}" not in version.tags or COPY.fullmatch(version.source or ""):
         return None
     try:
         return read_lineage(client, version)
     except UserError as error:
-        raise UserError(f"{error} What it needs is not known, so nothing was deleted. Mend or delete it.") from None
+        raise UserError(
+            f"{error} The files that it needs are not known, so nothing was deleted. Repair or delete it."
+        ) from None
 
 
-def _model_digests(origin: LineageFiles) -> set[str]:
-    return {entry["md5"] for entry in read_lock(origin.lock)[TRAIN]["outs"]}
+def _model_digests(lineage: LineageFiles) -> set[str]:
+    return {entry["md5"] for entry in read_lock(lineage.lock)[TRAIN]["outs"]}
 
 
-def _is_here(commit: str | None) -> bool:
-    """Whether this repository has the commit; without one, it was made nobody knows where."""
+def _is_known(commit: str | None) -> bool:
+    """Whether this repository has the commit."""
     return commit is not None and has_commit(commit)
 
 
-def _versions(versions: list[_Judged]) -> Iterator[Garbage]:
+def _unused_versions(versions: list[_Judged]) -> Iterator[Garbage]:
     for each in versions:
-        if each.origin and not each.stays:
+        if each.lineage and not each.stays:
             name, number = each.version.name, str(each.version.version)
-            (digest,) = _model_digests(each.origin)
-            why = f"no alias, no ledger entry, and no dvc.lock names its model {digest[:12]}"
-            yield Garbage("version", f"{name}/{number} of {each.origin.record['registered'][:10]}", why, None,
+            (digest,) = _model_digests(each.lineage)
+            why = f"no alias, no alias history and no dvc.lock refers to its model {digest[:12]}"
+            yield Garbage("version", f"{name}/{number} of {each.lineage.record.registered[:10]}", why, None,
                           (name, number))  # fmt: skip
 
 
-def _models(client: "MlflowClient", experiments: list[str], versions: list[_Judged], limit: float) -> Iterator[Garbage]:
-    """Uploads of Tuneline."""
+def _unused_uploads(
+    client: "MlflowClient", experiments: list[str], versions: list[_Judged], limit: float
+) -> Iterator[Garbage]:
+    """The unused logged models that Tuneline uploaded."""
     kept = {name for each in versions if each.stays for name in each.logged_models()}
-    gone = {name for each in versions for name in each.logged_models()} - kept
-    for model in all_of(client.search_logged_models, experiments):
+    deleted = {name for each in versions for name in each.logged_models()} - kept
+    for model in search_all(client.search_logged_models, experiments):
         if model.model_id in kept or DIGEST_TAG not in model.tags:
             continue
         is_old = model.creation_timestamp / 1000 < limit
-        if model.model_id in gone or (is_old and _made_here(client, model.source_run_id)):
-            why = "its version goes" if model.model_id in gone else "no version points at it"
-            size = _bytes_in(partial(client.list_logged_model_artifacts, model.model_id))
+        if model.model_id in deleted or (is_old and _was_computed_here(client, model.source_run_id)):
+            why = "its version is deleted" if model.model_id in deleted else "no version refers to it"
+            size = _sum_sizes(partial(client.list_logged_model_artifacts, model.model_id))
             yield Garbage("model", f"upload {model.model_id}", why, size, (model.model_id,))
 
 
-def _runs(client: "MlflowClient", experiments: list[str], versions: list[_Judged], limit: float) -> Iterator[Garbage]:
-    """Runs of Tuneline, of trainings and of encodings."""
+def _unused_runs(
+    client: "MlflowClient", experiments: list[str], versions: list[_Judged], limit: float
+) -> Iterator[Garbage]:
+    """The unused runs of training and of tokenize."""
     kept = {run for each in versions if each.stays for run in each.runs()}
-    gone = {each.version.run_id for each in versions} - kept
-    present = _present_train_key()
+    deleted = {each.version.run_id for each in versions} - kept
+    current = _current_train_key()
     for tag in sync.KEY_TAGS.values():
-        for run in all_of(client.search_runs, experiments, f"tags.`{tag}` LIKE '%'"):
+        for run in search_all(client.search_runs, experiments, f"tags.`{tag}` LIKE '%'"):
             info = run.info
-            if info.run_id in kept or info.status in UNFINISHED or run.data.tags[tag] == present:
+            if info.run_id in kept or info.status in UNFINISHED or run.data.tags[tag] == current:
                 continue
             is_old = max(info.start_time or 0, info.end_time or 0) / 1000 < limit
-            if info.run_id in gone or (is_old and _made_here(client, info.run_id)):
-                why = "its version goes" if info.run_id in gone else "of no version that stays"
-                size = _bytes_in(partial(client.list_artifacts, info.run_id))
+            if info.run_id in deleted or (is_old and _was_computed_here(client, info.run_id)):
+                why = "its version is deleted" if info.run_id in deleted else "no version that stays needs it"
+                size = _sum_sizes(partial(client.list_artifacts, info.run_id))
                 yield Garbage("run", f"{info.run_name} ({info.run_id[:8]})", why, size, (info.run_id,))
 
 
-def _made_here(client: "MlflowClient", run_id: str) -> bool:
-    """Whether this repository has the commits at which the stages of a run were computed; not if the run is gone."""
+def _was_computed_here(client: "MlflowClient", run_id: str) -> bool:
+    """Whether the stages of a run were computed at commits of this repository; False if the run is gone."""
     from mlflow.exceptions import MlflowException
 
     try:
-        files = client.list_artifacts(run_id, sync.MADE)
+        files = client.list_artifacts(run_id, sync.EXECUTIONS)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return False
     with tempfile.TemporaryDirectory() as folder:
-        records = [read_json(Path(client.download_artifacts(run_id, file.path, folder))) for file in files]
-    return bool(records) and all(_is_here(record["commit"]) for record in records)
+        commits = [read_execution(Path(client.download_artifacts(run_id, file.path, folder))).commit for file in files]
+    return bool(commits) and all(_is_known(commit) for commit in commits)
 
 
-def _present_train_key() -> str | None:
+def _current_train_key() -> str | None:
     try:
-        key: str = read_json(TRAINING)["train_key"]
+        return read_training(TRAINING.parent).train_key
     except ArtifactError:
         return None
-    return key
 
 
-def _bytes_in(listed: Callable[..., list["FileInfo"]], folder: str | None = None) -> int:
-    return sum(_bytes_in(listed, file.path) if file.is_dir else file.file_size or 0 for file in listed(folder))
+def _sum_sizes(list_files: Callable[..., list["FileInfo"]], folder: str | None = None) -> int:
+    return sum(_sum_sizes(list_files, file.path) if file.is_dir else file.file_size or 0 for file in list_files(folder))
 
 
 def delete(garbage: Garbage) -> None:
-    """Delete as MLflow does, which only marks it; UserError if an alias or a ledger has come to name it since then."""
-    with reachable():
+    """Delete it as MLflow does, which only marks it; UserError if an alias or an alias history refers to it by now."""
+    with translate_errors():
         _delete(connect(), garbage)
 
 
@@ -213,6 +226,6 @@ def _delete(client: "MlflowClient", garbage: Garbage) -> None:
         client.delete_run(*garbage.place)
     else:
         name, number = garbage.place
-        if int(number) in _held(client, name, alias_history.read(client, name)):
-            raise UserError(f"{name}/{number} has been promoted meanwhile, so it stays. Look again: `tuneline gc`")
+        if int(number) in _in_use(client, name, alias_history.read_history(client, name)):
+            raise UserError(f"{name}/{number} has been promoted meanwhile, so it stays. Run `tuneline gc` again.")
         client.delete_model_version(name, number)

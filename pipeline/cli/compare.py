@@ -1,4 +1,4 @@
-"""The command compare: what lies between two versions in the registry."""
+"""The command compare: the differences of two registered versions."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,24 +7,24 @@ from typing import Annotated
 import typer
 
 from pipeline.checkout.layout import enter_root
-from pipeline.terminal import MODEL, REFERENCE, Json, draw, interruptible, out, print_json, write_text
+from pipeline.terminal import MODEL, REFERENCE, Json, draw_progress, exit_on_interrupt, out, print_json, write_text
 
 commands = typer.Typer()
 
 
 @commands.command()
 def compare(
-    first: Annotated[str, typer.Argument(metavar=REFERENCE, help="The one to compare with, such as the champion.")],
+    first: Annotated[str, typer.Argument(metavar=REFERENCE, help="The baseline, such as the champion.")],
     second: Annotated[str, MODEL],
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it into one HTML file.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as an HTML page.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Tell what differs between two models: parameters, data, code, environment, scores, and what they predict.
+    """Compare two models: parameters, data, code, environment, scores and predictions.
 
-    Of the data: which sentences were added, removed, relabelled, or moved to another split. Of the scores: F1 of
-    entities with a 95 % interval of the difference, and the p-value: how often chance alone would make as large a
-    difference in this direction. Of the predictions: which test sentences only one of the two gets right. If they were
-    scored on other test sentences, the first is scored again on those of the second.
+    Data: the sentences that were added, removed, relabelled, or moved to another split. Scores: entity F1, the 95 %
+    interval of the difference, and the p-value, which is the probability of a difference at least as large in this
+    direction if both were equally good. Predictions: the test sentences that only one of the two gets right. If they
+    were scored on different test sentences, the first is rescored on those of the second.
 
     Examples:
 
@@ -38,17 +38,17 @@ def compare(
 
     html = html and html.absolute()
     enter_root()
-    with interruptible("stopped"):
-        found = compare.compare(first, second, on_progress=draw)
-    draw("")
+    with exit_on_interrupt("stopped"):
+        found = compare.compare(first, second, on_progress=draw_progress)
+    draw_progress("")
     if html:
-        from pipeline.comparison.page import render
+        from pipeline.comparison.page import render_page
 
-        write_text(html, render(found))
+        write_text(html, render_page(found))
     if as_json:
         print_json(asdict(found))
     elif not html:
-        from pipeline.comparison.text import rendered
+        from pipeline.comparison.text import render_text
 
-        for part in rendered(found):
+        for part in render_text(found):
             out.print(part)

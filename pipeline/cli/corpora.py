@@ -1,4 +1,4 @@
-"""The commands that concern corpora: check and import."""
+"""The commands on corpora: check and import."""
 
 import errno
 import json
@@ -9,25 +9,22 @@ from typing import Annotated
 import typer
 
 from pipeline.checkout.layout import PARAMS, enter_root
-from pipeline.checkout.params_file import with_values
-from pipeline.corpora.check import check_corpus
-from pipeline.terminal import Json, draw, interruptible, out, print_json, program
+from pipeline.terminal import Json, draw_progress, exit_on_interrupt, out, print_json, program
 from stages.errors import UserError
-from stages.params import read_document
 
 commands = typer.Typer()
 
 FORMATS = """
-Formats are told apart by the name and the first bytes of each file; data.format says otherwise. Any may be a .gz.
+The format is detected from the name and the first bytes of each file, or set with data.format. Any file may be a .gz.
 
-train.conll (or .tsv, .txt ...): columns parted by tabs or blanks, a blank line after each sentence. The schemes IOB1,
-IOB2, IOE1, IOE2, IOBES, BILOU and BMES are recognised.
+train.conll (or .tsv, .txt ...): columns separated by tabs or blanks, a blank line after each sentence. The schemes
+IOB1, IOB2, IOE1, IOE2, IOBES, BILOU and BMES are recognised.
 
     Angela B-PER
     Merkel I-PER
     left O
 
-train.jsonl: tokens with tags, or text with spans as doccano (the second line) and Prodigy (the third) export it.
+train.jsonl: words with tags, or text with spans as doccano (the second line) and Prodigy (the third) export it.
 
     {"tokens": ["Angela", "left"], "tags": ["B-PER", "O"]}
     {"text": "Angela left", "label": [[0, 6, "PER"]]}
@@ -60,15 +57,15 @@ def check(
     settings: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Read with this value; params.yaml stays as it is. Repeatable."
+            "--set", metavar="KEY=VALUE", help="Read with this value; params.yaml stays unchanged. Repeatable."
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Read a corpus without training on it: what it holds, and what is wrong with it.
+    """Read a corpus without training on it: what it contains, and what is wrong with it.
 
-    Errors are what `tuneline run` would refuse, and make the exit code 2. Warnings are what costs accuracy or spoils
-    the scores: sentences in both train and test, types with too few examples, words that the tokenizer does not know.
+    `tuneline run` would refuse a corpus with errors; the exit code is then 2. Warnings are about lower accuracy or
+    misleading scores: sentences in both train and test, types with few examples, words unknown to the tokenizer.
 
     Examples:
 
@@ -78,37 +75,39 @@ def check(
 
         tuneline check wikigold.conll --set 'data.split={dev: 0.1, test: 0.1}' --json
     """
-    from pipeline.corpora.report import rendered
+    from pipeline.checkout.params_file import apply_settings
+    from pipeline.corpora.check import check_corpus
+    from pipeline.corpora.report import render_profile
 
     place = folder and folder.absolute()
     enter_root()
     if place is not None:
         settings = [*(settings or []), f"data.dir={json.dumps(os.path.relpath(place), ensure_ascii=False)}"]
-    with interruptible("stopped"):
-        found = check_corpus(with_values(PARAMS, settings or []), on_progress=draw)
+    with exit_on_interrupt("stopped"):
+        profile = check_corpus(apply_settings(PARAMS, settings or []), on_progress=draw_progress)
     if as_json:
-        print_json(found)
+        print_json(profile)
     else:
-        out.print(rendered(found))
-    if any(finding["grade"] == "error" for finding in found["findings"]):
+        out.print(render_profile(profile))
+    if any(diagnostic["severity"] == "error" for diagnostic in profile["findings"]):
         raise typer.Exit(UserError.exit_code)
 
 
 IMPORT_EPILOG = """
 The standard form, in data/corpora/NAME: train.conll, dev.conll and test.conll, or corpus.conll of a corpus without
 splits; in them a word, a tab and its IOB2 tag a line, a blank line after each sentence, and `-DOCSTART-` before each
-document where the source tells documents apart. provenance.json beside them says where the corpus came from, with the
+document where the source marks documents. provenance.json beside them says where the corpus came from, with the
 SHA-256 of each file, the tag scheme it had, and its licence.
 
-SOURCE may be in any format that `tuneline check --help` shows, plain or .gz, in a file or in a folder. Of a folder the
-data files, those in folders train, dev and test of it, and the licence are fetched.
+SOURCE may be in any format that `tuneline check --help` shows, plain or .gz: a file or a folder. From a folder, the
+data files, also in its folders train, dev and test, and the licence are fetched.
 """
 
 
 @commands.command("import", epilog=IMPORT_EPILOG)
 def import_(
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="A path, or an address: https://, s3://, hf://, ftp:// ...")
+        str, typer.Argument(metavar="SOURCE", help="A path or a URL: https://, s3://, hf://, ftp:// ...")
     ],
     name: Annotated[str, typer.Argument(metavar="NAME", help="What to call it here: data/corpora/NAME.")],
     *,
@@ -122,15 +121,15 @@ def import_(
     ] = None,
     licence: Annotated[
         str | None,
-        typer.Option(metavar="TEXT_OR_FILE", help="Its licence, to be recorded; a LICENSE in the source is found."),
+        typer.Option(metavar="TEXT_OR_FILE", help="The licence to record; default: the LICENSE in the source, if any."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the corpus of that name.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Bring a corpus into the project: fetch it, check it, put it into the standard form and give it to DVC.
+    """Import a corpus: fetch it, check it, convert it to the standard form and add it to DVC.
 
-    What `tuneline check` calls an error is refused, and then nothing has changed. The same source always becomes the
-    same bytes.
+    A corpus with errors (see `tuneline check`) is refused, and nothing changes. The same source always becomes the same
+    bytes.
 
     Examples:
 
@@ -143,35 +142,35 @@ def import_(
         tuneline import s3://bucket/news/train.conll.gz news --set data.tags=4
     """
     from pipeline.corpora.importing import import_corpus
-    from pipeline.corpora.report import rendered
+    from pipeline.corpora.report import render_profile
 
     here = Path.cwd()
     text = _text_or_file(licence)
     enter_root()
-    with interruptible("stopped; nothing was imported"):
-        done = import_corpus(
-            source, name, settings=settings or [], licence=text, force=force, here=here, on_progress=draw
+    with exit_on_interrupt("stopped; nothing was imported"):
+        imported = import_corpus(
+            source, name, settings=settings or [], licence=text, force=force, here=here, on_progress=draw_progress
         )
     if as_json:
         print_json(
             {
-                "path": str(done.path),
-                "dvc_file": str(done.dvc_file),
-                "source": done.source,
-                "digest": done.digest,
-                "scheme": done.found["scheme"],
-                "splits": done.found["splits"],
-                "findings": done.found["findings"],
+                "path": str(imported.path),
+                "dvc_file": str(imported.dvc_file),
+                "source": imported.source,
+                "digest": imported.digest,
+                "scheme": imported.profile["scheme"],
+                "splits": imported.profile["splits"],
+                "findings": imported.profile["findings"],
             }
         )
         return
-    out.print(rendered(done.found))
-    out.print(f"\n{done.path} holds it in the standard form, and DVC keeps it; digest {done.digest[:12]}")
-    _report_import(done.path, done.dvc_file, is_split=len(done.found["splits"]) > 1)
+    out.print(render_profile(imported.profile))
+    out.print(f"\n{imported.path} holds it in the standard form, tracked by DVC; digest {imported.digest[:12]}")
+    _report_import(imported.path, imported.dvc_file, is_split=len(imported.profile["splits"]) > 1)
 
 
 def _text_or_file(licence: str | None) -> str | None:
-    """The text of a licence, be it given as it is or by the name of a file that holds it."""
+    """Return the text of a licence that is given as a text or as the name of a file."""
     if licence is None:
         return None
     try:
@@ -185,9 +184,11 @@ def _text_or_file(licence: str | None) -> str | None:
 
 
 def _report_import(path: Path, dvc_file: Path, *, is_split: bool) -> None:
-    """What a person can do with a new corpus, as commands to copy."""
+    """Print the next commands for a new corpus, ready to copy."""
+    from stages.params import read_document
+
     tuneline = program("tuneline")
-    # What params.yaml says of the corpus that it names now does not hold for a corpus in the standard form.
+    # How params.yaml reads its current corpus does not apply to a corpus in the standard form.
     data = read_document(PARAMS).get("data", {})
     stale = [f"--set data.{key}=auto" for key in ("format", "words", "tags") if data.get(key, "auto") != "auto"]
     split = data.get("split")
@@ -197,8 +198,8 @@ def _report_import(path: Path, dvc_file: Path, *, is_split: bool) -> None:
     shares = "" if is_split else " --set 'data.split={dev: 0.1, test: 0.1}'"
     out.print("\nNext:", style="bold")
     for what, command in (
-        ("look at it", f"{tuneline} check {path}{reading}"),
-        ("keep it in git", f"git add {dvc_file} {dvc_file.with_name('.gitignore')}"),
+        ("check it", f"{tuneline} check {path}{reading}"),
+        ("track it in git", f"git add {dvc_file} {dvc_file.with_name('.gitignore')}"),
         ("train on it", f"{tuneline} run --set data.dir={path} --set register.name={path.name}-ner{reading}{shares}"),
     ):
         out.print(f"  {what:<20} {command}")

@@ -1,15 +1,12 @@
-"""The commands that use models and look at them: models, predict and mistakes."""
+"""The commands that list and use models: models, predict and mistakes."""
 
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
 from pipeline.checkout.layout import PREDICTIONS, enter_root
 from pipeline.terminal import MODEL, Json, out, print_json, program
-from stages.tracking.client import shown_uri
 
 commands = typer.Typer()
 
@@ -17,7 +14,10 @@ commands = typer.Typer()
 @commands.command()
 def models(as_json: Json = False) -> None:
     """List the versions of all registered models, with their aliases and entity F1."""
+    from rich.table import Table
+
     from pipeline.registry.versions import list_versions
+    from stages.tracking.client import shown_uri
 
     enter_root()
     versions = list_versions()
@@ -39,8 +39,8 @@ def predict(
     model: Annotated[str, MODEL],
     file: Annotated[
         typer.FileText,
-        typer.Argument(metavar="[FILE]", encoding="utf-8", help="A text a line; standard input if absent."),
-    ] = "-",  # type: ignore[assignment]  # by which click means standard input
+        typer.Argument(metavar="[FILE]", encoding="utf-8", help="One text per line; standard input by default."),
+    ] = "-",  # type: ignore[assignment]  # click's name of standard input
     as_json: Json = False,
 ) -> None:
     """Find the entities in lines of text.
@@ -71,15 +71,15 @@ def predict(
 def mistakes(
     split: Annotated[str, typer.Option(metavar="NAME", help="dev or test.")] = "test",
     kind: Annotated[
-        str | None, typer.Option(metavar="KIND", help="Only type, boundary, boundary_and_type, missed or invented.")
+        str | None, typer.Option(metavar="KIND", help="Only type, boundary, boundary_and_type, missed or spurious.")
     ] = None,
     entity_type: Annotated[
         str | None, typer.Option("--type", metavar="TYPE", help="Only mistakes about this type.")
     ] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=0, help="How many sentences; 0 shows all.")] = 20,
+    limit: Annotated[int, typer.Option(metavar="N", min=0, help="The number of sentences to show; 0 for all.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Show the sentences in which the model was wrong, the surest mistakes first.
+    """Show the sentences with wrong predictions, the most confident ones first.
 
     Examples:
 
@@ -87,7 +87,9 @@ def mistakes(
 
         tuneline mistakes --split dev --kind boundary --type ORG --limit 50
     """
-    from pipeline.comparison.mistakes import find_mistakes, marked
+    from rich.text import Text
+
+    from pipeline.comparison.mistakes import find_mistakes, mark_entities
 
     enter_root()
     found = find_mistakes(PREDICTIONS, split=split, kind=kind, entity_type=entity_type)
@@ -97,6 +99,6 @@ def mistakes(
         return
     for entry in shown:
         out.print(Text(f"{split} {entry['sentence']}: {', '.join(entry['kinds'])}", "bold"))
-        out.print(Text(f"  gold       {marked(entry['words'], entry['gold'])}"))
-        out.print(Text(f"  predicted  {marked(entry['words'], entry['predicted'])}"))
-    out.print(f"{len(shown)} of {len(found)} sentences of {split} with such a mistake")
+        out.print(Text(f"  gold       {mark_entities(entry['words'], entry['gold'])}"))
+        out.print(Text(f"  predicted  {mark_entities(entry['words'], entry['predicted'])}"))
+    out.print(f"{len(shown)} of {len(found)} sentences of {split} with such mistakes")

@@ -1,22 +1,20 @@
-"""The commands of the registry with a memory: promote, rollback, history, lineage and reproduce."""
+"""The commands for registered versions: promote, rollback, history, lineage and reproduce."""
 
 import os
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from pipeline.checkout.layout import PARAMS, enter_root
-from pipeline.registry import alias_history
-from pipeline.registry.alias_history import Entry
-from pipeline.terminal import MODEL, Json, draw, err, interruptible, out, print_json, write_text
-from stages.config.register import Params
+from pipeline.terminal import MODEL, Json, draw_progress, err, exit_on_interrupt, out, print_json, write_text
 from stages.errors import UserError
-from stages.params import load_params
+
+if TYPE_CHECKING:
+    from pipeline.registry.alias_history import Entry
 
 commands = typer.Typer()
 
@@ -28,14 +26,14 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A registered model.")
 def promote(
     name: Name,
     version: Annotated[int | None, typer.Argument(metavar="VERSION", help="The challenger if absent.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Whatever the verdict; needs --reason.")] = False,
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Stands in the history for ever.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Promote whatever the verdict; needs --reason.")] = False,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="The reason; the history keeps it.")] = "",
     as_json: Json = False,
 ) -> None:
     """Compare a version with the champion on the same test sentences, and make it champion if it is better.
 
-    The verdict is PROMOTE, HOLD (the difference may be luck) or REJECT (worse, or below a floor of register.gate in
-    params.yaml). It is kept with the version's run in MLflow. Exit code 1 if the champion stays.
+    The verdict is PROMOTE, HOLD (the difference may be chance) or REJECT (worse, or outside the limits of register.gate
+    in params.yaml). It is stored with the version's MLflow run. Exit code 1 if the champion stays.
 
     Examples:
 
@@ -44,9 +42,11 @@ def promote(
         tuneline promote demo-ner 3 --force --reason "The new labels matter more than the score."
     """
     from pipeline.registry.gate import promote as promote_version
+    from stages.config.register import Params
+    from stages.params import load_params
 
     if force and not reason.strip():
-        raise UserError("--force needs --reason TEXT, which stands in the history")
+        raise UserError("--force needs --reason TEXT, which the history keeps")
     enter_root()
     gate = load_params(PARAMS, Params).register_.gate
     verdict, entry = promote_version(name, version, gate, force=force, reason=reason.strip())
@@ -69,10 +69,10 @@ def _champion_stays(name: str, champion: int | None) -> str:
 @commands.command()
 def rollback(
     name: Name,
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; stands in the history.")] = "rolled back",
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="The reason; the history keeps it.")] = "rolled back",
     as_json: Json = False,
 ) -> None:
-    """Make the champion before the present one champion again."""
+    """Make the previous champion champion again."""
     from pipeline.registry.gate import roll_back
 
     enter_root()
@@ -87,17 +87,22 @@ def rollback(
 def history(
     name: Name,
     at: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only who was champion then: 2026-05-01, or 2026-05-01T14:30.")
+        str | None,
+        typer.Option(metavar="TIME", help="Only the champion at this time: 2026-05-01, or 2026-05-01T14:30."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Tell every promotion and rollback of a model: when, by whom, why, on what evidence.
+    """Show every promotion and rollback of a model: when, by whom, why, on what evidence.
 
-    An entry that was altered, and an alias that was moved outside Tuneline, is told too; the exit code is then 1.
+    Altered entries, and an alias that was moved outside Tuneline, are reported; the exit code is then 1.
     """
+    from rich.table import Table
+
+    from pipeline.registry import alias_history
+
     enter_root()
-    moment = None if at is None else moment_of(at)
-    found = alias_history.read_of(name)
+    moment = None if at is None else parse_time(at)
+    found = alias_history.read_model_history(name)
     entries = found.entries
     if moment is not None:
         champion = found.champion_at(moment)
@@ -105,7 +110,7 @@ def history(
     if as_json:
         print_json({"entries": [asdict(entry) for entry in entries], "faults": found.faults})
     else:
-        table = Table("time (UTC)", "who", "action", "champion", "before", "reason", box=None, pad_edge=False)
+        table = Table("time (UTC)", "who", "action", "champion", "previous", "reason", box=None, pad_edge=False)
         for entry in entries:
             table.add_row(
                 entry.time[:19], entry.who, entry.action, str(entry.target), str(entry.source or ""), entry.reason
@@ -117,21 +122,21 @@ def history(
         raise typer.Exit(1)
 
 
-def _no_champion(name: str, at: str | None, entries: list[Entry]) -> str:
+def _no_champion(name: str, at: str | None, entries: "list[Entry]") -> str:
     if at is None:
-        return f"{name} had no champion yet"
-    since = f"; its first one is of {entries[0].time[:19]} UTC" if entries else ""
+        return f"{name} has had no champion yet"
+    since = f"; its first was promoted at {entries[0].time[:19]} UTC" if entries else ""
     return f"{name} had no champion at {at}{since}"
 
 
-def moment_of(text: str) -> datetime:
-    """A date, its end in UTC, or a time, in UTC if it names no zone; UserError if it is neither."""
+def parse_time(text: str) -> datetime:
+    """Parse a date as its end in UTC, or a time, in UTC if it has no zone; UserError if it is neither."""
     with suppress(ValueError):
         return datetime.combine(date.fromisoformat(text), time.max, UTC)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UserError(f"--at {text}: no date or time; write it as in 2026-05-01 or 2026-05-01T14:30") from None
+        raise UserError(f"--at {text}: not a date or time; write it like 2026-05-01 or 2026-05-01T14:30") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -140,16 +145,16 @@ def lineage(
     reference: Annotated[str | None, MODEL] = None,
     data: Annotated[
         str | None,
-        typer.Option(metavar="PATH", help="Instead: every version that this file or folder made; or an MD5."),
+        typer.Option(metavar="PATH", help="Instead of a model: list the versions that used this file, folder or MD5."),
     ] = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it into one HTML file.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write it as an HTML page.")] = None,
     openlineage: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write OpenLineage events, a JSON line each.")
+        Path | None, typer.Option(metavar="FILE", help="Write it as OpenLineage events, a JSON line each.")
     ] = None,
-    files: Annotated[bool, typer.Option("--files", help="Show every file, of the code too.")] = False,
+    files: Annotated[bool, typer.Option("--files", help="Show every file, including the code.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Tell what made a model, back to each file and its digest; or, with --data, what models a file made.
+    """Show the lineage of a model, back to each file and its digest; or, with --data, the models that used a file.
 
     A stage that came from DVC's cache is shown with the run that computed it.
 
@@ -164,56 +169,57 @@ def lineage(
     if (reference is None) == (data is None):
         raise UserError("name a model, as in `tuneline lineage demo-ner@champion`, or a file with --data; not both")
     html, openlineage = (path and path.absolute() for path in (html, openlineage))
-    place = Path(data).absolute() if data and Path(data).exists() else None
+    existing = Path(data).absolute() if data and Path(data).exists() else None
     enter_root()
     if data is not None:
-        data = os.path.relpath(place) if place else data  # as records name it
-        _show_uses(data, as_json=as_json)
+        _show_uses(os.path.relpath(existing) if existing else data, as_json=as_json)  # relative, as in the records
         return
-    from pipeline.lineage.query import lineage_of
+    from pipeline.lineage.query import read_version_lineage
 
     assert reference is not None
-    found = lineage_of(reference)
+    found = read_version_lineage(reference)
     if html:
-        from pipeline.lineage.page import render
+        from pipeline.lineage.page import render_page
 
-        write_text(html, render(found))
+        write_text(html, render_page(found))
     if openlineage:
-        from pipeline.lineage.openlineage import events
+        from pipeline.lineage.openlineage import render_events
 
-        write_text(openlineage, events(found))
+        write_text(openlineage, render_events(found))
     if as_json:
-        print_json(found)
+        print_json(found.to_json())
         return
-    for name in found["altered"]:
+    for name in found.altered:
         err.print(f"warning: the recorded {name} is not the one that was registered", style="yellow")
     if not (html or openlineage):
-        from pipeline.lineage.tree import tree
+        from pipeline.lineage.tree import render_tree
 
-        out.print(tree(found, files=files))
+        out.print(render_tree(found, files=files))
 
 
 def _show_uses(target: str, *, as_json: bool) -> None:
-    from pipeline.lineage.query import versions_made_by
+    from rich.table import Table
 
-    found = versions_made_by(target)
+    from pipeline.lineage.query import find_uses
+
+    uses = find_uses(target)
     if as_json:
-        print_json(found)
+        print_json(asdict(uses))
         return
-    for label in found["untold"]:
-        err.print(f"warning: {label} does not tell what made it", style="yellow")
-    if not found["versions"]:
-        out.print(f"{target} made no version of any model")
+    for label in uses.untold:
+        err.print(f"warning: the lineage of {label} cannot be read", style="yellow")
+    if not uses.versions:
+        out.print(f"no version of any model used {target}")
         return
     table = Table("version", "aliases", "champion", "used by", "file", "digest", "", box=None, pad_edge=False)
-    table.columns[4].overflow = "fold"  # a path is to be copied whole
-    for version in found["versions"]:
-        champion = "is" if version["is_champion"] else "was" if version["was_champion"] else ""
-        label = f"{version['name']}/{version['version']}"
-        for entry in version["used"]:
-            same = "" if entry["same"] else "another content than now"
-            aliases = ", ".join(version["aliases"])
-            table.add_row(label, aliases, champion, entry["stage"], entry["path"], entry["digest"][:12], same)
+    table.columns[4].overflow = "fold"  # so that a path can be copied as a whole
+    for version in uses.versions:
+        champion = "is" if version.is_champion else "was" if version.was_champion else ""
+        label = f"{version.name}/{version.version}"
+        for use in version.used:
+            content = "" if use.same else "different content"
+            aliases = ", ".join(version.aliases)
+            table.add_row(label, aliases, champion, use.stage, use.path, use.digest[:12], content)
             label = champion = ""
     out.print(table)
 
@@ -222,15 +228,15 @@ def _show_uses(target: str, *, as_json: bool) -> None:
 def reproduce(
     reference: Annotated[str, MODEL],
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse if other versions are installed than made it.")
+        bool, typer.Option("--strict", help="Refuse if the environment differs from the recorded one.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Make a registered model again from what its version keeps, and compare the two.
+    """Rebuild a registered model from its recorded lineage, and compare the two.
 
-    All stages run anew, without any cache, in a clean worktree at the recorded commit. The verdict is bit-identical
+    All stages run again, without any cache, in a clean worktree at the recorded commit. The verdict is bit-identical
     (exit code 0), or else (exit code 1) same predictions, same scores (F1 within the recorded interval), or
-    different, with the first difference. It is kept with the version as a certificate.
+    different, with the first difference. It is stored with the version as a certificate.
 
     Examples:
 
@@ -241,13 +247,13 @@ def reproduce(
     from pipeline.registry.reproduction import reproduce_version
 
     def show(line: str) -> None:
-        draw("")
+        draw_progress("")
         err.print(line)
 
     enter_root()
-    with interruptible("stopped; nothing is left of it"):
-        certificate = reproduce_version(reference, strict=strict, on_line=show, on_progress=draw)
-    draw("")
+    with exit_on_interrupt("stopped; all temporary files were removed"):
+        certificate = reproduce_version(reference, strict=strict, on_line=show, on_progress=draw_progress)
+    draw_progress("")
     if as_json:
         print_json(asdict(certificate))
     else:

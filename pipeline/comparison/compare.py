@@ -1,24 +1,31 @@
-"""What two registered versions have not in common: parameters, data, code, environment, scores, what they predict."""
+"""Compares two registered versions: parameters, data, code, environment, scores and predictions."""
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.checkout.processes import run_json
 from pipeline.checkout.scratch import work_folder
-from pipeline.corpora.restore import data_digests, fetched
-from pipeline.registry.predictions import SPLIT, counts_of, f1_of, predictions_of, same_sentences, scored_again
-from pipeline.registry.reproduction import environment_differences
-from pipeline.registry.versions import find
+from pipeline.corpora.restore import data_digests, restore_corpus
+from pipeline.registry.predictions import (
+    SPLIT,
+    compute_f1,
+    count_entities,
+    have_same_sentences,
+    read_version_predictions,
+    rescore_version,
+)
+from pipeline.registry.reproduction import compare_environments
+from pipeline.registry.versions import resolve
 from stages.errors import UserError, first_line
 from stages.statistics.significance import gain_interval, p_value
 from stages.tasks.token_classification.entities import Numbers, Truths
 from stages.tasks.token_classification.predictions import Predictions
-from stages.tracking.client import connect, reachable
-from stages.tracking.lineage_record import LineageFiles, Record, flat
+from stages.tracking.client import connect, translate_errors
+from stages.tracking.lineage_record import LineageFiles, LineageRecord, TrainingEnvironment, flatten_params
 from stages.tracking.registry import DIGEST_TAG, altered_files, read_lineage
 
 if TYPE_CHECKING:
@@ -28,27 +35,27 @@ if TYPE_CHECKING:
 COMMAND = "compare"
 CODE = "stages/"
 SIDES = ("first", "second")
-EXAMPLES = 100  # of each kind; the counts are of all
+EXAMPLES = 100  # of each kind; the counts include all
 CHANGES = ("broken", "fixed", "otherwise")
-MACHINE = ("gpu", "device", "precision", "threads")  # what a training chose or found, beside the environment
+MACHINE = ("gpu", "device", "precision", "threads")  # compared in addition to `compare_environments`
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that differs, as JSON takes it.
+    """All differences, in types that JSON takes.
 
     versions      {"first": {"name", "version", "aliases", "digest", "registered", "mlflow_run", "git", "altered"},
-                  "second": …}; `altered` names files of the record that are not those that were registered
-    params        {"train.seed": {"first": 13, "second": 14}}; a side that has no such key lacks it here as well
+                  "second": …}; `altered` names lineage files that were changed after the registration
+    params        {"train.seed": {"first": 13, "second": 14}}; a side without the key is left out
     code          [{"path", "change": "changed", "added" or "removed", "stages"}]
-    environment   lines that say what the second was made with instead of what
+    environment   a line for each difference of the second from the first
     data          {"same_files", "note", "splits", "counts", "examples"}; the last three as
                   stages/tools/compare_corpora.py prints them, and empty if `note` says why nothing was compared
     scores        {"test": {"first": F1, "second": F1, "difference", "interval", "p_value", "per_type"}, "dev": …}; on
                   dev, interval and p-value are None if the two were not scored on the same sentences
     predictions   {"sentences", "scored_again", "counts": {"broken", "fixed", "otherwise"}, "examples": […]} of test;
                   None, as `scores` is empty, if `note` says why
-    note          what is to be known of the last two, in one line
+    note          a remark on the last two in one line, or None
     """
 
     versions: dict[str, dict[str, Any]]
@@ -62,46 +69,46 @@ class Comparison:
 
 
 def compare(first: str, second: str, *, on_progress: Callable[[str], None]) -> Comparison:
-    """Compare the versions that two references stand for (see `registry.find`).
+    """Compare the versions that two references stand for (see `versions.resolve`).
 
-    If they were scored on other test sentences, the first is scored again on those of the second, which takes as long
-    as evaluate does. `on_progress` is told the states of progress bars. UserError if there is no such version, or it
-    does not tell what made it.
+    If they were scored on different test sentences, the first is rescored on those of the second, which takes as long
+    as evaluate does. `on_progress` receives the states of progress bars. UserError if there is no such version, or if
+    its lineage cannot be read.
     """
-    with reachable():
+    with translate_errors():
         client = connect()
-        versions = [find(client, reference) for reference in (first, second)]
-        origins = [read_lineage(client, version) for version in versions]
-        scores, predictions, note = _scored(client, *versions)
-    records = [origin.record for origin in origins]
+        versions = [resolve(client, reference) for reference in (first, second)]
+        lineages = [read_lineage(client, version) for version in versions]
+        scores, predictions, note = _compare_scores(client, *versions)
+    records = [lineage.record for lineage in lineages]
     return Comparison(
         versions={
-            side: _described(version, origin) for side, version, origin in zip(SIDES, versions, origins, strict=True)
+            side: _describe(version, lineage) for side, version, lineage in zip(SIDES, versions, lineages, strict=True)
         },
-        params=_params(*(dict(flat(record["params"])) for record in records)),
-        code=_code(*records),
-        environment=_environment(*(record["environment"] for record in records)),
-        data=_data(*origins, on_progress=on_progress),
+        params=_compare_params(*(flatten_params(record.params) for record in records)),
+        code=_compare_code(*records),
+        environment=_compare_environments(*(record.environment for record in records)),
+        data=_compare_data(*lineages, on_progress=on_progress),
         scores=scores,
         predictions=predictions,
         note=note,
     )
 
 
-def _described(version: "ModelVersion", origin: LineageFiles) -> dict[str, Any]:
+def _describe(version: "ModelVersion", lineage: LineageFiles) -> dict[str, Any]:
     return {
         "name": version.name,
         "version": int(version.version),
         "aliases": sorted(version.aliases),
         "digest": version.tags.get(DIGEST_TAG, ""),
-        "registered": origin.record["registered"],
+        "registered": lineage.record.registered,
         "mlflow_run": version.run_id,
-        "git": origin.record["git"],
-        "altered": altered_files(version, origin),
+        "git": asdict(lineage.record.git),
+        "altered": altered_files(version, lineage),
     }
 
 
-def _params(first: dict[str, Any], second: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _compare_params(first: dict[str, Any], second: dict[str, Any]) -> dict[str, dict[str, Any]]:
     changed = [
         key for key in sorted(first | second) if (key in first, first.get(key)) != (key in second, second.get(key))
     ]
@@ -111,16 +118,16 @@ def _params(first: dict[str, Any], second: dict[str, Any]) -> dict[str, dict[str
     }
 
 
-def _code(first: Record, second: Record) -> list[dict[str, Any]]:
-    """The files of stages/ that some stage read with another content, with the stages that read them."""
+def _compare_code(first: LineageRecord, second: LineageRecord) -> list[dict[str, Any]]:
+    """The files of stages/ whose content differs, with the stages that read them."""
     digests: list[dict[str, str]] = [{}, {}]
     stages: dict[str, set[str]] = {}
-    for known, record in zip(digests, (first, second), strict=True):
-        for name, stage in record["stages"].items():
-            for entry in stage["inputs"]:
-                if entry["path"].startswith(CODE):
-                    known[entry["path"]] = entry["digest"]
-                    stages.setdefault(entry["path"], set()).add(name)
+    for files, record in zip(digests, (first, second), strict=True):
+        for name, stage in record.stages.items():
+            for file in stage.inputs:
+                if file.path.startswith(CODE):
+                    files[file.path] = file.digest
+                    stages.setdefault(file.path, set()).add(name)
     before, after = digests
     return [
         {
@@ -133,66 +140,69 @@ def _code(first: Record, second: Record) -> list[dict[str, Any]]:
     ]
 
 
-def _environment(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
+def _compare_environments(first: TrainingEnvironment, second: TrainingEnvironment) -> list[str]:
     machine = [
-        f"{key} {second.get(key)} instead of {first.get(key)}" for key in MACHINE if first.get(key) != second.get(key)
+        f"{key} {getattr(second, key)} instead of {getattr(first, key)}"
+        for key in MACHINE
+        if getattr(first, key) != getattr(second, key)
     ]
-    return machine + environment_differences(first, second)
+    return machine + compare_environments(first, second)
 
 
-def _data(first: LineageFiles, second: LineageFiles, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
-    ways = [{**origin.record["params"]["data"], "dir": None} for origin in (first, second)]
+def _compare_data(first: LineageFiles, second: LineageFiles, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
+    readings = [{**lineage.record.params["data"], "dir": None} for lineage in (first, second)]
     same = data_digests(first) == data_digests(second)
     nothing: dict[str, Any] = {"same_files": same, "note": None, "splits": {}, "counts": {}, "examples": []}
-    if same and ways[0] == ways[1]:
-        return nothing | {"note": "both were made from the same files, read in the same way"}
+    if same and readings[0] == readings[1]:
+        return nothing | {"note": "the same files, read with the same parameters"}
     try:
         with work_folder(COMMAND) as work:
             section: dict[str, Any] = {"examples": EXAMPLES}
-            for side, origin, way in zip(SIDES, (first, second), ways, strict=True):
+            for side, lineage, reading in zip(SIDES, (first, second), readings, strict=True):
                 (work / side).mkdir()
-                section[side] = {**way, "dir": str(fetched(origin, work / side))}
-            params = work / "compare_data.json"
-            params.write_text(json.dumps({"compare_data": section}), encoding="utf-8")
+                section[side] = {**reading, "dir": str(restore_corpus(lineage, work / side))}
+            params = work / "compare_corpora.json"
+            params.write_text(json.dumps({"compare_corpora": section}), encoding="utf-8")
             return nothing | run_json("stages.tools.compare_corpora", params, on_progress=on_progress)
     except UserError as error:
         return nothing | {"note": f"not compared: {' '.join(str(error).split())}"}
 
 
-def _scored(
+def _compare_scores(
     client: "MlflowClient", first: "ModelVersion", second: "ModelVersion"
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any] | None, str | None]:
     """Scores, changed predictions and the note of a comparison."""
     note = None
     try:
-        before, after = predictions_of(client, first), predictions_of(client, second)
-        if not same_sentences(before[SPLIT], after[SPLIT]):
-            before[SPLIT] = scored_again(client, first, second)
+        before, after = read_version_predictions(client, first), read_version_predictions(client, second)
+        if not have_same_sentences(before[SPLIT], after[SPLIT]):
+            before[SPLIT] = rescore_version(client, first, second)
             names = [f"{version.name}/{version.version}" for version in (first, second)]
-            note = f"{names[0]} was scored again, on the test sentences of {names[1]}"
+            note = f"{names[0]} was rescored on the test sentences of {names[1]}"
     except UserError as error:
         return {}, None, f"scores and predictions were not compared: {first_line(error)}"
-    scores = {split: _score(before[split], after[split]) for split in after if split in before}
-    return scores, {"scored_again": note is not None, **_changes(before[SPLIT], after[SPLIT])}, note
+    scores = {split: _compare_f1(before[split], after[split]) for split in after if split in before}
+    changes = _compare_predictions(before[SPLIT], after[SPLIT])
+    return scores, {"scored_again": note is not None, **changes}, note
 
 
-def _score(before: Predictions, after: Predictions) -> dict[str, Any]:
-    """Strict entity F1 of both, over all types and of each, and how sure the difference is.
+def _compare_f1(before: Predictions, after: Predictions) -> dict[str, Any]:
+    """Strict entity F1 of both, over all types and by type, and the significance of the difference.
 
-    The p-value is one-sided, as that of promotion: how often chance alone would make a difference as large, in its
-    direction.
+    The p-value is one-sided, as in the promotion gate: the probability of a difference at least as large in the same
+    direction, if both models were equally good.
     """
-    (first, first_types), (second, second_types) = f1_of(before), f1_of(after)
-    interval, chance = None, None
-    if same_sentences(before, after):
-        old, new = counts_of(before), counts_of(after)
-        interval, chance = gain_interval(old, new), p_value(old, new) if second >= first else p_value(new, old)
+    (first, first_types), (second, second_types) = compute_f1(before), compute_f1(after)
+    interval, p = None, None
+    if have_same_sentences(before, after):
+        old, new = count_entities(before), count_entities(after)
+        interval, p = gain_interval(old, new), p_value(old, new) if second >= first else p_value(new, old)
     return {
         "first": first,
         "second": second,
         "difference": second - first,
         "interval": interval,
-        "p_value": chance,
+        "p_value": p,
         "per_type": {
             name: {"first": first_types.get(name), "second": second_types.get(name)}
             for name in sorted(first_types | second_types)
@@ -200,25 +210,27 @@ def _score(before: Predictions, after: Predictions) -> dict[str, Any]:
     }
 
 
-def _changes(before: Predictions, after: Predictions) -> dict[str, Any]:
-    """The sentences, the same of both, of which the two models said not the same, by what became of them.
+def _compare_predictions(before: Predictions, after: Predictions) -> dict[str, Any]:
+    """The sentences with different predictions, by the kind of change; both must be for the same sentences.
 
-    One is `fixed` if all its tags are right now, `broken` if they were and are not, else it changed `otherwise`.
+    A sentence is `fixed` if only the second has all its tags right, `broken` if only the first has, else `otherwise`.
     """
     gold_W, first_W, second_W = before.gold.tags_W, before.predicted.tags_W, after.predicted.tags_W
     bounds = before.gold.bounds
-    differs_S = _any(first_W != second_W, bounds)
-    wrong_S = _any(first_W != gold_W, bounds), _any(second_W != gold_W, bounds)
+    differs_S = _any_word(first_W != second_W, bounds)
+    first_wrong_S, second_wrong_S = _any_word(first_W != gold_W, bounds), _any_word(second_W != gold_W, bounds)
     kinds = {
-        "broken": differs_S & ~wrong_S[0],
-        "fixed": differs_S & ~wrong_S[1],
-        "otherwise": differs_S & wrong_S[0] & wrong_S[1],
+        "broken": differs_S & ~first_wrong_S,
+        "fixed": differs_S & ~second_wrong_S,
+        "otherwise": differs_S & first_wrong_S & second_wrong_S,
     }
     examples = []
     for kind in CHANGES:
         for sentence in np.flatnonzero(kinds[kind])[:EXAMPLES].tolist():
-            own = slice(bounds[sentence], bounds[sentence + 1])
-            tags = {"gold": gold_W[own].tolist(), "first": first_W[own].tolist(), "second": second_W[own].tolist()}
+            words = slice(bounds[sentence], bounds[sentence + 1])
+            tags = {
+                "gold": gold_W[words].tolist(), "first": first_W[words].tolist(), "second": second_W[words].tolist()
+            }  # fmt: skip
             examples.append({"kind": kind, "sentence": sentence + 1, "words": before.words[sentence].as_py(), **tags})
     return {
         "sentences": before.gold.sentences,
@@ -227,7 +239,7 @@ def _changes(before: Predictions, after: Predictions) -> dict[str, Any]:
     }
 
 
-def _any(chosen_W: Truths, bounds: Numbers) -> Truths:
-    """Of each sentence whether one of its words is chosen."""
-    any_S: Truths = np.diff(np.append(0, np.cumsum(chosen_W))[bounds]) > 0
+def _any_word(mask_W: Truths, bounds: Numbers) -> Truths:
+    """Whether the mask holds for any word of each sentence."""
+    any_S: Truths = np.diff(np.append(0, np.cumsum(mask_W))[bounds]) > 0
     return any_S

@@ -1,4 +1,4 @@
-"""The mistakes of the last evaluation, for the command line."""
+"""The mistakes of the last evaluation."""
 
 from pathlib import Path
 from typing import Any
@@ -7,9 +7,9 @@ from stages.errors import UserError
 
 
 def find_mistakes(path: Path, *, split: str, kind: str | None, entity_type: str | None) -> list[dict[str, Any]]:
-    """Sentences of a predictions file with a mistake of this kind about this type (see diagnosis.py).
+    """The sentences of a predictions file with a mistake of this kind about this type (None: any).
 
-    UserError if there is no such split, kind or type.
+    See stages/tasks/token_classification/mistakes.py for the kinds. UserError if there is no such split, kind or type.
     """
     from stages.tasks.token_classification.error_analysis import list_mistakes
     from stages.tasks.token_classification.mistakes import MISSED, RELATIONS, SPURIOUS
@@ -26,14 +26,14 @@ def find_mistakes(path: Path, *, split: str, kind: str | None, entity_type: str 
     ]
 
 
-def marked(words: list[str], entities: list[list[Any]]) -> str:
-    """The sentence with `[words TYPE]` for each entity, and its score where it has one."""
-    parts, done = [], 0
-    for kind, first, after, *score in entities:
-        shown = "".join(f" {value:.2f}" for value in score)
-        parts += [*words[done:first], f"[{' '.join(words[first:after])} {kind}{shown}]"]
-        done = after
-    return " ".join([*parts, *words[done:]])
+def mark_entities(words: list[str], entities: list[list[Any]]) -> str:
+    """The sentence with `[words TYPE]` for each entity, and `[words TYPE score]` where it has a score."""
+    parts, position = [], 0
+    for kind, first, end, *scores in entities:
+        score = "".join(f" {value:.2f}" for value in scores)
+        parts += [*words[position:first], f"[{' '.join(words[first:end])} {kind}{score}]"]
+        position = end
+    return " ".join([*parts, *words[position:]])
 
 
 def _check(option: str, value: str | None, known: list[str]) -> None:

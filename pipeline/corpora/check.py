@@ -1,4 +1,4 @@
-"""Checks a corpus in a child process, without training on it."""
+"""Check a corpus in a child process, without training on it."""
 
 import tempfile
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from stages.errors import UserError
 
 
 def check_corpus(text: str, *, on_progress: Callable[[str], None]) -> dict[str, Any]:
-    """What `stages.tools.check_corpus` finds with `text` as params.yaml; UserError if the params cannot be used."""
+    """Run `stages.tools.check_corpus` with `text` as params.yaml; UserError if the params are not valid."""
     with tempfile.TemporaryDirectory() as folder:
         candidate = Path(folder) / PARAMS
         candidate.write_text(text, encoding="utf-8")

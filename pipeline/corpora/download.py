@@ -1,4 +1,4 @@
-"""Fetches the files of a corpus from a path or an address, by fsspec."""
+"""Download the files of a corpus from a path or a URL, with fsspec."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from stages.errors import UserError, first_line
 
-# What stages/corpus/folder.py takes for data; a test compares the two.
+# The same names as in stages/corpus/folder.py; a test compares the two.
 SPLIT_FOLDERS = ("train", "test", "dev", "valid", "validation", "val", "testa", "testb")
 DATA_EXTENSIONS = (
     "jsonl", "ndjson", "json", "parquet", "csv",
@@ -22,14 +22,14 @@ DATA_EXTENSIONS = (
 LICENCE = re.compile(r"(licen[cs]e|copying)\b", re.IGNORECASE)
 
 CONNECT_SECONDS = 30
-SILENCE_SECONDS = 60  # without a byte, after which a transfer counts as dead; one as a whole may take its time
+READ_SECONDS = 60  # without a byte, after which a transfer fails; its total time is not limited
 SECRET = re.compile(r"token|key|sig|secret|auth|pass|cred|x-(amz|goog)-", re.IGNORECASE)
-AT_IS_NO_LOGIN = ("github", "git", "abfs", "abfss")  # there it parts a repository or a container from the rest
+AT_IS_NO_LOGIN = ("github", "git", "abfs", "abfss")  # there @ separates a repository or a container from the rest
 
 
 @dataclass(frozen=True)
-class Fetched:
-    """What was fetched: `files` by their paths in `folder`; `place` is the folder, or the one file in it."""
+class Download:
+    """The downloaded `files` by their paths in `folder`; `place` is the folder, or the one file in it."""
 
     folder: Path
     place: Path
@@ -37,53 +37,53 @@ class Fetched:
     licence: str | None
 
 
-def fetch(source: str, folder: Path, *, here: Path) -> Fetched:
-    """Fetch the data files and the licence of `source` into `folder`; a relative path counts from `here`.
+def download(source: str, folder: Path, *, here: Path) -> Download:
+    """Download the data files and the licence of `source` into `folder`; a relative path is relative to `here`.
 
-    UserError if they cannot be had.
+    UserError if that fails.
     """
-    shown = without_credentials(source)
+    shown = remove_credentials(source)
     if not source.strip():
-        raise UserError("the source is empty; it should be a path or an address")
+        raise UserError("the source is empty; it must be a path or a URL")
     target = folder.absolute()
-    # Each protocol's package has errors of its own, and fsspec no common one: whatever it is, there is no corpus.
+    # The package of each protocol has its own errors, and fsspec has no common base class for them.
     try:
         with chdir(here):
-            files, is_folder = _listing(source)
+            files, is_folder = _list_source(source)
             for path, (system, address) in files.items():
                 _copy(system, address, target / path)
     except KeyboardInterrupt:
-        logging.getLogger("asyncio").disabled = True  # fsspec's loop ends in the middle of a transfer, and would say so
+        logging.getLogger("asyncio").disabled = True  # fsspec's event loop ends during a transfer, and would log that
         raise
     except UserError:
         raise
     except Exception as error:
-        raise UserError(_refusal(shown, source, error)) from error
+        raise UserError(_explain(shown, source, error)) from error
     licences = [path for path in files if LICENCE.match(path) and is_folder]
     text = (folder / licences[0]).read_text(encoding="utf-8", errors="replace") if licences else None
-    return Fetched(folder, folder if is_folder else folder / next(iter(files)), list(files), text)
+    return Download(folder, folder if is_folder else folder / next(iter(files)), list(files), text)
 
 
-def _listing(source: str) -> tuple[dict[str, tuple[Any, str]], bool]:
-    """The files to fetch by their paths here, each with its file system and address there; whether it is a folder.
+def _list_source(source: str) -> tuple[dict[str, tuple[Any, str]], bool]:
+    """List the files to download and say whether the source is a folder; UserError if it is one without data.
 
-    UserError if it is a folder that lists none.
+    The files are keyed by their local paths; each has its file system and address.
     """
     import aiohttp
     import fsspec
 
     for protocol in ("http", "https"):
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=SILENCE_SECONDS)
-        defaults = {"timeout": timeout, "trust_env": True}  # a proxy is named in the environment
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=READ_SECONDS)
+        defaults = {"timeout": timeout, "trust_env": True}  # the environment may name a proxy
         fsspec.config.conf.setdefault(protocol, {}).setdefault("client_kwargs", defaults)
     system, address = fsspec.core.url_to_fs(source)
     information = system.info(address)
     is_http = "http" in (system.protocol if isinstance(system.protocol, tuple) else (system.protocol,))
-    # HTTP has no folders, but servers that show one as a page of links.
+    # HTTP has no folders, but servers may show one as a page of links.
     if information["type"] == "file" and not (is_http and information.get("mimetype", "").startswith("text/html")):
         return {_name(address, is_http=is_http) or "source": (system, address)}, False
     if information["type"] not in ("file", "directory"):
-        raise UserError(f"{without_credentials(source)} is neither a file nor a folder")
+        raise UserError(f"{remove_credentials(source)} is neither a file nor a folder")
     found: dict[str, tuple[Any, str]] = {}
     folders: list[str] = []
     for entry, name, is_directory in _entries(system, address, is_http=is_http):
@@ -98,7 +98,7 @@ def _listing(source: str) -> tuple[dict[str, tuple[Any, str]], bool]:
     if not any(map(_is_data, found)):
         inside = f" It holds folders, of which one may be meant: {', '.join(sorted(folders))[:200]}." if folders else ""
         raise UserError(
-            f"{without_credentials(source)} lists no annotated text: no file in it, or in a folder train, dev or test "
+            f"{remove_credentials(source)} lists no annotated text: no file in it, or in a folder train, dev or test "
             f"of it, ends in {', '.join(DATA_EXTENSIONS)} or one of these and .gz.{inside} "
             "Of a file on a site such as GitHub, give the address of the raw file."
         )
@@ -106,7 +106,7 @@ def _listing(source: str) -> tuple[dict[str, tuple[Any, str]], bool]:
 
 
 def _entries(system: Any, address: str, *, is_http: bool) -> Iterator[tuple[str, str, bool]]:
-    """Address, name and whether it is a folder, of what a folder holds."""
+    """Yield address and name of each entry of a folder, and whether it is a folder."""
     if is_http and not address.endswith("/"):
         address += "/"
     for entry in system.ls(address, detail=True):
@@ -117,7 +117,7 @@ def _entries(system: Any, address: str, *, is_http: bool) -> Iterator[tuple[str,
 
 
 def _name(address: str, *, is_http: bool) -> str:
-    """What a file or folder is to be called here; empty if it has no name that leads nowhere else."""
+    """Return the local name of a file or folder; empty if it has none, or one that leads outside the folder."""
     path = unquote(urlsplit(address).path) if is_http else address
     name = path.rstrip("/").rpartition("/")[2]
     return "" if name in (".", "..") else name
@@ -131,17 +131,17 @@ def _copy(system: Any, address: str, path: Path) -> None:
     from fsspec.callbacks import TqdmCallback
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    look = {"desc": path.name, "unit": "B", "unit_scale": True, "leave": False, "disable": not sys.stderr.isatty()}
-    with TqdmCallback(tqdm_kwargs=look) as callback:
+    style = {"desc": path.name, "unit": "B", "unit_scale": True, "leave": False, "disable": not sys.stderr.isatty()}
+    with TqdmCallback(tqdm_kwargs=style) as callback:
         system.get_file(address, str(path), callback=callback)
 
 
-def _refusal(shown: str, source: str, error: Exception) -> str:
-    """Why a source cannot be had, in words for the user."""
-    cause = error.__cause__ or error  # fsspec says FileNotFoundError of all that HTTP can say, and keeps this
+def _explain(shown: str, source: str, error: Exception) -> str:
+    """Explain to the user why a source cannot be downloaded; `shown` is the source without credentials."""
+    cause = error.__cause__ or error  # fsspec turns every HTTP error into FileNotFoundError
     if isinstance(error, ImportError):
         python = os.path.relpath(sys.executable)
-        return f"{shown}: {first_line(error)}. Packages are added with: {python} -m pip install NAME"
+        return f"{shown}: {first_line(error)}. Install packages with: {python} -m pip install NAME"
     if isinstance(error, ValueError) and "Protocol not known" in str(error):
         return f"{shown}: {first_line(error)}. A source is a path, or begins with https://, s3://, hf:// or the like."
     status = getattr(cause, "status", None)
@@ -150,27 +150,27 @@ def _refusal(shown: str, source: str, error: Exception) -> str:
     elif isinstance(cause, FileNotFoundError):
         reason = "no such file or folder"
     elif isinstance(cause, TimeoutError):
-        reason = f"no answer within {SILENCE_SECONDS} s"
+        reason = f"no answer within {READ_SECONDS} s"
     else:
         reason = first_line(cause) if isinstance(cause, Exception) else str(cause)
     return f"{shown} cannot be fetched: {reason.replace(source, shown)}"
 
 
-def without_credentials(source: str) -> str:
-    """The source without login, and without the keys and signatures of a query."""
-    return "::".join(map(_without_credentials, source.split("::")))
+def remove_credentials(source: str) -> str:
+    """Remove the login, and the keys and signatures of a query, from a source."""
+    return "::".join(map(_remove_credentials, source.split("::")))
 
 
-def recorded(source: str) -> str:
-    """The source as provenance.json tells it: without credentials, and of an absolute path its last name alone.
+def to_portable_source(source: str) -> str:
+    """Return the source for provenance.json: without credentials, and of an absolute path only the last component.
 
-    Where a folder lies on one machine says nothing on another; a relative path may lead through a shared checkout.
+    An absolute path means nothing on another machine; a relative one may lead through a shared checkout.
     """
-    parts = without_credentials(source).split("::")
+    parts = remove_credentials(source).split("::")
     return "::".join(_last_name(part) if _is_absolute(part) else part for part in parts)
 
 
-def _without_credentials(part: str) -> str:
+def _remove_credentials(part: str) -> str:
     if "://" not in part:
         return part
     scheme, _, rest = part.partition("://")

@@ -1,4 +1,4 @@
-"""What `tuneline check` found, for a person to read."""
+"""Render the output of `tuneline check` for the terminal."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,27 +7,27 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-DOUBTS = 5  # warnings and notes of a kind that are shown; of errors, all that were kept
+SHOWN_WARNINGS = 5  # warnings and notes of one code that are shown; errors are all shown
 STYLES = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
-def rendered(found: dict[str, Any]) -> Group:
-    """A table of figures, unless errors make them worthless, and below it the findings, the gravest first."""
-    splits = found["splits"]
-    has_errors = any(finding["grade"] == "error" for finding in found["findings"])
+def render_profile(profile: dict[str, Any]) -> Group:
+    """Render a table of figures, unless there are errors, and below it the diagnostics, the most severe first."""
+    splits = profile["splits"]
+    has_errors = any(diagnostic["severity"] == "error" for diagnostic in profile["findings"])
     parts: list[Any] = []
     if not has_errors:
         types = sorted({name for split in splits.values() for name in split["entities"]})
-        parts.append(Text(f"{found['dir']}: {found['scheme']}, {len(types)} entity types"))
+        parts.append(Text(f"{profile['dir']}: {profile['scheme']}, {len(types)} entity types"))
         table = Table("", *splits, box=None, pad_edge=False)
         for column in table.columns[1:]:
             column.justify = "right"
-        for label, cells in _rows(splits, types, found["window"]):
+        for label, cells in _rows(splits, types, profile["window"]):
             table.add_row(label, *cells)
         parts += [Text(), table]
-    for grade, style in STYLES.items():
-        parts += [Text(), *(_finding(line, style) for line in _findings(found, grade))]
-    return Group(*_without_double_gaps(parts))
+    for severity, style in STYLES.items():
+        parts += [Text(), *(_style_line(line, style) for line in _diagnostic_lines(profile, severity))]
+    return Group(*_merge_gaps(parts))
 
 
 def _rows(splits: dict[str, Any], types: list[str], window: int) -> Iterator[tuple[str, list[str]]]:
@@ -44,10 +44,10 @@ def _rows(splits: dict[str, Any], types: list[str], window: int) -> Iterator[tup
     if any("unseen_entities" in split for split in splits.values()):
         unseen = [split.get("unseen_entities") for split in splits.values()]
         yield "  distinct ones not in train", ["" if share is None else f"{share:.0%}" for share in unseen]
-    if all("subwords" in split for split in splits.values()):
-        yield "sub-words of a sentence", [""] * len(splits)
+    if all("tokens" in split for split in splits.values()):
+        yield "tokens of a sentence", [""] * len(splits)
         for label, key in (("  half have at most", "median"), ("  90 %", "p90"), ("  99 %", "p99"), ("  all", "max")):
-            yield row(label, "subwords", key)
+            yield row(label, "tokens", key)
         yield row(f"  sentences over {window:,}, the window", "longer_than_window")
         yield row("words unknown to the tokenizer", "unknown_words")
 
@@ -58,23 +58,24 @@ def _at(value: Any, path: tuple[str, ...]) -> Any:
     return value
 
 
-def _findings(found: dict[str, Any], grade: str) -> Iterator[tuple[str, str]]:
-    """Severity and text of each finding of a grade, and of those that are counted alone."""
-    of_grade = [finding for finding in found["findings"] if finding["grade"] == grade]
-    for code in dict.fromkeys(finding["code"] for finding in of_grade):
-        shown = [finding for finding in of_grade if finding["code"] == code]
-        shown = shown if grade == "error" else shown[:DOUBTS]
-        yield from ((grade, f"{finding['where']}: {finding['message']}") for finding in shown)
-        more = found["counts"][code] - len(shown)
+def _diagnostic_lines(profile: dict[str, Any], severity: str) -> Iterator[tuple[str, str]]:
+    """Yield label and text of each diagnostic of a severity, and of the number of those not shown."""
+    diagnostics = [diagnostic for diagnostic in profile["findings"] if diagnostic["severity"] == severity]
+    for code in dict.fromkeys(diagnostic["code"] for diagnostic in diagnostics):
+        shown = [diagnostic for diagnostic in diagnostics if diagnostic["code"] == code]
+        shown = shown if severity == "error" else shown[:SHOWN_WARNINGS]
+        yield from ((severity, f"{diagnostic['where']}: {diagnostic['message']}") for diagnostic in shown)
+        more = profile["counts"][code] - len(shown)
         if more:
             yield "", f"... and {more:,} more like these"
 
 
-def _finding(line: tuple[str, str], style: str) -> Text:
+def _style_line(line: tuple[str, str], style: str) -> Text:
     return Text.assemble((f"{line[0]:<8}", style), line[1])
 
 
-def _without_double_gaps(parts: list[Any]) -> Iterator[Any]:
+def _merge_gaps(parts: list[Any]) -> Iterator[Any]:
+    """Yield the parts, consecutive empty lines as one."""
     for before, part in zip([Text(), *parts], parts, strict=False):
         if not (isinstance(part, Text) and isinstance(before, Text) and not part.plain and not before.plain):
             yield part

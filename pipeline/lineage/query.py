@@ -1,113 +1,156 @@
-"""What made a model version, and which versions a file made: read from what the registry keeps of each."""
+"""The lineage of a model version, and the versions that used a file, from what the registry holds of each."""
 
-import hashlib
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.registry import alias_history
-from pipeline.registry.versions import SCORES, all_of, find, metrics_of
+from pipeline.registry.versions import aliases_of, newest_first, read_scores, resolve, search_all
+from stages.artifacts import md5_digest
 from stages.errors import UserError
-from stages.tracking.client import connect, reachable
+from stages.tracking.client import connect, translate_errors
+from stages.tracking.lineage_record import LineageRecord
 from stages.tracking.registry import CHAMPION, DIGEST_TAG, altered_files, read_lineage, read_lineage_record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion, RegisteredModel
 
-Lineage = dict[str, Any]
 DIGEST = re.compile(r"[0-9a-f]{8,32}")  # an MD5, or its first characters
 
 
-def lineage_of(reference: str) -> Lineage:
-    """The way back from a version (see `registry.find`) to each file, commit, parameter, run and the environment.
+@dataclass(frozen=True)
+class Lineage:
+    """A registered version and its lineage record; `altered` names lineage files changed after the registration.
 
-    The keys are those of DESIGN.md's `lineage`. UserError if there is no such version, or it does not tell.
+    `digest` is the model's by the version's tags, `scores` F1 by split, `mlflow_run` the run of the training.
     """
-    with reachable():
+
+    name: str
+    version: int
+    aliases: list[str]
+    digest: str
+    mlflow_run: str | None
+    scores: dict[str, float]
+    altered: list[str]
+    record: LineageRecord
+
+    def to_json(self) -> dict[str, Any]:
+        """What `tuneline lineage --json` prints: the fields of the record and of the version in one object."""
+        own = {key: value for key, value in vars(self).items() if key != "record"}
+        return self.record.to_json() | own
+
+
+@dataclass(frozen=True)
+class Use:
+    """A file that a stage of a version read; `same` says whether the file named in the query has the same content."""
+
+    stage: str
+    path: str
+    digest: str
+    same: bool
+
+
+@dataclass(frozen=True)
+class UsingVersion:
+    """A version that used the file, and whether it is or ever was champion."""
+
+    name: str
+    version: int
+    aliases: list[str]
+    digest: str
+    used: list[Use]
+    is_champion: bool
+    was_champion: bool
+
+
+@dataclass(frozen=True)
+class Uses:
+    """The versions that used a file or folder; `untold` are those whose lineage record cannot be read."""
+
+    target: str
+    versions: list[UsingVersion]
+    untold: list[str]  # a key that programs rely on
+
+
+def read_version_lineage(reference: str) -> Lineage:
+    """The lineage of the version that a reference stands for (see `versions.resolve`).
+
+    UserError if there is no such version, or if its lineage cannot be read.
+    """
+    with translate_errors():
         client = connect()
-        return _lineage(client, find(client, reference))
+        return _read(client, resolve(client, reference))
 
 
-def versions_made_by(target: str) -> Lineage:
-    """Every version of every model that was made by a file or folder, named by its path or by the start of its MD5.
+def find_uses(target: str) -> Uses:
+    """All versions of all models that used a file or folder, given by its path or by the start of its MD5.
 
-    Each version says which files it used in which stage, whether they were `same` as what lies there now, and whether
-    it is or was champion; `untold` are versions whose record cannot be read. UserError if the target is neither there
-    nor known.
+    UserError if the target neither exists nor is in any record.
     """
     path = Path(target)
     digest = target.removesuffix(".dir")
-    digests = {_md5(file) for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()}
+    digests = {md5_digest(file) for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file()}
     if not path.exists() and DIGEST.fullmatch(digest):
         digests = {digest}
-    with reachable():
+    unreadable: list[str] = []
+    with translate_errors():
         client = connect()
-        untold: list[str] = []
         versions = [
-            found
-            for model in all_of(client.search_registered_models)
-            for found in _made_versions(client, model, path.as_posix(), tuple(digests), untold)
+            version
+            for model in search_all(client.search_registered_models)
+            for version in _find_versions(client, model, path.as_posix(), tuple(digests), unreadable)
         ]
     if not versions and not digests:
-        raise UserError(f"{target}: no such file, no MD5 (8 to 32 hexadecimal digits), and nothing that made a model")
-    return {"target": target, "versions": versions, "untold": untold}
+        raise UserError(f"{target}: no such file, no MD5 (8 to 32 hexadecimal digits), and no model used it")
+    return Uses(target, versions, unreadable)
 
 
-def _lineage(client: "MlflowClient", version: "ModelVersion") -> Lineage:
-    origin = read_lineage(client, version)
-    figures = metrics_of(client, version.run_id)
-    told = {key: value for key, value in origin.record.items() if key != "format_version"}
-    return {
-        "name": version.name,
-        "version": int(version.version),
-        "aliases": sorted(version.aliases),
-        **told,
-        "digest": version.tags.get(DIGEST_TAG, ""),
-        "mlflow_run": version.run_id,
-        "scores": {split: figures[key] for split, key in SCORES.items() if key in figures},
-        "altered": altered_files(version, origin),
-    }
+def _read(client: "MlflowClient", version: "ModelVersion") -> Lineage:
+    files = read_lineage(client, version)
+    return Lineage(
+        name=version.name,
+        version=int(version.version),
+        aliases=sorted(version.aliases),
+        digest=version.tags.get(DIGEST_TAG, ""),
+        mlflow_run=version.run_id,
+        scores=read_scores(client, version.run_id),
+        altered=altered_files(version, files),
+        record=files.record,
+    )
 
 
-def _made_versions(
-    client: "MlflowClient", model: "RegisteredModel", path: str, digests: tuple[str, ...], untold: list[str]
-) -> Iterator[dict[str, Any]]:
-    """The versions of a model that used a file at or below this path, or one of these digests, the newest first.
+def _find_versions(
+    client: "MlflowClient", model: "RegisteredModel", path: str, digests: tuple[str, ...], unreadable: list[str]
+) -> Iterator[UsingVersion]:
+    """The versions of a model that used a file at or below this path, or with one of these digests, newest first.
 
-    Those whose record cannot be read are added to `untold`.
+    Those whose record cannot be read are added to `unreadable`.
     """
-    champions = {
-        number for entry in alias_history.read(client, model.name).entries for number in (entry.source, entry.target)
-    }
-    versions = client.search_model_versions(f"name = '{model.name}'")
-    for version in sorted(versions, key=lambda version: -int(version.version)):
+    entries = alias_history.read_history(client, model.name).entries
+    champions = {number for entry in entries for number in (entry.source, entry.target)}
+    for version in newest_first(client, model.name):
         try:
-            stages = read_lineage_record(client, version)["stages"]
-        except UserError:  # it was registered by other means, or its run was changed
-            untold.append(f"{model.name}/{version.version}")
+            record = read_lineage_record(client, version)
+        except UserError:  # it was not registered by Tuneline, or its run was changed
+            unreadable.append(f"{model.name}/{version.version}")
             continue
         used = [
-            {"stage": stage, **entry, "same": entry["digest"].startswith(digests)}
-            for stage, told in stages.items()
-            for entry in told["inputs"]
-            if entry["digest"].startswith(digests) or f"{entry['path']}/".startswith(f"{path}/")
+            Use(name, file.path, file.digest, same=file.digest.startswith(digests))
+            for name, stage in record.stages.items()
+            for file in stage.inputs
+            if file.digest.startswith(digests) or f"{file.path}/".startswith(f"{path}/")
         ]
         if used:
-            number = int(version.version)
-            aliases = sorted(alias for alias, held in model.aliases.items() if int(held) == number)
-            yield {
-                "name": model.name,
-                "version": number,
-                "aliases": aliases,
-                "digest": version.tags.get(DIGEST_TAG, ""),
-                "used": used,
-                "is_champion": CHAMPION in aliases,
-                "was_champion": number in champions,
-            }
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "md5").hexdigest()
+            aliases = aliases_of(model, version)
+            yield UsingVersion(
+                name=model.name,
+                version=int(version.version),
+                aliases=aliases,
+                digest=version.tags.get(DIGEST_TAG, ""),
+                used=used,
+                is_champion=CHAMPION in aliases,
+                was_champion=int(version.version) in champions,
+            )

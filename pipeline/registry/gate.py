@@ -1,4 +1,4 @@
-"""The gate between challenger and champion: judged on the same test sentences, one by one, and kept as evidence."""
+"""The promotion gate: compares challenger and champion on the same test sentences, and moves the alias `champion`."""
 
 import statistics
 import tempfile
@@ -12,19 +12,19 @@ from pipeline.registry import alias_history
 from pipeline.registry.predictions import (
     MODEL_FILES,
     SPLIT,
-    counts_of,
-    f1_of,
-    predictions_of,
-    same_sentences,
-    scored_again,
+    compute_f1,
+    count_entities,
+    have_same_sentences,
+    read_version_predictions,
+    rescore_version,
 )
-from pipeline.registry.versions import find, require_model
+from pipeline.registry.versions import require_model, resolve
 from stages.artifacts import folder_digest, read_json
 from stages.config.register import GateParams
 from stages.errors import RegistryError, UserError
 from stages.statistics.significance import CONFIDENCE, gain, gain_interval, p_value
 from stages.tasks.token_classification.predictions import Predictions
-from stages.tracking.client import connect, reachable
+from stages.tracking.client import connect, translate_errors
 from stages.tracking.registry import CHALLENGER, CHAMPION, DIGEST_TAG
 
 if TYPE_CHECKING:
@@ -32,20 +32,20 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.pyfunc import PyFuncModel
 
-VERDICTS = "promotion"  # the folder of them among the artifacts of a version's run
-TIMED = 50  # sentences
-SENTENCE = "Angela Merkel visited Siemens in Munich."
+VERDICTS = "promotion"  # the artifact folder of a version's run that holds the verdicts
+TIMED_SENTENCES = 50
+HEALTH_CHECK = "Angela Merkel visited Siemens in Munich."
 
 Decision = Literal["PROMOTE", "HOLD", "REJECT"]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate says of a challenger and why.
+    """The gate's decision about a challenger, with its reasons.
 
-    `per_type` holds, for each type of entity, F1 of the champion (None if it has none) and of the challenger.
-    `difference`, `interval` and `p_value` are None where there is nothing to compare with, `latency_ms` where no budget
-    is set.
+    `f1` is the challenger's, `per_type` holds F1 by entity type of the champion (None if it does not have the type) and
+    of the challenger. `difference`, `interval` and `p_value` are None without a champion, `latency_ms` without a
+    budget.
     """
 
     verdict: Decision
@@ -61,13 +61,13 @@ class Verdict:
 def judge(
     challenger: Predictions, champion: Predictions | None, gate: GateParams, *, latency_ms: float | None = None
 ) -> Verdict:
-    """Whether the model of the one set of predictions should take the place of that of the other.
+    """Decide whether the challenger should replace the champion, by their predictions for the same sentences.
 
-    Both are of the same sentences. `latency_ms` is what the challenger takes for one, if it was measured.
+    `latency_ms` is the challenger's time for one sentence, if it was measured.
     """
-    f1, by_type = f1_of(challenger)
-    before = f1_of(champion)[1] if champion else {}
-    per_type = {name: (before.get(name), now) for name, now in by_type.items()}
+    f1, f1_by_type = compute_f1(challenger)
+    champion_f1_by_type = compute_f1(champion)[1] if champion else {}
+    per_type = {name: (champion_f1_by_type.get(name), new) for name, new in f1_by_type.items()}
     faults = [] if f1 >= gate.min_f1 else [f"F1 is {f1:.4f}; register.gate.min_f1 is {gate.min_f1}"]
     if gate.max_latency_ms is not None and latency_ms is not None and latency_ms > gate.max_latency_ms:
         faults.append(f"a sentence takes {latency_ms:.1f} ms; register.gate.max_latency_ms is {gate.max_latency_ms:g}")
@@ -75,50 +75,52 @@ def judge(
         reasons = faults or [f"the first champion: F1 {f1:.4f}"]
         return Verdict("REJECT" if faults else "PROMOTE", reasons, f1, per_type, latency_ms=latency_ms)
 
-    old, new = counts_of(champion), counts_of(challenger)
-    difference, interval, chance = gain(old, new), gain_interval(old, new), p_value(old, new)
-    measured = (
+    old, new = count_entities(champion), count_entities(challenger)
+    difference, interval, p = gain(old, new), gain_interval(old, new), p_value(old, new)
+    summary = (
         f"F1 {f1:.4f}, {difference:+.4f} against the champion ({CONFIDENCE:.0%} interval {interval[0]:+.4f} to "
-        f"{interval[1]:+.4f}, p = {chance:.4f})"
+        f"{interval[1]:+.4f}, p = {p:.4f})"
     )
     faults += [
-        f"{name} falls from {was:.4f} to {now:.4f}; register.gate.max_drop_per_type is {gate.max_drop_per_type}"
-        for name, (was, now) in per_type.items()
-        if was is not None and was - now > gate.max_drop_per_type
+        f"{name} falls from {before:.4f} to {after:.4f}; register.gate.max_drop_per_type is {gate.max_drop_per_type}"
+        for name, (before, after) in per_type.items()
+        if before is not None and before - after > gate.max_drop_per_type
     ]
     if p_value(new, old) < gate.significance_level:
-        faults.append(f"it is worse: {measured}")
+        faults.append(f"it is worse: {summary}")
     elif faults:
-        faults.append(f"all types together: {measured}")
-    decision: Decision = "REJECT" if faults else "PROMOTE" if chance < gate.significance_level else "HOLD"
-    words = {
+        faults.append(f"all types together: {summary}")
+    decision: Decision = "REJECT" if faults else "PROMOTE" if p < gate.significance_level else "HOLD"
+    reasons = {
         "REJECT": faults,
-        "PROMOTE": [f"it is better: {measured}"],
-        "HOLD": [f"it may have been luck: {measured}; to be promoted, p must be below {gate.significance_level}"],
-    }
-    return Verdict(decision, words[decision], f1, per_type, difference, interval, chance, latency_ms)
+        "PROMOTE": [f"it is better: {summary}"],
+        "HOLD": [f"the difference may be chance: {summary}; a promotion needs p below {gate.significance_level}"],
+    }[decision]
+    return Verdict(decision, reasons, f1, per_type, difference, interval, p, latency_ms)
 
 
 def promote(
     name: str, version: int | None, gate: GateParams, *, force: bool = False, reason: str = ""
 ) -> tuple[dict[str, Any], alias_history.Entry | None]:
-    """Judge a version (the challenger if None), and make it champion if the verdict, or `force`, says so.
+    """Judge a version (None: the challenger), and make it champion if the verdict, or `force`, allows it.
 
-    Return the verdict with the numbers of both versions, as it is kept with the version's run, and the move if there
-    was one. UserError if there is no such version, if it is champion already, or if it fails its health check;
-    RegistryError if another one becomes champion meanwhile.
+    Return the verdict with the numbers of both versions, as it is stored with the version's run, and the entry in the
+    alias history if the alias moved. UserError if there is no such version, if it is champion already, or if it fails
+    its health check; RegistryError if another version becomes champion meanwhile.
     """
-    with reachable():
+    with translate_errors():
         client = connect()
-        challenger = find(client, f"{name}@{CHALLENGER}" if version is None else f"{name}/{version}")
-        champion = _champion(client, name)
+        challenger = resolve(client, f"{name}@{CHALLENGER}" if version is None else f"{name}/{version}")
+        champion = _get_champion(client, name)
         if champion and champion.version == challenger.version:
             raise UserError(f"{name}/{challenger.version} is champion already")
-        scored = predictions_of(client, challenger)[SPLIT]
-        before, rescored = _of_the_same(client, champion, challenger, scored) if champion else (None, False)
-        model = None if gate.max_latency_ms is None else _loaded(challenger)
-        latency_ms = _latency(model, scored) if model else None
-        verdict = judge(scored, before, gate, latency_ms=latency_ms)
+        predictions = read_version_predictions(client, challenger)[SPLIT]
+        champion_predictions, rescored = (
+            _predict_same_sentences(client, champion, challenger, predictions) if champion else (None, False)
+        )
+        model = None if gate.max_latency_ms is None else _load_checked(challenger)
+        latency_ms = _measure_latency(model, predictions) if model else None
+        verdict = judge(predictions, champion_predictions, gate, latency_ms=latency_ms)
         evidence = {
             "challenger": int(challenger.version),
             "champion": int(champion.version) if champion else None,
@@ -131,8 +133,8 @@ def promote(
         if verdict.verdict != "PROMOTE" and not force:
             return evidence, None
         if model is None:
-            _loaded(challenger)
-        _require_unmoved(client, champion, name)
+            _load_checked(challenger)
+        _require_champion(client, champion, name)
         entry = alias_history.move(
             client,
             name,
@@ -148,20 +150,20 @@ def promote(
 
 
 def roll_back(name: str, *, reason: str) -> alias_history.Entry:
-    """Make the champion before the present one champion again; UserError if there was none."""
-    with reachable():
+    """Make the previous champion champion again; UserError if there was none."""
+    with translate_errors():
         client = connect()
         require_model(client, name)
-        source = alias_history.read(client, name).before_present()
-        if source is None:
-            raise UserError(f"{name} had no champion before the present one; `tuneline history {name}` shows all moves")
-        version = find(client, f"{name}/{source}")
-        _loaded(version)
+        target = alias_history.read_history(client, name).previous_champion()
+        if target is None:
+            raise UserError(f"{name} had no champion before the current one; `tuneline history {name}` shows all moves")
+        version = resolve(client, f"{name}/{target}")
+        _load_checked(version)
         return alias_history.move(
             client,
             name,
             action=alias_history.ROLLBACK,
-            target=source,
+            target=target,
             model_digest=version.tags[DIGEST_TAG],
             reason=reason,
             evidence={},
@@ -169,26 +171,26 @@ def roll_back(name: str, *, reason: str) -> alias_history.Entry:
 
 
 def promote_new(name: str, gate: GateParams) -> str | None:
-    """Promote the challenger if the gate did not leave the present champion for it yet; the verdict in one line.
+    """Promote the challenger unless the gate has already refused it in favour of the current champion.
 
-    None if there is nothing to judge.
+    Return the verdict in one line, or None if there is nothing to judge.
     """
-    with reachable():
+    with translate_errors():
         client = connect()
         aliases = require_model(client, name).aliases
         if aliases.get(CHALLENGER) in (None, aliases.get(CHAMPION)):
             return None
-        challenger, champion = find(client, f"{name}@{CHALLENGER}"), _champion(client, name)
+        challenger, champion = resolve(client, f"{name}@{CHALLENGER}"), _get_champion(client, name)
         if _was_refused(client, challenger, champion):
             return None
     verdict, _ = promote(name, int(challenger.version), gate)
     return f"{verdict['verdict']} {name}/{challenger.version}: {'; '.join(verdict['reasons'])}"
 
 
-def _loaded(version: "ModelVersion") -> "PyFuncModel":
-    """The version as it would be served.
+def _load_checked(version: "ModelVersion") -> "PyFuncModel":
+    """Load a version as it would be served.
 
-    UserError unless its files are those that were registered, and it finds its way through a sentence.
+    UserError unless its files have the registered digest and it can predict a sentence.
     """
     import mlflow
 
@@ -200,42 +202,42 @@ def _loaded(version: "ModelVersion") -> "PyFuncModel":
             raise UserError(f"{reference} is not what was registered: its files have the digest {digest[:12]}")
         try:
             model: PyFuncModel = mlflow.pyfunc.load_model(str(path))
-            model.predict([SENTENCE])
-        except Exception as error:  # whatever it is, nobody could be served by this version
+            model.predict([HEALTH_CHECK])
+        except Exception as error:  # any failure here would be one in production
             raise UserError(f"{reference} fails its health check: {error}") from error
         return model
 
 
-def _latency(model: "PyFuncModel", predictions: Predictions) -> float:
-    """Milliseconds for one sentence at a time: the median over the first of the test sentences."""
-    taken = []
-    for words in predictions.words[:TIMED].to_pylist():
-        started = time.perf_counter()
+def _measure_latency(model: "PyFuncModel", predictions: Predictions) -> float:
+    """Milliseconds for a single sentence: the median over the first test sentences."""
+    seconds = []
+    for words in predictions.words[:TIMED_SENTENCES].to_pylist():
+        start = time.perf_counter()
         model.predict([" ".join(words)])
-        taken.append(time.perf_counter() - started)
-    return 1000 * statistics.median(taken)
+        seconds.append(time.perf_counter() - start)
+    return 1000 * statistics.median(seconds)
 
 
-def _of_the_same(
-    client: "MlflowClient", champion: "ModelVersion", challenger: "ModelVersion", scored: Predictions
+def _predict_same_sentences(
+    client: "MlflowClient", champion: "ModelVersion", challenger: "ModelVersion", predictions: Predictions
 ) -> tuple[Predictions, bool]:
-    """What the champion says of the challenger's sentences, and whether it had to be scored again for that."""
-    with suppress(UserError):  # its report is gone, or of another format; its model may still be there
-        before = predictions_of(client, champion)[SPLIT]
-        if same_sentences(scored, before):
-            return before, False
-    return scored_again(client, champion, challenger), True
+    """The champion's predictions for the challenger's test sentences, and whether it was rescored for that."""
+    with suppress(UserError):  # the report may be gone or of another format while the model still exists
+        recorded = read_version_predictions(client, champion)[SPLIT]
+        if have_same_sentences(predictions, recorded):
+            return recorded, False
+    return rescore_version(client, champion, challenger), True
 
 
-def _require_unmoved(client: "MlflowClient", champion: "ModelVersion | None", name: str) -> None:
-    """RegistryError if the champion is not the one that was compared with: loading and scoring take their time."""
-    present = _champion(client, name)
-    if (present and present.version) != (champion and champion.version):
-        raise RegistryError(f"another version of {name} became champion meanwhile; compare with that one: try again")
+def _require_champion(client: "MlflowClient", champion: "ModelVersion | None", name: str) -> None:
+    """RegistryError if the champion has changed since the comparison, which takes its time."""
+    current = _get_champion(client, name)
+    if (current and current.version) != (champion and champion.version):
+        raise RegistryError(f"another version of {name} became champion meanwhile; try again to compare with it")
 
 
 def _was_refused(client: "MlflowClient", challenger: "ModelVersion", champion: "ModelVersion | None") -> bool:
-    """Whether the gate has left the champion for this version; a promotion that was cut off is to be tried again."""
+    """Whether the gate has refused this challenger against this champion; an interrupted promotion is no refusal."""
     run_id, file = challenger.run_id or "", _verdict_file(challenger, champion)
     if file not in {found.path for found in client.list_artifacts(run_id, f"{VERDICTS}/{challenger.name}")}:
         return False
@@ -248,6 +250,6 @@ def _verdict_file(challenger: "ModelVersion", champion: "ModelVersion | None") -
     return f"{VERDICTS}/{challenger.name}/{challenger.version}-over-{champion.version if champion else 'none'}.json"
 
 
-def _champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
+def _get_champion(client: "MlflowClient", name: str) -> "ModelVersion | None":
     number = client.get_registered_model(name).aliases.get(CHAMPION)
     return None if number is None else client.get_model_version(name, number)

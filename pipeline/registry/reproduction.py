@@ -1,7 +1,7 @@
-"""Makes a registered model again, from nothing but what its version keeps, and says how alike the two are.
+"""Rebuilds a registered model from what its version records alone, and says how alike the two are.
 
-Everything happens in a worktree of its own, at the recorded commit and with the recorded difference from it, and ends
-in a scratch registry; the checkout, DVC's cache and the registry's models stay as they are.
+It all happens in a temporary worktree, at the recorded commit with the recorded patch, and the rebuilt model is
+registered in a temporary registry; the checkout, DVC's cache and the models of the registry do not change.
 """
 
 import getpass
@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -22,30 +22,39 @@ from pipeline.checkout.scratch import work_folder
 from pipeline.checkout.status import MISSING, stage_states
 from pipeline.checkout.worktree import worktree
 from pipeline.registry.predictions import SPLIT
-from pipeline.registry.versions import find
+from pipeline.registry.versions import resolve
 from stages.artifacts import read_json
 from stages.errors import ArtifactError, RegistryError, UserError
 from stages.tasks.token_classification.predictions import Predictions, read_predictions
-from stages.tracking.client import SQLITE, connect, reachable
-from stages.tracking.environment import LOCK, environment
-from stages.tracking.lineage_record import MADE, LineageFiles, read_lock, stage_record
+from stages.tracking.client import SQLITE, connect, translate_errors
+from stages.tracking.environment import Environment, current_environment
+from stages.tracking.git import LOCK
+from stages.tracking.lineage_record import (
+    STAGES_WITH_OUTPUTS,
+    FileEntry,
+    LineageFiles,
+    TrainingEnvironment,
+    read_lock,
+    record_stage,
+)
 from stages.tracking.registry import DIGEST_TAG, altered_files, read_lineage
+from stages.training.record import read_training
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 Verdict = Literal["bit-identical", "same predictions", "same scores", "different"]
-CERTIFICATES = "certificates"  # the folder of them with the model's run
+CERTIFICATES = "certificates"  # the artifact folder of the model's run that holds the certificates
 REPRODUCED_TAG = "tuneline.reproduced"
 COMMAND = "reproduce"
-# What stage_states says of every worktree before its stages have run; an input that differs it says in other words.
-AS_EXPECTED = (MISSING, " runs first", "is not in the cache")
+# The ends of the reasons for which every stage of a new worktree is stale; a changed input has another reason.
+EXPECTED_REASONS = (MISSING, " runs first", "is not in the cache")
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What a stage read (input) or made (output) that is not as it was recorded, or why it made nothing (failure)."""
+    """An input or an output of a stage that differs from the record, or the failure of the stage."""
 
     stage: str
     kind: Literal["input", "output", "failure"]
@@ -54,7 +63,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Certificate:
-    """How alike a version is to what was rebuilt from its record; the differences stand in the pipeline's order."""
+    """How alike a version and its rebuilt model are; the differences are in the order of the pipeline."""
 
     name: str
     version: int
@@ -62,81 +71,81 @@ class Certificate:
     first_difference: Difference | None
     differences: list[Difference]
     environment_differences: list[str]
-    altered: list[str]  # files of the record that are not those that were registered
-    f1: dict[str, float | None]  # strict entity F1 on test, recorded and rebuilt
+    altered: list[str]  # lineage files that were changed after the registration
+    f1: dict[str, float | None]  # strict entity F1 on test, "recorded" and "rebuilt"
     time: str
     who: str
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What the registry keeps of a version."""
+    """What the registry holds of a version; `predictions` and `scores` are empty if they cannot be read."""
 
     version: "ModelVersion"
-    origin: LineageFiles
-    predictions: dict[str, Predictions]  # none if they are gone, or of another format
-    scores: dict[str, float]  # on test: f1, f1_low, f1_high; likewise
+    lineage: LineageFiles
+    predictions: dict[str, Predictions]  # by split
+    scores: dict[str, float]  # on test: f1, f1_low, f1_high
 
 
 def reproduce_version(
     reference: str, *, strict: bool, on_line: Callable[[str], None], on_progress: Callable[[str], None]
 ) -> Certificate:
-    """Rebuild the version that a reference stands for (see `registry.find`), and keep the certificate with it.
+    """Rebuild the version that a reference stands for (see `versions.resolve`), and store the certificate with it.
 
-    UserError if it cannot be rebuilt here at all, since its commit or its data is not to be had; with `strict` also if
-    something else is installed here than what it was made with.
+    UserError if its commit or its data cannot be found, and with `strict` also if the installed environment differs
+    from the recorded one.
     """
-    with reachable():
+    with translate_errors():
         client = connect()
-        recorded = _recorded(client, find(client, reference))
-    version, record = recorded.version, recorded.origin.record
+        recorded = _read_recorded(client, resolve(client, reference))
+    version, record = recorded.version, recorded.lineage.record
     label = f"{version.name}/{version.version}"
-    if record["git"]["commit"] is None:
-        raise UserError(f"{label} was made where git had no commit, so its code is not to be had")
-    elsewhere = environment_differences(record["environment"], environment())
-    for line in elsewhere:
+    if record.git.commit is None:
+        raise UserError(f"{label} was made where git had no commit, so its code is not known")
+    environment_changes = compare_environments(record.environment, current_environment())
+    for line in environment_changes:
         on_line(f"environment: {line}")
-    if strict and elsewhere:
+    if strict and environment_changes:
         raise UserError(
-            f"--strict: the environment differs from the one that made {label}, as listed above. Install what "
-            "constraints.txt of its commit pins, or leave --strict out."
+            f"--strict: the environment differs from that of {label}, as listed above. Install what constraints.txt of "
+            "its commit pins, or run without --strict."
         )
-    altered = altered_files(version, recorded.origin)
+    altered = altered_files(version, recorded.lineage)
     for name in altered:
         on_line(f"warning: the recorded {name} is not the one that was registered")
 
-    with work_folder(COMMAND) as work, worktree(work / "tree", recorded.origin, on_line):
+    with work_folder(COMMAND) as work, worktree(work / "tree", recorded.lineage, on_line):
         registry = f"{SQLITE}{work.absolute()}/scratch.db"
         differences = _changed_inputs()
         for difference in differences:
             on_line(f"{difference.stage}: {difference.what}")
-        differences += _run_all(recorded.origin, registry, on_line=on_line, on_progress=on_progress)
+        differences += _run_all(recorded.lineage, registry, on_line=on_line, on_progress=on_progress)
         differences.sort(key=lambda difference: STAGES.index(difference.stage))
-        elsewhere += _machine_differences(record["environment"])
-        verdict, f1 = verdict_of(recorded, differences)
+        environment_changes += _compare_machines(record.environment)
+        verdict, f1 = judge(recorded, differences)
     certificate = Certificate(
         name=version.name,
         version=int(version.version),
         verdict=verdict,
         first_difference=differences[0] if differences else None,
         differences=differences,
-        environment_differences=elsewhere,
+        environment_differences=environment_changes,
         altered=altered,
         f1={"recorded": recorded.scores.get("f1"), "rebuilt": f1},
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         who=f"{getpass.getuser()}@{socket.gethostname()}",
     )
-    _keep(client, version, certificate, on_line)
+    _store(client, version, certificate, on_line)
     return certificate
 
 
-def environment_differences(recorded: dict[str, Any], present: dict[str, Any]) -> list[str]:
-    """What of Python, the processor, its cores and the packages is another one here, a line each."""
-    lines = [f"{key} {present[key]} instead of {recorded[key]}" for key in ("python", "processor")
-             if present[key] != recorded[key]]  # fmt: skip
-    if present["cores"] < recorded["threads"]:
-        lines.append(f"{present['cores']} cores for {recorded['threads']} threads")
-    before, now = recorded["packages"], present["packages"]
+def compare_environments(recorded: TrainingEnvironment, current: Environment) -> list[str]:
+    """The differences in Python, processor, cores and packages, a line each."""
+    pairs = {"python": (recorded.python, current.python), "processor": (recorded.processor, current.processor)}
+    lines = [f"{key} {now} instead of {before}" for key, (before, now) in pairs.items() if now != before]
+    if current.cores < recorded.threads:
+        lines.append(f"{current.cores} cores for {recorded.threads} threads")
+    before, now = recorded.packages, current.packages
     return lines + [
         f"{name} {now.get(name, 'none')} instead of {before.get(name, 'none')}"
         for name in sorted(before.keys() | now.keys())
@@ -144,22 +153,22 @@ def environment_differences(recorded: dict[str, Any], present: dict[str, Any]) -
     ]
 
 
-def _machine_differences(recorded: dict[str, Any]) -> list[str]:
-    """How the training here chose to compute otherwise than the recorded one; nothing if it did not come so far."""
+def _compare_machines(recorded: TrainingEnvironment) -> list[str]:
+    """The differences in what the training run chose to compute with; none if it did not get that far."""
     with suppress(ArtifactError):
-        present = read_json(TRAINING)
+        current = read_training(TRAINING.parent).machine
         return [
-            f"{key} {present[key]} instead of {recorded[key]}"
-            for key in ("device", "precision", "threads")
-            if present[key] != recorded[key]
+            f"{key} {value} instead of {getattr(recorded, key)}"
+            for key, value in current.items()
+            if value != getattr(recorded, key)
         ]
     return []
 
 
-def _recorded(client: "MlflowClient", version: "ModelVersion") -> Recorded:
+def _read_recorded(client: "MlflowClient", version: "ModelVersion") -> Recorded:
     predictions: dict[str, Predictions] = {}
     scores: dict[str, float] = {}
-    # Without the report the bytes can still be compared.
+    # Without the report, the bytes can still be compared.
     with work_folder(COMMAND) as work, suppress(Exception):
         report = Path(client.download_artifacts(version.run_id or "", "report", str(work)))
         scores = read_json(report / METRICS.name)[SPLIT]["entity_strict"]["micro"]
@@ -168,24 +177,24 @@ def _recorded(client: "MlflowClient", version: "ModelVersion") -> Recorded:
 
 
 def _changed_inputs() -> list[Difference]:
-    """What stages are about to read that is not as dvc.lock says, but for what other stages are about to make."""
+    """The inputs that differ from dvc.lock, except for those that other stages are about to make."""
     return [
         Difference(state.name, "input", reason)
         for state in stage_states()
-        if state.name in MADE
+        if state.name in STAGES_WITH_OUTPUTS
         for reason in state.because
-        if not reason.endswith(AS_EXPECTED)
+        if not reason.endswith(EXPECTED_REASONS)
     ]
 
 
 def _run_all(
-    origin: LineageFiles, registry: str, *, on_line: Callable[[str], None], on_progress: Callable[[str], None]
+    lineage: LineageFiles, registry: str, *, on_line: Callable[[str], None], on_progress: Callable[[str], None]
 ) -> list[Difference]:
-    """Run all stages, as far as they go, and say which of their outputs are other ones."""
+    """Run the stages up to the first failure; return which outputs differ, and the failure."""
     differences: list[Difference] = []
-    with _cores(origin.record["environment"]["threads"]):
+    with _limit_cores(lineage.record.environment.threads):
         for stage in STAGES:
-            on_line(f"{stage} is made anew")
+            on_line(f"{stage} runs again")
             try:
                 reproduce(
                     stage,
@@ -197,30 +206,31 @@ def _run_all(
                 )
             except StageFailedError as failure:
                 return [*differences, Difference(stage, "failure", str(failure))]
-            if stage in MADE:
-                differences += _changed_outputs(stage, origin)
+            if stage in STAGES_WITH_OUTPUTS:
+                differences += _changed_outputs(stage, lineage)
     return differences
 
 
-def _changed_outputs(stage: str, origin: LineageFiles) -> list[Difference]:
-    def files(lock: bytes) -> dict[str, str]:
-        return {entry["path"]: entry["digest"] for entry in stage_record(read_lock(lock)[stage])["outputs"]}
-
-    before = {entry["path"]: entry["digest"] for entry in origin.record["stages"][stage]["outputs"]}
-    now = files(Path(LOCK).read_bytes())
+def _changed_outputs(stage: str, lineage: LineageFiles) -> list[Difference]:
+    before = _digests(lineage.record.stages[stage].outputs)
+    now = _digests(record_stage(read_lock(Path(LOCK).read_bytes())[stage]).outputs)
     return [
-        Difference(stage, "output", f"{path} {_how(before.get(path), now.get(path))}")
+        Difference(stage, "output", f"{path} {_describe_change(before.get(path), now.get(path))}")
         for path in sorted(before.keys() | now.keys())
         if before.get(path) != now.get(path)
     ]
 
 
-def _how(before: str | None, now: str | None) -> str:
+def _digests(files: list[FileEntry]) -> dict[str, str]:
+    return {file.path: file.digest for file in files}
+
+
+def _describe_change(before: str | None, now: str | None) -> str:
     return "is missing" if now is None else "is new" if before is None else "has other bytes"
 
 
-def verdict_of(recorded: Recorded, differences: list[Difference]) -> tuple[Verdict, float | None]:
-    """How alike they are, and F1 of the rebuilt model on test; None if it did not come so far."""
+def judge(recorded: Recorded, differences: list[Difference]) -> tuple[Verdict, float | None]:
+    """The strongest verdict that holds, and F1 of the rebuilt model on test; None if a stage failed."""
     kinds = {difference.kind for difference in differences}
     if "failure" in kinds:
         return "different", None
@@ -230,41 +240,41 @@ def verdict_of(recorded: Recorded, differences: list[Difference]) -> tuple[Verdi
         return "bit-identical", f1
     predictions = read_predictions(PREDICTIONS)
     if recorded.predictions.keys() == predictions.keys() and all(
-        _say_the_same(recorded.predictions[split], predictions[split]) for split in predictions
+        _are_equal(recorded.predictions[split], predictions[split]) for split in predictions
     ):
         return "same predictions", f1
     scores = recorded.scores
     return "same scores" if scores and scores["f1_low"] <= f1 <= scores["f1_high"] else "different", f1
 
 
-def _say_the_same(first: Predictions, second: Predictions) -> bool:
-    """Whether two models gave every word of the same sentences the same tag."""
+def _are_equal(first: Predictions, second: Predictions) -> bool:
+    """Whether both hold the same sentences with the same predicted tags."""
     same_tags = np.array_equal(first.predicted.tags_W, second.predicted.tags_W)
     return bool(first.words.equals(second.words)) and same_tags
 
 
-def _keep(
+def _store(
     client: "MlflowClient", version: "ModelVersion", certificate: Certificate, on_line: Callable[[str], None]
 ) -> None:
     file = f"{CERTIFICATES}/{version.name}/{certificate.time.replace(':', '')}.json"
     try:
-        with reachable():
+        with translate_errors():
             client.log_dict(version.run_id or "", asdict(certificate), file)
-            said = f"{certificate.verdict} at {certificate.time}"
-            client.set_model_version_tag(version.name, version.version, REPRODUCED_TAG, said)
+            summary = f"{certificate.verdict} at {certificate.time}"
+            client.set_model_version_tag(version.name, version.version, REPRODUCED_TAG, summary)
     except RegistryError as error:
-        on_line(f"warning: the certificate could not be kept with the version: {error}")
+        on_line(f"warning: the certificate could not be stored with the version: {error}")
 
 
 @contextmanager
-def _cores(threads: int) -> Iterator[None]:
-    """Within, at most so many cores are ours and our children's, so that stages share sums out as they did."""
+def _limit_cores(cores: int) -> Iterator[None]:
+    """Limit this process and its children to so many cores: how PyTorch splits its sums depends on their number."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
-    present = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(present)[:threads])
+    available = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(available)[:cores])
     try:
         yield
     finally:
-        os.sched_setaffinity(0, present)
+        os.sched_setaffinity(0, available)

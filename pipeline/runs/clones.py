@@ -1,10 +1,10 @@
-"""The clones that a worker keeps: worktrees at exactly the commit and the parameters of a run, used again and again.
+"""The clones that a worker keeps and reuses: worktrees at the commit and with the parameters of a run.
 
 $TUNELINE_WORKSPACES/<repository>-<digest of its address>/
-    mirror.git       all that was fetched
+    mirror.git       a bare mirror of the repository
     cache/           DVC's cache, shared by the worktrees
-    checkpoints/     of trainings, whichever worktree they began in
-    train-0/         a worktree, and beside it train-0.lock, which the one process that works in it holds
+    checkpoints/     of training runs, shared by the worktrees
+    train-0/         a worktree; the process that works in it holds train-0.lock beside it
 """
 
 import hashlib
@@ -12,7 +12,6 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,68 +21,69 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from pipeline.checkout.layout import CHECKPOINT_DIR, PARAMS, TRAIN_KEY
-from pipeline.checkout.params_file import value_of, with_values
+from pipeline.checkout.layout import CHECKPOINT_DIR, PARAMS, TRAIN_KEY_GLOB
+from pipeline.checkout.params_file import apply_settings, read_value
 from stages.artifacts import atomic_write
 from stages.errors import UserError
-from stages.tracking.environment import without_password
+from stages.tracking.git import git_text, without_password
 
 VARIABLE = "TUNELINE_WORKSPACES"
-DEFAULT_ROOT = Path(__file__).parent.parent / ".tuneline/workspaces"
-PINNED = Path(".tuneline/pinned.json")
+DEFAULT_ROOT = Path(__file__).parents[2] / ".tuneline/workspaces"
+SPEC_FILE = Path(".tuneline/pinned.json")  # in a worktree that is ready: the RunSpec that it was prepared for
 DAY = 86400
 
 
 class GitError(Exception):
-    """Git failed, as where a repository does not answer; trying again may help."""
+    """Git failed, for example because a server did not answer; a retry may succeed."""
 
 
 @dataclass(frozen=True)
-class Pinned:
-    """What all workers of a run agree on: a commit of a repository, and values set over its params.yaml."""
+class RunSpec:
+    """The exact inputs of a run, the same for all its workers: a commit, and settings applied to its params.yaml."""
 
     repository: str
     commit: str
     settings: list[str] = field(default_factory=list)
 
 
-def commit_of(repository: str, revision: str) -> str:
-    """The commit that a branch, a tag or a commit stands for now; UserError if the repository has no such thing."""
-    mirror = _fetched(repository)
+def resolve_commit(repository: str, revision: str) -> str:
+    """Resolve a branch, tag or commit to the commit that it names now; UserError if the repository has none."""
+    mirror = _update_mirror(repository)
     for name in (f"refs/heads/{revision}", revision):
-        found = _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", folder=mirror, check=False)
-        if found:
-            return found
+        commit = _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", folder=mirror, check=False)
+        if commit:
+            return commit
     raise UserError(f"{without_password(repository)} has no branch, tag or commit {revision!r}")
 
 
 @contextmanager
-def workspace(pinned: Pinned, role: str) -> Iterator[Path]:
-    """A worktree of what is pinned, for nobody else meanwhile; one that was used for this role before if one is free.
+def workspace(spec: RunSpec, role: str) -> Iterator[Path]:
+    """Provide a worktree for this run, locked for this process; an unlocked one of the same role is reused.
 
-    It keeps what stages made in it. GitError if the commit cannot be had; UserError if the settings do not fit it.
+    A reused worktree keeps the outputs of stages. GitError if the commit cannot be fetched, UserError if the settings
+    do not fit it.
     """
-    base = _base(pinned.repository)
+    base = _repository_folder(spec.repository)
     base.mkdir(parents=True, exist_ok=True)
-    lock = _free_slot(base, role)
+    lock = _lock_worktree(base, role)
     try:
         folder = Path(lock.lock_file).with_suffix("")
-        _prepare(folder, pinned)
+        _prepare(folder, spec)
         yield folder
     finally:
-        os.utime(lock.lock_file)  # by which remove_unused knows how long nobody was here
+        os.utime(lock.lock_file)  # remove_unused reads from it when the worktree was last used
         lock.release()
 
 
 def remove_unused(repository: str, checkpoints: Path, *, days: int) -> list[Path]:
-    """Delete worktrees of `repository`, and checkpoints, that nobody used for so long; return what was deleted.
+    """Delete the worktrees of `repository` and the checkpoints that were not used for `days`; return their paths.
 
-    Of DVC's cache what is so old goes too, without a word: the remote has it.
+    Files of DVC's cache that are as old are deleted too, but not returned: the remote has them.
     """
-    base, removed = _base(repository), []
+    base, removed = _repository_folder(repository), []
     limit = time.time() - days * DAY
     for path in base.glob("*.lock"):
-        if _used(path) > limit or path.stem == "mirror":
+        if _last_used(path) > limit or path.stem == "mirror":
             continue
         lock = FileLock(path)
         try:
@@ -94,12 +94,12 @@ def remove_unused(repository: str, checkpoints: Path, *, days: int) -> list[Path
         path.unlink(missing_ok=True)
         lock.release()
         removed.append(path.with_suffix(""))
-    for folder in checkpoints.glob(TRAIN_KEY):
-        if _used(folder) <= limit:
+    for folder in checkpoints.glob(TRAIN_KEY_GLOB):
+        if _last_used(folder) <= limit:
             shutil.rmtree(folder, ignore_errors=True)
             removed.append(folder)
     for path in (base / "cache").rglob("*"):
-        with suppress(FileNotFoundError):  # another worker was faster
+        with suppress(FileNotFoundError):  # another worker has deleted it
             if path.is_file() and path.stat().st_mtime <= limit:
                 path.unlink()
     if removed:
@@ -108,29 +108,29 @@ def remove_unused(repository: str, checkpoints: Path, *, days: int) -> list[Path
 
 
 def has_password(address: str) -> bool:
-    """Whether an address holds a password or a token; the name in ssh://git@host/path is none."""
+    """Whether an address contains a password or a token; the user name in ssh://git@host/path is neither."""
     return re.search(r"://[^/@]*:[^/@]*@|^https?://[^/@]+@", address) is not None
 
 
-def _used(path: Path) -> float:
-    """When a path was used last; now if another worker has deleted it meanwhile."""
+def _last_used(path: Path) -> float:
+    """The time of the last use of a path; the current time if another worker has deleted it."""
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
         return time.time()
 
 
-def _base(repository: str) -> Path:
+def _repository_folder(repository: str) -> Path:
     root = Path(os.environ.get(VARIABLE) or DEFAULT_ROOT)
     if not root.is_absolute():
-        raise UserError(f"${VARIABLE} is {root}, which means another folder from each place; give it from / on")
+        raise UserError(f"${VARIABLE} is {root}, a relative path; set it to an absolute one")
     name = re.sub(r"\W+", "-", Path(repository).name.removesuffix(".git"))
     return root / f"{name}-{hashlib.sha256(repository.encode()).hexdigest()[:8]}"
 
 
-def _fetched(repository: str) -> Path:
-    """The mirror of a repository, up to date."""
-    base = _base(repository)
+def _update_mirror(repository: str) -> Path:
+    """Create or fetch the mirror of a repository, and return its folder."""
+    base = _repository_folder(repository)
     base.mkdir(parents=True, exist_ok=True)
     mirror = base / "mirror.git"
     with FileLock(base / "mirror.lock"):
@@ -142,8 +142,8 @@ def _fetched(repository: str) -> Path:
     return mirror
 
 
-def _free_slot(base: Path, role: str) -> FileLock:
-    """The lock, held, of the first worktree of this role in which nobody works."""
+def _lock_worktree(base: Path, role: str) -> FileLock:
+    """Acquire and return the lock of the first worktree of this role that no process has locked."""
     for number in count():
         lock = FileLock(base / f"{role}-{number}.lock")
         try:
@@ -154,57 +154,49 @@ def _free_slot(base: Path, role: str) -> FileLock:
     raise AssertionError
 
 
-def _prepare(folder: Path, pinned: Pinned) -> None:
-    """Make `folder` a worktree of what is pinned, unless it is one already."""
-    state = json.dumps(asdict(pinned))
-    marker = folder / PINNED
-    # Whoever worked here before is gone, for we hold the lock; so are the locks that they may have left.
+def _prepare(folder: Path, spec: RunSpec) -> None:
+    """Make `folder` a worktree for this run, unless it is one already."""
+    state = json.dumps(asdict(spec))
+    marker = folder / SPEC_FILE
+    # This process holds the worktree's lock, so any other lock in it was left by a process that is gone.
     (folder / ".dvc/tmp/rwlock").unlink(missing_ok=True)
     if marker.exists() and marker.read_text(encoding="utf-8") == state:
         return
     marker.unlink(missing_ok=True)
     base = folder.parent
     mirror = base / "mirror.git"
-    if not mirror.exists() or not _git("cat-file", "-t", pinned.commit, folder=mirror, check=False):
-        _fetched(pinned.repository)
+    if not mirror.exists() or not _git("cat-file", "-t", spec.commit, folder=mirror, check=False):
+        _update_mirror(spec.repository)
     with FileLock(base / "mirror.lock"):
         if not folder.exists() or not _git("rev-parse", "--is-inside-work-tree", folder=folder, check=False):
             shutil.rmtree(folder, ignore_errors=True)
             _git("worktree", "prune", folder=mirror)
-            _git("worktree", "add", "--quiet", "--detach", str(folder), pinned.commit, folder=mirror)
+            _git("worktree", "add", "--quiet", "--detach", str(folder), spec.commit, folder=mirror)
     Path(_git("rev-parse", "--absolute-git-dir", folder=folder), "index.lock").unlink(missing_ok=True)
-    _git("checkout", "--quiet", "--force", "--detach", pinned.commit, folder=folder)
+    _git("checkout", "--quiet", "--force", "--detach", spec.commit, folder=folder)
     _git("clean", "--quiet", "--force", "-d", folder=folder)
-    _configure(folder, pinned.settings)
+    _configure(folder, spec.settings)
     marker.parent.mkdir(exist_ok=True)
     with atomic_write(marker) as path:
         path.write_text(state, encoding="utf-8")
 
 
 def _configure(folder: Path, settings: Sequence[str]) -> None:
-    """Set the parameters, and share DVC's cache and the checkpoints with the other worktrees of this worker."""
+    """Apply the settings; configure the DVC cache and the checkpoint folder that this worker's worktrees share."""
     params = folder / PARAMS
-    kept = Path(value_of(params, CHECKPOINT_DIR))  # as it stands, where it is a place that several workers share
+    checkpoint_dir = Path(read_value(params, CHECKPOINT_DIR))  # an absolute path is one that several workers share
     shared = folder.parent / "checkpoints"
-    own = [] if kept.is_absolute() else [f'{CHECKPOINT_DIR}="{shared}"']
-    params.write_text(with_values(params, [*own, *settings]), encoding="utf-8")
+    own = [] if checkpoint_dir.is_absolute() else [f'{CHECKPOINT_DIR}="{shared}"']
+    params.write_text(apply_settings(params, [*own, *settings]), encoding="utf-8")
     (folder / ".dvc/config.local").write_text(f"[cache]\n    dir = {folder.parent / 'cache'}\n", encoding="utf-8")
 
 
 def _git(*words: str, folder: Path, check: bool = True) -> str:
-    """What git says in `folder`; if it fails, an empty string where it need not succeed, else GitError."""
+    """`git_text` in a repository of this module, with GitError in place of UserError."""
     ceiling = folder.parent if folder.suffix == ".git" else folder.parent.parent
-    finished = subprocess.run(
-        ["git", *words],
-        cwd=folder,
-        # Never the repository that we may lie in; and never a question that nobody answers.
-        env={**os.environ, "GIT_CEILING_DIRECTORIES": str(ceiling), "GIT_TERMINAL_PROMPT": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if finished.returncode == 0:
-        return finished.stdout.strip()
-    if not check:
-        return ""
-    raise GitError(f"git {words[0]} failed: {without_password(finished.stderr.strip())}")
+    # Never use a repository around `folder`, and never wait for an answer at a terminal.
+    variables = {"GIT_CEILING_DIRECTORIES": str(ceiling), "GIT_TERMINAL_PROMPT": "0"}
+    try:
+        return git_text(*words, folder=folder, variables=variables, check=check)
+    except UserError as error:
+        raise GitError(without_password(str(error))) from None

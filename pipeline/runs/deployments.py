@@ -1,12 +1,11 @@
-"""What a project needs on a Prefect server: work pools, deployments, the schedule, and an eye on workers that die.
+"""What a project needs on a Prefect server: work pools, deployments, a schedule, and automations for dead workers.
 
-Each thing is described first, then compared with what the server has, and made or changed only where they differ.
-Import it late: it imports Prefect.
+First the target state is planned; then it is compared with the server's state, and only differences are applied.
+Import this module inside functions: it imports Prefect.
 """
 
 import json
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.types.entrypoint import EntrypointType
 
 from pipeline.checkout.layout import PARAMS, STAGES
-from pipeline.checkout.params_file import value_of
+from pipeline.checkout.params_file import read_value
 from pipeline.runs import worker_flows
 from pipeline.runs.clones import has_password
 from pipeline.runs.flows import RUN_FLOW, STAGE_FLOW, TRY_AGAIN_STATE, USER_FAULT_STATE, stage_deployment
@@ -37,30 +36,30 @@ from stages.config.orchestration import Params
 from stages.errors import UserError, first_line
 from stages.params import load_params
 from stages.tracking.client import SQLITE, tracking_uri
-from stages.tracking.environment import without_password
+from stages.tracking.git import git_text, without_password
 
 TAG = "tuneline"
 SCHEDULE = "schedule"
 ENDS = ("Completed", "Failed", "Cancelled", "Crashed", "TimedOut", USER_FAULT_STATE, TRY_AGAIN_STATE)
-START_SECONDS = 900  # from a worker's taking a run to its first line; then the worker must be dead
+START_SECONDS = 900  # from Pending to Running; after that the worker counts as dead
 VARIABLES = {
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # seconds; the least that Prefect takes
-    "PREFECT_CLIENT_MAX_RETRIES": "7",  # after 2, 4 ... 128 s: a server may be away for four minutes
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # seconds; the minimum that Prefect accepts
+    "PREFECT_CLIENT_MAX_RETRIES": "7",  # after 2, 4 ... 128 s: a server may be down for four minutes
     "DO_NOT_TRACK": "true",
 }
 
 
 @dataclass(frozen=True)
 class Source:
-    """From where workers clone the project, and which branch or tag a run is about if nobody says otherwise."""
+    """The repository that workers clone, and the branch or tag that a run uses by default."""
 
     repository: str
     revision: str
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A deployment as it should be on the server."""
+class DeploymentSpec:
+    """The target state of a deployment on the server."""
 
     flow: str
     name: str
@@ -75,11 +74,11 @@ class Wanted:
     variables: dict[str, str]
 
     def fields(self) -> dict[str, Any]:
-        """What is compared with the server's, by the words in which a change is told."""
+        """The fields that are compared with the server's, by the labels that reports of changes use."""
         return {
             "pool": self.pool,
             "queue": self.queue,
-            "at once": self.concurrency_limit,
+            "concurrency limit": self.concurrency_limit,
             "tags": self.tags,
             "schedule": f"{self.cron} ({self.timezone})" if self.cron else None,
             "entrypoint": self.entrypoint,
@@ -88,32 +87,37 @@ class Wanted:
         }
 
 
-def source_of(root: Path, *, repository: str | None, revision: str | None) -> Source:
-    """The remote `origin` and the branch of a checkout, unless said otherwise; UserError if workers cannot have it."""
-    remote = repository or _git(root, "remote", "get-url", "origin") or str(root)
+def find_source(root: Path, *, repository: str | None, revision: str | None) -> Source:
+    """The source of runs: by default the remote `origin` and the branch of this checkout.
+
+    UserError if workers could not clone it.
+    """
+    remote = repository or git_text("remote", "get-url", "origin", folder=root, check=False) or str(root)
     if has_password(remote):
         raise UserError(
-            f"{without_password(remote)} holds a password, which everybody would see in Prefect. Give workers a "
-            "credential helper or a deploy key of git's instead, and name the address without it with --repository"
+            f"{without_password(remote)} contains a password, which would be visible in Prefect. Give workers a git "
+            "credential helper or a deploy key instead, and pass the address without the password as --repository"
         )
-    branch = revision or _git(root, "symbolic-ref", "--short", "HEAD")
+    branch = revision or git_text("symbolic-ref", "--short", "HEAD", folder=root, check=False)
     if not branch:
-        raise UserError("this checkout is on no branch; say which one runs are about with --revision NAME")
-    if not _git(root, "ls-remote", "--heads", "--tags", remote, branch) and revision is None:
+        raise UserError("this checkout is on no branch; name the branch or tag of runs with --revision NAME")
+    if not git_text("ls-remote", "--heads", "--tags", remote, branch, folder=root, check=False) and revision is None:
         raise UserError(
-            f"{without_password(remote)} has no branch {branch!r}, so no worker could clone it: `git push` it, or name "
-            "another with --revision"
+            f"{without_password(remote)} has no branch {branch!r}, so workers cannot clone it: `git push` it, or name "
+            "another one with --revision"
         )
     return Source(remote, branch)
 
 
-def unpushed(root: Path, source: Source) -> str | None:
-    """What this checkout has that workers do not get, in words."""
-    theirs = _git(root, "ls-remote", source.repository, f"refs/heads/{source.revision}").partition("\t")[0]
-    if theirs and theirs != _git(root, "rev-parse", "HEAD"):
-        return f"{source.revision} of {without_password(source.repository)} is another commit than this checkout's"
-    if _git(root, "status", "--porcelain", "--untracked-files=no"):
-        return "this checkout has changes that are not committed"
+def describe_unpushed(root: Path, source: Source) -> str | None:
+    """Say how this checkout differs from what workers clone; None if it does not."""
+    theirs = git_text(
+        "ls-remote", source.repository, f"refs/heads/{source.revision}", folder=root, check=False
+    ).partition("\t")[0]
+    if theirs and theirs != git_text("rev-parse", "HEAD", folder=root, check=False):
+        return f"{source.revision} of {without_password(source.repository)} is at another commit than this checkout"
+    if git_text("status", "--porcelain", "--untracked-files=no", folder=root, check=False):
+        return "this checkout has uncommitted changes"
     return None
 
 
@@ -127,29 +131,29 @@ def check_data_remote() -> None:
         outside = Path(repo.root_dir).resolve() not in Path(url).resolve().parents
     if not name:
         raise UserError(
-            "workers hand data over by a DVC remote, and this project has none. For one machine, or a shared disk: "
+            "workers exchange data through a DVC remote, and this project has none. For one machine, or a shared disk: "
             "`dvc remote add --default team /srv/tuneline`; then commit .dvc/config and push it."
         )
     if "://" not in url and not outside:
-        raise UserError(f"the DVC remote {name} lies inside this checkout ({url}); workers need a place outside of it")
+        raise UserError(f"the DVC remote {name} lies inside this checkout ({url}); workers need one outside of it")
 
 
-def wanted_deployments(source: Source, *, cron: str | None = None) -> list[Wanted]:
-    """The run's deployment and those of its stages, as params.yaml and the environment have them.
+def plan_deployments(source: Source, *, cron: str | None = None) -> list[DeploymentSpec]:
+    """The deployments of the run and then of its stages, from params.yaml and the environment.
 
-    `cron` stands in place of that of params.yaml. UserError if it is none that Prefect can read.
+    `cron` replaces the schedule of params.yaml; empty, it removes it. UserError if Prefect cannot parse it.
     """
     orchestration = load_params(PARAMS, Params).orchestration
     cron = orchestration.cron if cron is None else cron or None
     try:
         CronSchedule(cron=cron or "0 0 * * *", timezone=orchestration.timezone)
     except ValueError as error:
-        raise UserError(f'the schedule {cron!r} is no cron expression; write it as in "0 2 * * *"') from error
-    name = value_of(PARAMS, "register.name")
+        raise UserError(f'the schedule {cron!r} is not a cron expression; an example of one is "0 2 * * *"') from error
+    name = read_value(PARAMS, "register.name")
     variables = dict(VARIABLES)
     if not has_password(tracking_uri()):
-        variables["MLFLOW_TRACKING_URI"] = _reachable_store()
-    run = Wanted(
+        variables["MLFLOW_TRACKING_URI"] = _absolute_tracking_uri()
+    run = DeploymentSpec(
         flow=RUN_FLOW,
         name=name,
         entrypoint="pipeline.runs.worker_flows.run_on_workers",
@@ -163,7 +167,7 @@ def wanted_deployments(source: Source, *, cron: str | None = None) -> list[Wante
         variables=variables,
     )
     stages = [
-        Wanted(
+        DeploymentSpec(
             flow=STAGE_FLOW,
             name=stage_deployment(name, stage),
             entrypoint="pipeline.runs.worker_flows.run_stage_on_worker",
@@ -181,128 +185,138 @@ def wanted_deployments(source: Source, *, cron: str | None = None) -> list[Wante
     return [run, *stages]
 
 
-def bring_about(deployments: list[Wanted], automations: list[AutomationCore], *, change: bool) -> list[str]:
-    """Make the server what it should be, or, without `change`, find out what would be done; a line for each thing.
+def apply_deployments(
+    deployments: list[DeploymentSpec], automations: list[AutomationCore], *, dry_run: bool
+) -> list[str]:
+    """Apply the differences to the server; return a line for each pool, deployment and automation.
 
-    UserError if the server does not answer.
+    A `dry_run` changes nothing. UserError if the server does not answer.
     """
-    with _server(), get_client(sync_client=True) as client:
+    with _translate_errors(), get_client(sync_client=True) as client:
         client.hello().raise_for_status()
-        said = [_pool(client, pool, change=change) for pool in dict.fromkeys(each.pool for each in deployments)]
-        said += [_deployment(client, each, change=change) for each in deployments]
-        said += [_automation(client, each, change=change) for each in automations]
-    return said
+        report = [_apply_pool(client, pool, dry_run=dry_run) for pool in dict.fromkeys(s.pool for s in deployments)]
+        report += [_apply_deployment(client, spec, dry_run=dry_run) for spec in deployments]
+        report += [_apply_automation(client, automation, dry_run=dry_run) for automation in automations]
+    return report
 
 
-def _pool(client: "SyncPrefectClient", name: str, *, change: bool) -> str:
+def _apply_pool(client: SyncPrefectClient, name: str, *, dry_run: bool) -> str:
     try:
         client.read_work_pool(name)
     except ObjectNotFound:
-        if change:
+        if not dry_run:
             client.create_work_pool(WorkPoolCreate(name=name, type="process"))
         return f"work pool {name}: new"
-    return f"work pool {name}: as it was"
+    return f"work pool {name}: unchanged"
 
 
-def _deployment(client: "SyncPrefectClient", wanted: Wanted, *, change: bool) -> str:
-    label = f"deployment {wanted.flow}/{wanted.name}"
+def _apply_deployment(client: SyncPrefectClient, spec: DeploymentSpec, *, dry_run: bool) -> str:
+    label = f"deployment {spec.flow}/{spec.name}"
     try:
-        found = client.read_deployment_by_name(f"{wanted.flow}/{wanted.name}")
+        deployment = client.read_deployment_by_name(f"{spec.flow}/{spec.name}")
     except ObjectNotFound:
         differences = ["new"]
     else:
-        differences = _differences(_fields_of(client, found), wanted.fields())
-    if differences and change:
-        _apply(client, wanted)
-    return f"{label}: {'; '.join(differences) or 'as it was'}"
+        differences = _compare_fields(_read_fields(client, deployment), spec.fields())
+    if differences and not dry_run:
+        _write_deployment(client, spec)
+    return f"{label}: {'; '.join(differences) or 'unchanged'}"
 
 
-def _fields_of(client: SyncPrefectClient, found: Any) -> dict[str, Any]:
-    """The fields of a deployment on the server, as `Wanted.fields` has them."""
+def _read_fields(client: SyncPrefectClient, deployment: Any) -> dict[str, Any]:
+    """The fields of a deployment on the server, as in `DeploymentSpec.fields`."""
     schedules = [
         f"{getattr(entry.schedule, 'cron', entry.schedule)} ({getattr(entry.schedule, 'timezone', None)})"
-        for entry in found.schedules
+        for entry in deployment.schedules
     ]
-    queue = found.work_queue_name
-    own = client.read_work_queue_by_name(queue, found.work_pool_name) if queue else None
+    name = deployment.work_queue_name
+    queue = client.read_work_queue_by_name(name, deployment.work_pool_name) if name else None
     return {
-        "pool": found.work_pool_name,
-        "queue": queue,
-        "at once": own.concurrency_limit if own else None,
-        "tags": found.tags,
+        "pool": deployment.work_pool_name,
+        "queue": name,
+        "concurrency limit": queue.concurrency_limit if queue else None,
+        "tags": deployment.tags,
         "schedule": ", ".join(schedules) or None,
-        "entrypoint": found.entrypoint,
-        "parameters": found.parameters,
-        "variables": found.job_variables.get("env", {}),
+        "entrypoint": deployment.entrypoint,
+        "parameters": deployment.parameters,
+        "variables": deployment.job_variables.get("env", {}),
     }
 
 
-def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    return [f"{name} {_shown(before[name])} -> {_shown(after[name])}" for name in after if before[name] != after[name]]
+def _compare_fields(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    return [
+        f"{label} {_format_field(before[label])} -> {_format_field(after[label])}"
+        for label in after
+        if before[label] != after[label]
+    ]
 
 
-def _shown(value: Any) -> str:
+def _format_field(value: Any) -> str:
     return without_password(json.dumps(value)) if isinstance(value, dict) else str(value or "none")
 
 
-def _apply(client: SyncPrefectClient, wanted: Wanted) -> None:
+def _write_deployment(client: SyncPrefectClient, spec: DeploymentSpec) -> None:
+    """Create the deployment or replace it, with its schedule and the concurrency limit of its work queue."""
     schedules = []
-    if wanted.cron:
-        schedule = CronSchedule(cron=wanted.cron, timezone=wanted.timezone)
+    if spec.cron:
+        schedule = CronSchedule(cron=spec.cron, timezone=spec.timezone)
         schedules = [DeploymentScheduleCreate(schedule=schedule, slug=SCHEDULE, active=True)]
     deployment = RunnerDeployment.from_flow(
-        getattr(worker_flows, wanted.entrypoint.rpartition(".")[2]),
-        name=wanted.name,
+        getattr(worker_flows, spec.entrypoint.rpartition(".")[2]),
+        name=spec.name,
         schedules=schedules,
-        parameters=wanted.parameters,
-        tags=wanted.tags,
-        work_pool_name=wanted.pool,
-        work_queue_name=wanted.queue,
-        job_variables={"env": wanted.variables},
+        parameters=spec.parameters,
+        tags=spec.tags,
+        work_pool_name=spec.pool,
+        work_queue_name=spec.queue,
+        job_variables={"env": spec.variables},
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     deployment_id = cast(UUID, deployment.apply())
     if not schedules:
-        # Prefect takes an empty list for no wish.
+        # Prefect ignores an empty list: schedules must be deleted one by one.
         for old in client.read_deployment_schedules(deployment_id):
             client.delete_deployment_schedule(deployment_id, old.id)
-    # Of the queue, not of the deployment: that one is a lease, and a server that restarts takes it from who has it.
-    queue = client.read_work_queue_by_name(wanted.queue, wanted.pool)
-    client.update_work_queue(queue.id, concurrency_limit=wanted.concurrency_limit)
+    # The limit is the queue's, not the deployment's: that one is a lease, which a running flow loses if the server
+    # restarts.
+    queue = client.read_work_queue_by_name(spec.queue, spec.pool)
+    client.update_work_queue(queue.id, concurrency_limit=spec.concurrency_limit)
 
 
-def _automation(client: SyncPrefectClient, wanted: AutomationCore, *, change: bool) -> str:
-    found = client.read_automations_by_name(wanted.name)
-    if not found:
-        if change:
-            client.create_automation(wanted)
-        return f"automation {wanted.name!r}: new"
+def _apply_automation(client: SyncPrefectClient, automation: AutomationCore, *, dry_run: bool) -> str:
+    label = f"automation {automation.name!r}"
+    existing = client.read_automations_by_name(automation.name)
+    if not existing:
+        if not dry_run:
+            client.create_automation(automation)
+        return f"{label}: new"
     fields = {"trigger", "actions", "enabled"}
-    if found[0].model_dump(include=fields) == wanted.model_dump(include=fields):
-        return f"automation {wanted.name!r}: as it was"
-    if change:
-        client.update_automation(found[0].id, wanted)
-    return f"automation {wanted.name!r}: changed"
+    if existing[0].model_dump(include=fields) == automation.model_dump(include=fields):
+        return f"{label}: unchanged"
+    if not dry_run:
+        client.update_automation(existing[0].id, automation)
+    return f"{label}: changed"
 
 
-def wanted_automations() -> list[AutomationCore]:
-    """What ends the runs of workers that died, as Prefect recommends; they are tried again, or others take their place.
+def plan_automations() -> list[AutomationCore]:
+    """The automations that mark the runs of dead workers as crashed, so that they are retried or others can start.
 
     https://docs.prefect.io/v3/advanced/detect-zombie-flows
     """
     heartbeat_timeout_seconds = load_params(PARAMS, Params).orchestration.heartbeat_timeout_seconds
+    expected = ["Running", "Scheduled", "Cancelling"]
     return [
-        _crashing("fell silent", after="heartbeat", expect=["heartbeat"], seconds=heartbeat_timeout_seconds),
-        _crashing("never began", after="Pending", expect=["Running", "Scheduled", "Cancelling"], seconds=START_SECONDS),
+        _plan_automation("fell silent", after="heartbeat", expect=["heartbeat"], seconds=heartbeat_timeout_seconds),
+        _plan_automation("never began", after="Pending", expect=expected, seconds=START_SECONDS),
     ]
 
 
-def _crashing(what: str, *, after: str, expect: list[str], seconds: int) -> AutomationCore:
-    """Has a run of this project crash if after one event, for so long, neither those expected come nor its end."""
-    name = value_of(PARAMS, "register.name")
+def _plan_automation(what: str, *, after: str, expect: list[str], seconds: int) -> AutomationCore:
+    """Mark a run of this project as crashed if `seconds` after an event neither an expected one nor its end follows."""
+    name = read_value(PARAMS, "register.name")
     return AutomationCore(
         name=f"{name}: a run that {what} has crashed",
-        description="Made by `tuneline deploy`: the worker must be gone.",
+        description="Created by `tuneline deploy`: the worker must be dead.",
         trigger=EventTrigger(
             after={f"prefect.flow-run.{after}"},
             expect={f"prefect.flow-run.{event}" for event in (*expect, *ENDS)},
@@ -315,36 +329,33 @@ def _crashing(what: str, *, after: str, expect: list[str], seconds: int) -> Auto
             threshold=1,
             within=timedelta(seconds=seconds),
         ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=f"it {what} for {seconds} s: worker gone")],
+        actions=[
+            ChangeFlowRunState(state=StateType.CRASHED, message=f"it {what} for {seconds} s: its worker must be dead")
+        ],
     )
 
 
 def project_tag(name: str) -> str:
-    """The tag of all runs of the project whose registered model has this name."""
+    """The tag of all runs of a project; `name` is its registered model's."""
     return f"{TAG}:{name}"
 
 
-def _reachable_store() -> str:
-    """The tracking URI as it means the same from every folder of this machine."""
+def _absolute_tracking_uri() -> str:
+    """The tracking URI with the path of a SQLite file made absolute, valid from every folder of this machine."""
     uri = tracking_uri()
     return f"{SQLITE}{Path(uri.removeprefix(SQLITE)).absolute()}" if uri.startswith(SQLITE) else uri
 
 
 @contextmanager
-def _server() -> Iterator[None]:
-    """Turn whatever a Prefect server fails with into a UserError."""
+def _translate_errors() -> Iterator[None]:
+    """Raise any failure of the Prefect server as a UserError."""
     if not os.environ.get("PREFECT_API_URL"):
         raise UserError(
             "PREFECT_API_URL names no Prefect server. Start one with `prefect server start`, then "
-            "`export PREFECT_API_URL=http://127.0.0.1:4200/api`; or name your team's."
+            "`export PREFECT_API_URL=http://127.0.0.1:4200/api`; or use the URL of your team's server."
         )
     try:
         yield
     except (httpx.HTTPError, PrefectException, RuntimeError) as error:
         address = without_password(os.environ["PREFECT_API_URL"])
         raise UserError(f"the Prefect server at {address} failed: {first_line(error)}. Is it up?") from error
-
-
-def _git(root: Path, *words: str) -> str:
-    finished = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False)
-    return finished.stdout.strip() if finished.returncode == 0 else ""

@@ -1,7 +1,7 @@
-"""The stages as Prefect flows: when one runs, what is logged, how it ends. What is up to date is DVC's to say.
+"""The stages as Prefect flows: what is logged, and how a flow ends. DVC decides whether a stage is up to date.
 
-What a flow has to tell is the message of its final state: that is kept by a server, and still there if its answer was
-lost on the way and asked for again, as a flow's return value is not.
+A flow reports its result in the message of its final state. The server keeps that message, so it survives a response
+that is lost and requested again; a return value does not.
 """
 
 import contextvars
@@ -21,101 +21,101 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from pipeline.checkout.dvc import How, StageFailedError, reproduce
+from pipeline.checkout.dvc import StageFailedError, reproduce
 from pipeline.checkout.layout import EVALUATE, PARAMS, REGISTER
-from pipeline.checkout.status import is_registered
+from pipeline.checkout.status import Outcome, is_registered
 from pipeline.registry.gate import promote_new
-from pipeline.runs.page import publish, score_rows
-from pipeline.terminal import draw
+from pipeline.runs.page import create_page, tabulate_scores
+from pipeline.terminal import draw_progress
 from stages.config.register import Params
 from stages.errors import UserError
 from stages.params import load_params
 from stages.tracking.environment import FLOW_RUN
 from stages.tracking.registry import read_marker
 
-RUN_FLOW, STAGE_FLOW = "tuneline", "tuneline-stage"  # of deployments
-# Names of failed states, by which a run knows whether to try again.
+RUN_FLOW, STAGE_FLOW = "tuneline", "tuneline-stage"  # names of the flows that are deployed
+# Names of failed states, which tell a run whether to retry.
 USER_FAULT_STATE, TRY_AGAIN_STATE = "UserFault", "TryAgain"
 PERCENT = re.compile(r"(\d+)%\|")
-PROGRESS_SECONDS = 5  # between two updates of a progress artifact
+PROGRESS_SECONDS = 5  # the least time between two updates of a progress artifact
 
 
 @flow(name="stage", flow_run_name="{stage}", validate_parameters=False)
 def run_stage(stage: str) -> State[Any]:
-    """Run one stage through DVC, its output going to Prefect's log line by line; the message is its `How`."""
+    """Run one stage through DVC and log its output; the message of the completed state is its `Outcome`."""
     logger = get_run_logger()
     os.environ[FLOW_RUN] = str(flow_run.id)
 
-    def show(line: str) -> None:
-        draw("")
+    def log_line(line: str) -> None:
+        draw_progress("")
         logger.info(line)
 
     try:
-        with _progress_of(stage) as on_progress:
-            how = reproduce(stage, on_line=show, on_progress=on_progress)
+        with _progress_reporter(stage) as on_progress:
+            outcome = reproduce(stage, on_line=log_line, on_progress=on_progress)
             if stage == REGISTER and not is_registered():
-                # Its output came from the cache, and a registry is outside DVC's sight.
-                how = reproduce(stage, on_line=show, on_progress=on_progress, force=True)
+                # Its output came from the cache, but DVC does not know whether the registry has the model.
+                outcome = reproduce(stage, on_line=log_line, on_progress=on_progress, force=True)
     except StageFailedError as failure:
-        name = USER_FAULT_STATE if failure.is_users_fault else TRY_AGAIN_STATE if failure.may_try_again else None
+        name = USER_FAULT_STATE if failure.is_user_error else TRY_AGAIN_STATE if failure.is_retryable else None
         return Failed(name=name, message=str(failure))
     if stage == EVALUATE:
         description = "Entity scores, strict; f1_low to f1_high: 95 % interval."
-        create_table_artifact(score_rows(), key="scores", description=description)
-    return Completed(message=how)
+        create_table_artifact(tabulate_scores(), key="scores", description=description)
+    return Completed(message=outcome)
 
 
 @flow(name=RUN_FLOW, flow_run_name="run", validate_parameters=False)
 def run_pipeline(stages: list[str]) -> State[Any]:
-    """Run stages one after another; the first that fails ends the run. The message is for `outcomes_in`."""
-    outcomes: dict[str, How] = {}
+    """Run stages one after another; the first that fails ends the run. `parse_outcomes` reads the message."""
+    outcomes: dict[str, Outcome] = {}
     for stage in stages:
         state = run_stage(stage, return_state=True)
         if not state.is_completed():
             return Failed(name=state.name, message=state.message)
-        outcomes[stage] = how_of(state)
+        outcomes[stage] = parse_outcome(state)
     model = read_marker() if REGISTER in outcomes else None
     if model:
-        publish(outcomes, model, notes=promotion_notes(model.name))
-    return Completed(message=", ".join(f"{stage} {how}" for stage, how in outcomes.items()))
+        create_page(outcomes, model, notes=auto_promote(model.name))
+    return Completed(message=", ".join(f"{stage} {outcome}" for stage, outcome in outcomes.items()))
 
 
-def how_of(state: State[Any]) -> How:
-    """What the completed state of a stage's flow tells."""
-    return cast(How, state.message)
+def parse_outcome(state: State[Any]) -> Outcome:
+    """Read the outcome of a stage from the completed state of its flow."""
+    return cast(Outcome, state.message)
 
 
-def outcomes_in(state: State[Any]) -> dict[str, How]:
-    """How each stage came to be, as the completed state of a run tells."""
-    return cast(dict[str, How], dict(part.split(" ") for part in (state.message or "").split(", ")))
+def parse_outcomes(state: State[Any]) -> dict[str, Outcome]:
+    """Read the outcome of each stage from the completed state of a run."""
+    return cast(dict[str, Outcome], dict(part.split(" ") for part in (state.message or "").split(", ")))
 
 
-def promotion_notes(name: str) -> list[str]:
-    """What the gate says of a new version, and what follows, if params.yaml has a run do that."""
+def auto_promote(name: str) -> list[str]:
+    """Promote a new version if the gate accepts it and `register.auto_promote` is set; return notes for the page."""
     register = load_params(PARAMS, Params).register_
     if not register.auto_promote:
         return []
     try:
-        said = promote_new(name, register.gate)
-    except UserError as error:  # the run itself has ended well
-        said = f"not promoted: {error}"
-    if said is None:
+        note = promote_new(name, register.gate)
+    except UserError as error:  # the run itself has succeeded
+        note = f"not promoted: {error}"
+    if note is None:
         return []
-    get_run_logger().info(said)
-    return [said]
+    get_run_logger().info(note)
+    return [note]
 
 
 @contextmanager
-def _progress_of(stage: str) -> Iterator[Callable[[str], None]]:
-    """What shows the states of a stage's progress bar: on the terminal, and now and then as an artifact of the run.
+def _progress_reporter(stage: str) -> Iterator[Callable[[str], None]]:
+    """Provide a function that shows a stage's progress: on the terminal, and every few seconds as an artifact.
 
-    The artifact is told from a thread of its own, so that a slow or absent server holds no stage up.
+    A thread updates the artifact, so that a server that is slow or down does not delay the stage.
     """
     artifact: UUID | None = None
-    told: Future[None] | None = None
-    shown = 0.0
+    update: Future[None] | None = None
+    last_update = 0.0
 
-    def tell(percent: float, line: str) -> None:
+    def update_artifact(percent: float, line: str) -> None:
         nonlocal artifact
         with suppress(httpx.HTTPError):
             if artifact is None:
@@ -125,20 +125,20 @@ def _progress_of(stage: str) -> Iterator[Callable[[str], None]]:
                 update_progress_artifact(artifact, percent, description=line)
 
     def on_progress(line: str) -> None:
-        nonlocal told, shown
-        draw(line)
-        found = PERCENT.search(line)
-        if found and time.monotonic() - shown >= PROGRESS_SECONDS and (told is None or told.done()):
-            shown = time.monotonic()
-            told = teller.submit(contextvars.copy_context().run, tell, float(found[1]), line)
+        nonlocal update, last_update
+        draw_progress(line)
+        match = PERCENT.search(line)
+        if match and time.monotonic() - last_update >= PROGRESS_SECONDS and (update is None or update.done()):
+            last_update = time.monotonic()
+            update = executor.submit(contextvars.copy_context().run, update_artifact, float(match[1]), line)
 
-    teller = ThreadPoolExecutor(1)
+    executor = ThreadPoolExecutor(1)
     try:
         yield on_progress
     finally:
-        teller.shutdown(wait=False, cancel_futures=True)
+        executor.shutdown(wait=False, cancel_futures=True)
 
 
 def stage_deployment(name: str, stage: str) -> str:
-    """The deployment of a stage of the project whose registered model has this name."""
+    """The name of the deployment of a stage; `name` is the registered model's."""
     return f"{name}-{stage}"

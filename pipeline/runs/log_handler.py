@@ -1,4 +1,4 @@
-"""Prefect's console handler, without its taste for emoji."""
+"""Prefect's console handler without markup and emoji."""
 
 import logging
 
@@ -6,11 +6,11 @@ from prefect.logging.handlers import PrefectConsoleHandler
 
 
 class PlainConsoleHandler(PrefectConsoleHandler):
-    """Prints messages as they are: Rich would make `train.conll:100: …` a hundred-points sign."""
+    """Prints messages literally: Rich would turn `train.conll:100: …` into an emoji."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one formatted record."""
         try:
             self.console.print(self.format(record), soft_wrap=True, emoji=False, markup=False)
-        except Exception:  # as in logging.StreamHandler: a log line must not end the program
+        except Exception:  # as in logging.StreamHandler: a log message must not end the program
             self.handleError(record)

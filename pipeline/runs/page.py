@@ -1,37 +1,37 @@
-"""What a run leaves on its page in Prefect: how each stage ended, the scores, the model, and links."""
+"""The page of a run in Prefect: outcome of each stage, scores, model and links."""
 
 import os
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
-from pipeline.checkout.dvc import How
 from pipeline.checkout.layout import METRICS
+from pipeline.checkout.status import Outcome
 from stages.artifacts import read_json
 from stages.errors import RegistryError
-from stages.tracking.client import connect, reachable, tracking_uri
+from stages.tracking.client import connect, tracking_uri, translate_errors
 from stages.tracking.registry import Registration
 from stages.tracking.sync import FLOW_RUN_TAG
 
 
-def publish(outcomes: dict[str, How], model: Registration, *, notes: list[str]) -> str:
-    """Make the page of the present flow run, `notes` at its end; return its first line, which says what was done."""
-    executed = [stage for stage, how in outcomes.items() if how == "executed"]
+def create_page(outcomes: dict[str, Outcome], model: Registration, *, notes: list[str]) -> str:
+    """Create the page of the current flow run, with `notes` at its end, and return its summary line."""
+    executed = [stage for stage, outcome in outcomes.items() if outcome == "executed"]
     done = f"Ran {', '.join(executed)}" if executed else "Nothing to do: every stage is fresh"
-    said = f"{done}; {model.name} version {model.version}"
-    stages = [{"stage": stage, "was": how} for stage, how in outcomes.items()]
+    summary = f"{done}; {model.name} version {model.version}"
+    stages = [{"stage": stage, "outcome": outcome} for stage, outcome in outcomes.items()]
     parts = [
-        f"{said}, digest `{model.model_digest[:12]}`",
-        _table(stages),
-        _table(score_rows()),
+        f"{summary}, digest `{model.model_digest[:12]}`",
+        _format_table(stages),
+        _format_table(tabulate_scores()),
         "\n".join(f"- {note}" for note in [f"MLflow run `{model.mlflow_run}`", *notes]),
     ]
-    create_markdown_artifact(key="run", description=said, markdown="\n\n".join(parts))
-    return said
+    create_markdown_artifact(key="run", description=summary, markdown="\n\n".join(parts))
+    return summary
 
 
-def score_rows() -> list[dict[str, Any]]:
-    """The strict scores of the last evaluation, a row for each split and type of entity."""
+def tabulate_scores() -> list[dict[str, Any]]:
+    """The strict scores of data/report/metrics.json, a row for each split and entity type."""
     rows = []
     for split, tables in read_json(METRICS).items():
         strict = tables["entity_strict"]
@@ -41,25 +41,26 @@ def score_rows() -> list[dict[str, Any]]:
     return rows
 
 
-def links(model: Registration) -> list[str]:
-    """Where the model's MLflow run is to be seen, and the flow run that trained it; none if MLflow is away."""
+def find_links(model: Registration) -> list[str]:
+    """Markdown links to the model's MLflow run and to the flow run that trained it; none if MLflow does not answer."""
     try:
-        with reachable():
+        with translate_errors():
             run = connect().get_run(model.mlflow_run)
     except RegistryError:
         return []
-    found = []
+    links = []
     uri = tracking_uri()
     if uri.startswith("http"):
         page = f"{uri.rstrip('/')}/#/experiments/{run.info.experiment_id}/runs/{model.mlflow_run}"
-        found.append(f"[its page in MLflow]({page})")
-    maker = run.data.tags.get(FLOW_RUN_TAG)
-    if maker:
+        links.append(f"[its page in MLflow]({page})")
+    flow_run = run.data.tags.get(FLOW_RUN_TAG)
+    if flow_run:
         server = os.environ["PREFECT_API_URL"].removesuffix("/api")
-        found.append(f"trained by [flow run {maker}]({server}/runs/flow-run/{maker})")
-    return found
+        links.append(f"trained by [flow run {flow_run}]({server}/runs/flow-run/{flow_run})")
+    return links
 
 
-def _table(rows: list[dict[str, Any]]) -> str:
+def _format_table(rows: list[dict[str, Any]]) -> str:
+    """A Markdown table whose columns are the keys of the rows."""
     lines = [list(rows[0]), ["---"] * len(rows[0]), *(row.values() for row in rows)]
     return "\n".join(f"| {' | '.join(str(value) for value in line)} |" for line in lines)

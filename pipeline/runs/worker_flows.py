@@ -1,6 +1,6 @@
-"""The flows that deployments run on workers: the run, which waits, and the stage, which computes.
+"""The flows that deployments run on workers: the run, which starts stages and waits, and the stage, which computes.
 
-Nothing but a commit, settings and names goes through Prefect; data goes from worker to worker through the DVC remote.
+Only a commit, settings and names go through Prefect; workers exchange data through the DVC remote.
 """
 
 import contextlib
@@ -19,129 +19,128 @@ from prefect.runtime import deployment
 from prefect.states import Cancelled, Cancelling, Completed, Failed
 from prefect.tasks import Task, exponential_backoff
 
-from pipeline.checkout.dvc import How
 from pipeline.checkout.layout import CHECKPOINT_DIR, PARAMS, REGISTER, STAGES
-from pipeline.checkout.params_file import value_of
-from pipeline.checkout.status import is_registered
+from pipeline.checkout.params_file import read_value
+from pipeline.checkout.status import Outcome, is_registered
 from pipeline.runs import artifact_transfer
-from pipeline.runs.clones import Pinned, commit_of, remove_unused, workspace
+from pipeline.runs.clones import RunSpec, remove_unused, resolve_commit, workspace
 from pipeline.runs.flows import (
     RUN_FLOW,
     STAGE_FLOW,
     TRY_AGAIN_STATE,
     USER_FAULT_STATE,
-    how_of,
-    promotion_notes,
+    auto_promote,
+    parse_outcome,
     run_stage,
     stage_deployment,
 )
-from pipeline.runs.page import links, publish
+from pipeline.runs.page import create_page, find_links
 from stages.config.orchestration import OrchestrationParams, Params
 from stages.errors import TryAgainError, UserError
 from stages.params import load_params
-from stages.tracking.environment import without_password
+from stages.tracking.git import without_password
 from stages.tracking.registry import read_marker
 
 POLL_SECONDS = 1
-RETRY_SECONDS: list[float] = [5, 20, 60]  # of what goes over the network
+RETRY_SECONDS: list[float] = [5, 20, 60]  # before each retry of a task that uses the network
 
 
 class StageRunError(Exception):
-    """A stage's run on a worker did not end well; another attempt may."""
+    """The run of a stage on a worker failed; a retry may succeed."""
 
 
 class StageCancelledError(Exception):
-    """Somebody cancelled a stage's run on a worker."""
+    """The run of a stage on a worker was cancelled."""
 
 
 @flow(name=STAGE_FLOW, flow_run_name="{stage}", validate_parameters=False)
 def run_stage_on_worker(stage: str, repository: str, commit: str, settings: list[str]) -> State[Any]:
-    """Run one stage here: what comes before it is restored from the DVC remote, what it makes is pushed there.
+    """Run one stage here: restore the stages before it from the DVC remote, and push its outputs there.
 
-    The message of the completed state is how the outputs came to be.
+    The message of the completed state is its `Outcome`.
     """
-    pinned = Pinned(repository, commit, settings)
+    spec = RunSpec(repository, commit, settings)
     try:
-        with workspace(pinned, stage) as folder, contextlib.chdir(folder):
-            return _run_stage(stage, pinned)
+        with workspace(spec, stage) as folder, contextlib.chdir(folder):
+            return _run_stage(stage, spec)
     except UserError as error:
-        return _failed(error)
+        return _failed_state(error)
 
 
 @flow(name=RUN_FLOW, flow_run_name="run", validate_parameters=False)
 def run_on_workers(repository: str, revision: str, settings: list[str]) -> State[Any]:
-    """Run what is stale at a branch, tag or commit, each stage on a worker of its pool; a failed one ends the run."""
+    """Run the stale stages of a branch, tag or commit, each on a worker of its pool, until one fails."""
     try:
-        commit = _commit_of(repository, revision)
+        commit = _resolve(repository, revision)
         get_run_logger().info("%s of %s is commit %s", revision, without_password(repository), commit[:12])
-        pinned = Pinned(repository, commit, settings)
-        with workspace(pinned, "run") as folder, contextlib.chdir(folder):
-            return _run_pipeline(pinned)
+        spec = RunSpec(repository, commit, settings)
+        with workspace(spec, "run") as folder, contextlib.chdir(folder):
+            return _run_pipeline(spec)
     except UserError as error:
-        return _failed(error)
+        return _failed_state(error)
 
 
-def _run_stage(stage: str, pinned: Pinned) -> State[Any]:
+def _run_stage(stage: str, spec: RunSpec) -> State[Any]:
     orchestration = load_params(PARAMS, Params).orchestration
     limit = orchestration.of(stage).timeout_seconds
     artifact_transfer.check_environment()
     _fetch.with_options(timeout_seconds=limit)()
     for earlier in STAGES[: STAGES.index(stage)]:
-        if artifact_transfer.restored(earlier) is None:
+        if artifact_transfer.restore(earlier) is None:
             raise TryAgainError(
-                f"{stage} needs what {earlier} makes, and the DVC remote did not give it. Start the whole run: it "
-                "makes what is missing."
+                f"{stage} needs the outputs of {earlier}, and the DVC remote does not have them. "
+                "Start the whole run: it computes what is missing."
             )
-    how = _made(stage)  # by another run, perhaps, for whose end this one has waited
-    if how is None:
+    outcome = _restore(stage)  # another run may have computed it while this one waited in the queue
+    if outcome is None:
         state = run_stage.with_options(timeout_seconds=limit)(stage, return_state=True)
         if not state.is_completed():
             return Failed(name=state.name, message=state.message)
-        how = how_of(state)
+        outcome = parse_outcome(state)
         _push.with_options(timeout_seconds=limit)(stage)
-    _remove_unused(pinned, orchestration)
-    return Completed(message=how)
+    _remove_unused(spec, orchestration)
+    return Completed(message=outcome)
 
 
-def _run_pipeline(pinned: Pinned) -> State[Any]:
+def _run_pipeline(spec: RunSpec) -> State[Any]:
     orchestration = load_params(PARAMS, Params).orchestration
     _fetch()
-    outcomes: dict[str, How] = {}
+    outcomes: dict[str, Outcome] = {}
     for stage in STAGES:
-        how = _made(stage)
-        if how is None:
-            state = _on_worker(stage, pinned, orchestration)
+        outcome = _restore(stage)
+        if outcome is None:
+            state = _run_on_worker(stage, spec, orchestration)
             if not state.is_completed():
                 return state
-            how = state.result()
+            outcome = state.result()
             _fetch()
-            if _made(stage) is None:
-                return Failed(message=f"{stage} ended well, but what it made is not to be found from here")
-        outcomes[stage] = how
-    _remove_unused(pinned, orchestration)
+            if _restore(stage) is None:
+                return Failed(message=f"{stage} completed, but its outputs cannot be fetched from the DVC remote")
+        outcomes[stage] = outcome
+    _remove_unused(spec, orchestration)
     model = read_marker()
-    assert model is not None  # the registry was asked by _made
-    notes = [f"commit `{pinned.commit}` of {without_password(pinned.repository)}", *links(model)]
-    notes += promotion_notes(model.name)
-    if pinned.settings:
-        notes.append(f"with `{' '.join(pinned.settings)}`")
-    return Completed(message=publish(outcomes, model, notes=notes))
+    assert model is not None  # _restore has found the registration
+    notes = [f"commit `{spec.commit}` of {without_password(spec.repository)}", *find_links(model)]
+    notes += auto_promote(model.name)
+    if spec.settings:
+        notes.append(f"with `{' '.join(spec.settings)}`")
+    return Completed(message=create_page(outcomes, model, notes=notes))
 
 
-def _made(stage: str) -> How | None:
-    """How a stage's outputs came here without its being run; None if they must be made, or registered, yet."""
-    how = artifact_transfer.restored(stage)
-    return None if stage == REGISTER and not is_registered() else how
+def _restore(stage: str) -> Outcome | None:
+    """Restore the outputs of a stage without running it; None if it must run, if only to register the model."""
+    outcome = artifact_transfer.restore(stage)
+    return None if stage == REGISTER and not is_registered() else outcome
 
 
-def _remove_unused(pinned: Pinned, orchestration: OrchestrationParams) -> None:
-    checkpoints = Path(value_of(PARAMS, CHECKPOINT_DIR))
-    for path in remove_unused(pinned.repository, checkpoints, days=orchestration.retention_days):
+def _remove_unused(spec: RunSpec, orchestration: OrchestrationParams) -> None:
+    checkpoints = Path(read_value(PARAMS, CHECKPOINT_DIR))
+    for path in remove_unused(spec.repository, checkpoints, days=orchestration.retention_days):
         get_run_logger().info("removed %s, which was not used for %d days", path, orchestration.retention_days)
 
 
-def _failed(error: Exception) -> State[Any]:
-    """The state of a run that this error ended."""
+def _failed_state(error: Exception) -> State[Any]:
+    """The final state of a run that this error ended."""
     if isinstance(error, StageCancelledError):
         return Cancelled(message=str(error))
     if isinstance(error, TryAgainError):
@@ -149,77 +148,80 @@ def _failed(error: Exception) -> State[Any]:
     return Failed(name=USER_FAULT_STATE if isinstance(error, UserError) else None, message=str(error))
 
 
-def _may_help(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
-    """Whether to try again: not after a fault of the user's, nor what somebody has cancelled."""
+def is_retryable(_: Task[..., Any], __: TaskRun, state: State[Any]) -> bool:
+    """Whether Prefect should retry a failed task: not after a user's error or a cancellation."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, TryAgainError) or not isinstance(error, UserError | StageCancelledError)
 
 
-OVER_NETWORK: dict[str, Any] = {
+NETWORK_TASK: dict[str, Any] = {
     "retries": len(RETRY_SECONDS),
     "retry_delay_seconds": RETRY_SECONDS,
-    "retry_condition_fn": _may_help,
+    "retry_condition_fn": is_retryable,
     "cache_policy": NO_CACHE,
 }
 
 
-@task(name="resolve", **OVER_NETWORK)
-def _commit_of(repository: str, revision: str) -> str:
-    return commit_of(repository, revision)
+@task(name="resolve", **NETWORK_TASK)
+def _resolve(repository: str, revision: str) -> str:
+    return resolve_commit(repository, revision)
 
 
-@task(name="fetch", **OVER_NETWORK)
+@task(name="fetch", **NETWORK_TASK)
 def _fetch() -> None:
     artifact_transfer.fetch()
 
 
-@task(name="push", **OVER_NETWORK)
+@task(name="push", **NETWORK_TASK)
 def _push(stage: str) -> None:
     artifact_transfer.push(stage)
 
 
-def _on_worker(stage: str, pinned: Pinned, orchestration: OrchestrationParams) -> State[Any]:
-    """How a stage ended that a worker of its pool ran; it is tried again as params.yaml says."""
-    tried = _ask_worker.with_options(
+def _run_on_worker(stage: str, spec: RunSpec, orchestration: OrchestrationParams) -> State[Any]:
+    """Run a stage on a worker of its pool, with the retries of params.yaml, and return its final state."""
+    run_with_retries = _start_and_wait.with_options(
         task_run_name=stage,
         retries=orchestration.of(stage).retries,
         retry_delay_seconds=exponential_backoff(orchestration.retry_delay),
-        retry_condition_fn=_may_help,
+        retry_condition_fn=is_retryable,
     )
-    state = tried(stage, pinned, return_state=True)
+    state = run_with_retries(stage, spec, return_state=True)
     error = state.result(raise_on_failure=False)
-    return _failed(error) if isinstance(error, Exception) else state
+    return _failed_state(error) if isinstance(error, Exception) else state
 
 
 @task(cache_policy=NO_CACHE)
-def _ask_worker(stage: str, pinned: Pinned) -> How:
-    """Have a worker of the stage's pool run it; the error says why, and by its kind whether to ask again, if not."""
+def _start_and_wait(stage: str, spec: RunSpec) -> Outcome:
+    """Start the deployment of a stage and wait until a worker has run it.
+
+    StageRunError if a retry may succeed; UserError or StageCancelledError if not.
+    """
     run = cast(
         FlowRun,
         run_deployment(
             f"{STAGE_FLOW}/{stage_deployment(deployment.name, stage)}",
             parameters={
                 "stage": stage,
-                "repository": pinned.repository,
-                "commit": pinned.commit,
-                "settings": pinned.settings,
+                "repository": spec.repository,
+                "commit": spec.commit,
+                "settings": spec.settings,
             },
-            timeout=0,  # only asks; the waiting is ours
+            timeout=0,  # return at once
         ),
     )
-    with _cancelled_with_us(run.id):
-        state = _ended(run.id)
+    with _cancel_on_exception(run.id):
+        state = _wait_for_end(run.id)
     if state.is_completed():
-        return how_of(state)
+        return parse_outcome(state)
     if state.is_cancelled():
         raise StageCancelledError(f"{stage} was cancelled")
     if state.name == USER_FAULT_STATE:
-        raise UserError(state.message or f"{stage} stopped on a fault in its input")
+        raise UserError(state.message or f"{stage} stopped on an error in its input")
     raise StageRunError(f"{stage} ended as {state.name}: {state.message}")
 
 
-def _ended(run_id: UUID) -> State[Any]:
-    """The final state of a flow run, once it has one; a server that is away meanwhile is waited for."""
+def _wait_for_end(run_id: UUID) -> State[Any]:
+    """Wait until a flow run has a final state, and return it; while the server does not answer, keep waiting."""
     with get_client(sync_client=True) as client:
         while True:
             with contextlib.suppress(httpx.HTTPError):
@@ -230,8 +232,8 @@ def _ended(run_id: UUID) -> State[Any]:
 
 
 @contextlib.contextmanager
-def _cancelled_with_us(run_id: UUID) -> Iterator[None]:
-    """Cancel a flow run if we are stopped while we wait for it: nobody would want what it computes."""
+def _cancel_on_exception(run_id: UUID) -> Iterator[None]:
+    """Cancel a flow run if this process is stopped while it waits for it: no one would use its outputs."""
     try:
         yield
     except BaseException:

@@ -1,1 +1,1 @@
-"""The sections of params.yaml, a module for each recipe. Quick to import: every run checks the file first."""
+"""The sections of params.yaml, a module for each recipe. Fast to import: every run checks the file first."""

@@ -1,4 +1,4 @@
-"""The section that compare_data reads: of a file that its caller writes for one call, not of params.yaml."""
+"""The section that compare_corpora reads, from a file that its caller writes for one call, not from params.yaml."""
 
 from pydantic import Field
 
@@ -6,8 +6,8 @@ from stages.corpus.reading import DataParams
 from stages.params import Section
 
 
-class CompareDataParams(Section):
-    """The two corpora, each with how it is read, and how many examples of each kind of difference are told."""
+class CompareCorporaParams(Section):
+    """The two corpora, each with how it is read, and the number of examples of each kind of difference."""
 
     first: DataParams
     second: DataParams
@@ -15,6 +15,6 @@ class CompareDataParams(Section):
 
 
 class Params(Section):
-    """The section that compare_data reads."""
+    """The section that compare_corpora reads."""
 
-    compare_data: CompareDataParams
+    compare_corpora: CompareCorporaParams

@@ -8,16 +8,16 @@ from stages.params import Section
 
 
 class StageOrchestration(Section):
-    """Where a stage runs and what is done when it does not end well."""
+    """Where a stage runs, how long, and how often it is retried."""
 
-    pool: str = Field(min_length=1, pattern=r"^[^/%]+$")  # what Prefect takes as the name of a work pool
+    pool: str = Field(min_length=1, pattern=r"^[^/%]+$")  # what Prefect accepts as the name of a work pool
     timeout_seconds: int = Field(ge=1)
     retries: int = Field(ge=0, le=50)
     concurrency_limit: int = Field(ge=1)
 
 
 class OrchestrationParams(Section):
-    """What `tuneline deploy` makes of a project on a Prefect server."""
+    """How `tuneline deploy` sets up a project on a Prefect server."""
 
     pool: str = Field(min_length=1, pattern=r"^[^/%]+$")
     concurrency_limit: int = Field(ge=1)
@@ -35,17 +35,17 @@ class OrchestrationParams(Section):
     @classmethod
     def _is_known(cls, timezone: str) -> str:
         if timezone not in available_timezones():
-            raise ValueError("no such time zone; write it as in Europe/Berlin or UTC")
+            raise ValueError("no such time zone; write it like Europe/Berlin or UTC")
         return timezone
 
     def of(self, stage: str) -> StageOrchestration:
-        """What holds for the stage of this name."""
-        found = getattr(self, "register_" if stage == "register" else stage)
-        assert isinstance(found, StageOrchestration)
-        return found
+        """Return the section of the stage of this name."""
+        section = getattr(self, "register_" if stage == "register" else stage)
+        assert isinstance(section, StageOrchestration)
+        return section
 
 
 class Params(Section):
-    """The one section that flows and deployments read."""
+    """The section that flows and deployments read."""
 
     orchestration: OrchestrationParams

@@ -6,7 +6,7 @@ from stages.params import Section
 
 
 class GateParams(Section):
-    """What a version must be to become champion."""
+    """Conditions for a version to become champion."""
 
     significance_level: float = Field(gt=0, lt=1)
     min_f1: float = Field(ge=0, le=1)
@@ -15,7 +15,7 @@ class GateParams(Section):
 
 
 class RegisterParams(Section):
-    """Under which name the model is registered, and what it takes to be promoted."""
+    """The name under which the model is registered, and the conditions of its promotion."""
 
     auto_promote: bool
     name: str = Field(min_length=1, pattern=r"^\w[\w .-]*$")  # safe in MLflow, in NAME@ALIAS and in NAME/VERSION

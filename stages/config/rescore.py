@@ -1,4 +1,4 @@
-"""The section that rescore reads: of a file that its caller writes for one call, not of params.yaml."""
+"""The section that rescore reads, from a file that its caller writes for one call, not from params.yaml."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from stages.params import Section
 
 
 class RescoreParams(Section):
-    """Which model is to predict which sentences, and where to; all three are paths."""
+    """The paths of the model, of the sentences to predict, and of the output; the split of the sentences."""
 
     model: str = Field(min_length=1)
     sentences: str = Field(min_length=1)

@@ -8,7 +8,7 @@ from stages.params import PretrainedParams, Section
 
 
 class TokenizeParams(Section):
-    """How sentences become model inputs."""
+    """How sentences are encoded as model inputs."""
 
     window_length: int = Field(ge=8, le=8192)
     window_overlap: int = Field(ge=0)

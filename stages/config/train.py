@@ -8,7 +8,7 @@ from stages.training.schedule import Schedule
 
 
 class TrainParams(Section):
-    """What decides the outcome of a training."""
+    """What decides the result of a training run."""
 
     seed: int = Field(ge=0, lt=2**32)
     epochs: int = Field(ge=1)

@@ -1,1 +1,1 @@
-"""Labelled text as a whole: which files it is, its splits, what it holds and what is wrong with it."""
+"""Labelled text: its files, splits and formats, a profile of its content, and diagnostics."""

@@ -1,4 +1,4 @@
-"""Which files of a folder are the corpus, of which split, and in which format."""
+"""Find the files of a corpus in a folder, their splits and their formats."""
 
 import re
 from collections.abc import Sequence
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from stages.corpus.readers.text_files import opened
+from stages.corpus.readers.text_files import open_data
 from stages.corpus.text.diagnostics import UnreadableError
 from stages.corpus.text.sentences import SPLITS
-from stages.errors import CorpusError, listed
+from stages.errors import CorpusError, list_faults
 
 Format = Literal["conll", "jsonl", "parquet", "csv"]
 
@@ -25,8 +25,8 @@ FORMATS: dict[str, Format] = {
 NAMES = "|".join(ALIASES)
 SPLIT = re.compile(rf"(?:^|[-_.])({NAMES})(?=\d*(?:[-_.]|$))")
 SHARD = re.compile(rf"(?:[-_.]|{NAMES})(\d+)(?:-of-(\d+))?$")
-SNIFFED = 4096  # bytes
-# What lies beside data. Anything else of these names, such as license-plates.csv, is data.
+SNIFFED = 4096  # bytes that decide the format
+# Files that accompany data. Others that begin so, such as license-plates.csv, are data.
 NO_DATA = re.compile(
     r"(readme|licen[cs]e|copying|notice)([-_][^.]*)?(\.(txt|md|rst))?"
     r"|(provenance|dataset_infos?|state|dataset_dict)\.json",
@@ -36,7 +36,7 @@ NO_DATA = re.compile(
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file of annotated text; `split` is what its name says, if anything; `shards` of how many it is one, if told."""
+    """A file of annotated text, with the split, the shard and the number of shards that its name states, if any."""
 
     path: Path
     split: str | None
@@ -44,36 +44,34 @@ class DataFile:
     shards: int | None = None
 
 
-def data_files(place: Path, *, any_name: bool = False) -> list[DataFile]:
-    """The annotated files of a folder, sorted; those of a folder `train` and the like are its shards.
+def find_data_files(place: Path, *, any_name: bool = False) -> list[DataFile]:
+    """List the annotated files of a folder, sorted; the files in a folder named after a split are its shards.
 
-    `place` may also be one file. `any_name` takes files of unknown extensions too. CorpusError if it holds none.
+    `place` may also be one file. `any_name` includes files of unknown extensions. CorpusError if there are none.
     """
     if place.is_file():
         return [DataFile(place, None)]
     if not place.is_dir():
-        hint = (
-            "It is a link to nowhere." if place.is_symlink() else "Check data.dir; `dvc pull` fetches what DVC keeps."
-        )
+        hint = "It is a broken link." if place.is_symlink() else "Check data.dir; `dvc pull` fetches what DVC keeps."
         raise CorpusError(f"{place}: no such file or folder. {hint}")
-    found: list[DataFile] = []
-    for entry in _entries(place):
+    files: list[DataFile] = []
+    for entry in _list_entries(place):
         if entry.is_dir():
             split = ALIASES.get(entry.name.lower())
-            inside = [path for path in _entries(entry) if split and _is_data(path, any_name=any_name)]
-            found += [DataFile(path, split, number) for number, path in enumerate(inside)]
+            inside = [path for path in _list_entries(entry) if split and _is_data(path, any_name=any_name)]
+            files += [DataFile(path, split, number) for number, path in enumerate(inside)]
         elif _is_data(entry, any_name=any_name):
-            found.append(_data_file(entry))
-    if not found:
+            files.append(_parse_name(entry))
+    if not files:
         raise CorpusError(
             f"{place}: no annotated text in it. Files that are read end in {', '.join(FORMATS)}, each also with .gz; "
             "files of another name if data.format says what they are."
         )
-    return found
+    return files
 
 
-def by_split(place: Path, files: Sequence[DataFile]) -> dict[str, list[Path]]:
-    """The files of train, dev and test, the shards of a split in order. CorpusError with all that is amiss."""
+def group_by_split(place: Path, files: Sequence[DataFile]) -> dict[str, list[Path]]:
+    """Return the files of train, dev and test, shards in order; one CorpusError reports all faults."""
     faults: list[str] = []
     splits: dict[str, list[Path]] = {}
     for split in SPLITS:
@@ -98,36 +96,36 @@ def by_split(place: Path, files: Sequence[DataFile]) -> dict[str, list[Path]]:
             f"--set 'data.split={{dev: 0.1, test: 0.1}}'{others}"
         )
     if faults:
-        raise CorpusError(listed(f"{place} does not hold one each of train, dev and test:", faults))
+        raise CorpusError(list_faults(f"{place} does not hold one each of train, dev and test:", faults))
     return splits
 
 
-def format_of(path: Path) -> Format:
-    """The format of a file by its first bytes, or else by its name. UnreadableError if it is empty or unknown."""
-    with opened(path) as stream:
+def detect_format(path: Path) -> Format:
+    """Detect the format of a file by its first bytes, else by its name; UnreadableError if empty or unknown."""
+    with open_data(path) as stream:
         start = stream.read(SNIFFED)
     if len(start) < SNIFFED and not start.strip():
-        raise UnreadableError("empty", path, "is empty. Fetch it anew, or take it away.")
+        raise UnreadableError("empty", path, "is empty. Fetch it again, or remove it.")
     if start.startswith(b"PAR1"):
         return "parquet"
     extension = _extension(path)
     if extension not in FORMATS:
         raise UnreadableError("format", path, f"ends in none of {', '.join(FORMATS)}; name its format with data.format")
-    # A text of columns is often called .txt, and what doccano exports may be too.
+    # CoNLL columns are often named .txt, and so may be an export of doccano.
     if FORMATS[extension] == "conll" and start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b'{"'):
         return "jsonl"
     return FORMATS[extension]
 
 
-def _entries(folder: Path) -> list[Path]:
+def _list_entries(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError as error:
         raise CorpusError(f"{folder}: cannot be read: {error.strerror}") from None
 
 
-def _data_file(path: Path) -> DataFile:
-    """What the name of a file says of it: `train-00000-of-00002.parquet`, `eng.testa`, `emerging.dev.conll`."""
+def _parse_name(path: Path) -> DataFile:
+    """Parse the name of a file, such as `train-00000-of-00002.parquet`, `eng.testa` or `emerging.dev.conll`."""
     name = path.name.lower().removesuffix(".gz")
     stem = name if _extension(path) in ALIASES else name.rpartition(".")[0]
     splits = {ALIASES[name] for name in SPLIT.findall(stem)}

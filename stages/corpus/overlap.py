@@ -1,4 +1,4 @@
-"""What splits have in common: the smaller ones are held in memory, whatever is compared with them is not."""
+"""Find sentences and entities that splits share. Only the smaller splits are kept in memory, as 64-bit digests."""
 
 from collections.abc import Iterator
 
@@ -13,22 +13,22 @@ Bools = npt.NDArray[np.bool_]
 
 
 class DigestSet:
-    """A set of 64-bit digests in eight bytes each."""
+    """A set of 64-bit digests, eight bytes each."""
 
     def __init__(self) -> None:
         self._sorted: UInt64s = np.empty(0, np.uint64)
         self._pending: list[UInt64s] = []
-        self._waiting = 0
+        self._pending_count = 0
 
     def add(self, digests: UInt64s) -> None:
-        """Put some in."""
+        """Add digests."""
         self._pending.append(digests)
-        self._waiting += len(digests)
-        if self._waiting > len(self._sorted) + 1_000_000:
+        self._pending_count += len(digests)
+        if self._pending_count > len(self._sorted) + 1_000_000:
             self._merge()
 
     def contains(self, digests: UInt64s) -> Bools:
-        """Which of these are in it."""
+        """Whether each of these digests is in the set."""
         self._merge()
         if not len(self._sorted):
             return np.zeros(len(digests), bool)
@@ -36,8 +36,8 @@ class DigestSet:
         found: Bools = self._sorted[places] == digests
         return found
 
-    def common(self, other: "DigestSet") -> int:
-        """How many the two sets have in common."""
+    def count_common(self, other: "DigestSet") -> int:
+        """Count the digests that the two sets share."""
         self._merge()
         return int(other.contains(self._sorted).sum())
 
@@ -48,24 +48,24 @@ class DigestSet:
     def _merge(self) -> None:
         if self._pending:
             self._sorted = np.unique(np.concatenate([self._sorted, *self._pending]))
-            self._pending, self._waiting = [], 0
+            self._pending, self._pending_count = [], 0
 
 
 class SentenceIndex:
-    """The sentences of a split by digest, with the place of each, in 16 bytes a sentence.
+    """The sentences of a split by digest with their places, 16 bytes a sentence.
 
-    All are put in before any are looked for.
+    Add all sentences before the first query.
     """
 
     def __init__(self) -> None:
         self._sources: list[str] = []
         self._parts: list[tuple[UInt64s, npt.NDArray[np.int64]]] = []
         self._digests: UInt64s = np.empty(0, np.uint64)
-        self._places = np.empty(0, np.int64)  # number of the source, and in the lower half the line
-        self._met: dict[str, Bools] = {}
+        self._places = np.empty(0, np.int64)  # upper half: number of the source; lower half: line
+        self._matched: dict[str, Bools] = {}  # by other split: which sentences were yielded
 
     def add(self, block: Block, chosen_S: Bools) -> None:
-        """Put in the chosen sentences of a block."""
+        """Add the chosen sentences of a block."""
         if self._sources[-1:] != [block.source]:
             self._sources.append(block.source)
         lines = block.lines[block.offsets[:-1][chosen_S]].astype(np.int64)
@@ -73,23 +73,23 @@ class SentenceIndex:
 
     @property
     def repeated(self) -> int:
-        """How many sentences are the same as another one."""
+        """Number of sentences that repeat an earlier one."""
         self._build()
         return len(self._digests) - len(np.unique(self._digests))
 
-    def met(self, other: str, digests: UInt64s) -> Iterator[tuple[str, int]]:
-        """Each sentence whose digest is among those of the split `other`: its place, and the number of that digest.
+    def match(self, other: str, digests: UInt64s) -> Iterator[tuple[str, int]]:
+        """Yield the place of each sentence that occurs in `digests`, of the split `other`, and its index there.
 
-        A sentence is told once for each `other`, however often it is asked for.
+        A sentence is yielded once for each `other`, over all calls.
         """
         self._build()
-        met = self._met.setdefault(other, np.zeros(len(self._digests), bool))
+        matched = self._matched.setdefault(other, np.zeros(len(self._digests), bool))
         firsts = np.searchsorted(self._digests, digests, side="left")
         ends = np.searchsorted(self._digests, digests, side="right")
         for number in np.flatnonzero(ends > firsts):
             first, end = int(firsts[number]), int(ends[number])
-            if not met[first]:
-                met[first:end] = True
+            if not matched[first]:
+                matched[first:end] = True
                 for place in self._places[first:end]:
                     yield f"{self._sources[place >> 32]}:{place & 0xFFFFFFFF}", int(number)
 
@@ -101,43 +101,46 @@ class SentenceIndex:
 
 
 class Overlap:
-    """What dev and test have in common with train, and test with dev: sentences, and the forms of entities."""
+    """Sentences and entities that dev and test share with train, and test with dev.
+
+    An entity counts as shared if its words are the same, whatever their case and its type.
+    """
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
         self.sentences = {name: SentenceIndex() for name in corpus.splits[1:]}
-        self.forms = {name: DigestSet() for name in corpus.splits}
-        # Files of train come last: of its forms, only those that another split has are kept.
+        self.entities = {name: DigestSet() for name in corpus.splits}
+        # Files of train come last: of its entities, only those that another split has are kept.
         self.is_split_by_files = corpus.params.split is None
 
-    def add(self, name: str, block: Block, chosen_S: Bools, *, forms: UInt64s, diagnostics: Diagnostics) -> None:
-        """Take note of the chosen sentences of a block, which are of the split `name`."""
+    def add(self, name: str, block: Block, chosen_S: Bools, *, entities: UInt64s, diagnostics: Diagnostics) -> None:
+        """Add the chosen sentences of a block of the split `name`, and the digests of their `entities`."""
         splits = self.corpus.splits
         later = splits[splits.index(name) + 1 :]
-        if self.is_split_by_files:  # else the hash has put equal sentences into one split
+        if self.is_split_by_files:  # otherwise the hash assigns equal sentences to one split
             for other in later:
-                for where, sentence in self.sentences[other].met(name, block.digests):
+                for where, sentence in self.sentences[other].match(name, block.digests):
                     message = f"also in {name}: {block.text(sentence)[:80]!r}"
                     diagnostics.add("warning", f"in-{name}-and-{other}", where, message)
         if name in self.sentences:
             self.sentences[name].add(block, chosen_S)
         elif self.is_split_by_files:
-            kept = np.zeros(len(forms), bool)
+            kept = np.zeros(len(entities), bool)
             for other in later:
-                kept |= self.forms[other].contains(forms)
-            forms = forms[kept]
-        self.forms[name].add(forms)
+                kept |= self.entities[other].contains(entities)
+            entities = entities[kept]
+        self.entities[name].add(entities)
 
     def report(self, diagnostics: Diagnostics) -> dict[str, float]:
-        """The share of forms that the first split has not, by split; a note where a split repeats sentences."""
+        """Return by split the share of entities that the first split lacks; add a note on repeated sentences."""
         first, *others = self.corpus.splits
         unseen: dict[str, float] = {}
         for name in others:
-            forms = self.forms[name]
-            if len(forms):
-                unseen[name] = 1 - forms.common(self.forms[first]) / len(forms)
+            entities = self.entities[name]
+            if len(entities):
+                unseen[name] = 1 - entities.count_common(self.entities[first]) / len(entities)
             repeated = self.sentences[name].repeated
             if repeated:
-                message = f"{repeated:,} sentences of {name} are there more than once"
+                message = f"{repeated:,} sentences of {name} occur more than once"
                 diagnostics.add("note", "repeated", self.corpus.place, message)
         return unseen

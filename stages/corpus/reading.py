@@ -1,8 +1,9 @@
-"""A corpus as a whole: its files, read block by block, each sentence with its split."""
+"""A corpus: its files, read block by block, each sentence with its split."""
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -11,14 +12,14 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 from pydantic import Field, field_validator, model_validator
 
-from stages.corpus.folder import Format, by_split, data_files, format_of
+from stages.corpus.folder import Format, detect_format, find_data_files, group_by_split
 from stages.corpus.readers.columns import Columns
-from stages.corpus.readers.conll import read_conll, shared_columns
+from stages.corpus.readers.conll import Layout, read_conll, sniff_layouts
 from stages.corpus.readers.json_records import read_json
 from stages.corpus.readers.tables import read_csv, read_parquet
-from stages.corpus.readers.text_files import opened
+from stages.corpus.readers.text_files import open_data
 from stages.corpus.text.diagnostics import Diagnostics, UnreadableError
-from stages.corpus.text.documents import documents_by_mark
+from stages.corpus.text.documents import apply_document_marks
 from stages.corpus.text.schemes import is_tag
 from stages.corpus.text.sentences import SPLITS, Block, UInt64s
 from stages.errors import CorpusError
@@ -29,7 +30,7 @@ READERS: dict[Format, Reader] = {
     "conll": read_conll, "jsonl": read_json, "parquet": read_parquet, "csv": read_csv
 }  # fmt: skip
 UNSPLIT = "all"
-NO_TAG = "is no tag; tags are O, B-TYPE and I-TYPE, or with E-, S-, L-, U- and M-"
+NO_TAG = "is not a tag; tags are O, B-TYPE and I-TYPE, or with E-, S-, L-, U- and M-"
 MAX_WORD = 1000  # characters
 MAX_SENTENCE = 20_000  # words
 
@@ -37,7 +38,7 @@ Int8s = npt.NDArray[np.int8]
 
 
 class SplitParams(Section):
-    """Shares of a corpus without splits that become dev and test; the rest is train."""
+    """The shares of a corpus without splits that become dev and test; the rest becomes train."""
 
     dev: float = Field(gt=0, lt=1)
     test: float = Field(gt=0, lt=1)
@@ -50,7 +51,7 @@ class SplitParams(Section):
 
 
 class DataParams(Section):
-    """Where the annotated text is, and how to read it."""
+    """Where the annotated text is, and how it is read."""
 
     dir: str = Field(min_length=1)
     format: Literal["auto", "conll", "jsonl", "parquet", "csv"]
@@ -62,7 +63,7 @@ class DataParams(Section):
     @classmethod
     def _is_not_the_project(cls, folder: str) -> str:
         if Path(folder) == Path():
-            raise ValueError("must be a folder of its own, not the whole project")
+            raise ValueError("must be a folder within the project, not the whole project")
         return folder
 
     @field_validator("words", "tags")
@@ -75,36 +76,47 @@ class DataParams(Section):
 
 @dataclass(frozen=True)
 class Corpus:
-    """The files of a corpus. `splits` names what `blocks` gives numbers for."""
+    """The files of a corpus. `blocks` numbers splits by their place in `splits`."""
 
     place: Path
-    files: list[tuple[Path, int]]  # each with the number of its split, -1 where the sentences decide
+    files: list[tuple[Path, int]]  # each with the number of its split; -1 where a hash of each sentence decides
     splits: tuple[str, ...]
     params: DataParams
-    ignored: list[Path] = field(default_factory=list)  # beside files of train, dev and test, those of no split
+    ignored: list[Path] = field(default_factory=list)  # files of no split, where others name train, dev and test
 
     def blocks(self, diagnostics: Diagnostics, *, backwards: bool = False) -> Iterator[tuple[Block, Int8s]]:
-        """Each block with the number of each sentence's split, [S]; `backwards`, the last split first.
+        """Yield each block with the number of each sentence's split, [S]; `backwards`, the last split first.
 
-        What is wrong with the files becomes diagnostics of grade error, and only sound blocks are yielded.
+        Faults of the files become errors in `diagnostics`; a block that has one is not yielded.
         """
-        columns = Columns(self.params.words, self.params.tags, self.place)
-        of_conll = shared_columns(self._of_conll(), columns, diagnostics)
+        layouts, sniffing = self._layouts
+        diagnostics.extend(sniffing)
         for path, split in sorted(self.files, key=lambda file: -file[1]) if backwards else self.files:
             try:
                 kind = self._format(path)
-                with opened(path) as stream:
-                    blocks = READERS[kind](path, stream, of_conll.get(path, columns), diagnostics)
-                    for block in documents_by_mark(blocks):
-                        if _is_sound(block, diagnostics):
+                reader = partial(read_conll, layout=layouts.get(path)) if kind == "conll" else READERS[kind]
+                with open_data(path) as stream:
+                    blocks = reader(path, stream, self._columns, diagnostics)
+                    for block in apply_document_marks(blocks):
+                        if _is_valid(block, diagnostics):
                             yield block, self._split_numbers(block, split)
             except UnreadableError as error:
                 diagnostics.add("error", error.code, error.where, error.message)
 
     def _format(self, path: Path) -> Format:
-        return format_of(path) if self.params.format == "auto" else self.params.format
+        return detect_format(path) if self.params.format == "auto" else self.params.format
 
-    def _of_conll(self) -> Iterator[Path]:
+    @property
+    def _columns(self) -> Columns:
+        return Columns(self.params.words, self.params.tags, self.place)
+
+    @cached_property
+    def _layouts(self) -> tuple[dict[Path, Layout], Diagnostics]:
+        """The layout of each CoNLL file, and the diagnostics of sniffing it; found once for all passes."""
+        diagnostics = Diagnostics()
+        return sniff_layouts(self._conll_files(), self._columns, diagnostics), diagnostics
+
+    def _conll_files(self) -> Iterator[Path]:
         for path, _ in self.files:
             with suppress(UnreadableError):
                 if self._format(path) == "conll":
@@ -118,22 +130,22 @@ class Corpus:
 
 
 def open_corpus(params: DataParams, *, allow_unsplit: bool = False) -> Corpus:
-    """Find the files; CorpusError if they are not there, or not those of one corpus.
+    """Find the files; CorpusError if they are missing, or not those of one corpus.
 
-    With `allow_unsplit`, a corpus that is not split, where `params` do not say how to, has one split named "all".
+    With `allow_unsplit`, a corpus without splits, where `params` do not define any, has one split named "all".
     """
     place = Path(params.dir)
-    files = data_files(place, any_name=params.format != "auto")
-    named = {file.split for file in files if file.split}
-    if len(named) > 1 or (named and params.split is None and not allow_unsplit):
+    files = find_data_files(place, any_name=params.format != "auto")
+    splits_named = {file.split for file in files if file.split}
+    if len(splits_named) > 1 or (splits_named and params.split is None and not allow_unsplit):
         if params.split is not None:
             raise CorpusError(
-                f"{place} holds files of {' and '.join(sorted(named))}, so data.split must be null: "
-                "--set data.split=null. To split all of it anew, give the files other names."
+                f"{place} holds files of {' and '.join(sorted(splits_named))}, so data.split must be null: "
+                "--set data.split=null. To split it differently, give the files other names."
             )
-        splits = by_split(place, [file for file in files if file.split])
-        numbered = [(path, SPLITS.index(split)) for split, paths in splits.items() for path in paths]
-        return Corpus(place, numbered, SPLITS, params, [file.path for file in files if not file.split])
+        splits = group_by_split(place, [file for file in files if file.split])
+        split_files = [(path, SPLITS.index(split)) for split, paths in splits.items() for path in paths]
+        return Corpus(place, split_files, SPLITS, params, [file.path for file in files if not file.split])
     if params.split is None:
         if not allow_unsplit:
             names = ", ".join(file.path.name for file in files)
@@ -146,14 +158,14 @@ def open_corpus(params: DataParams, *, allow_unsplit: bool = False) -> Corpus:
 
 
 def split_numbers(digests: UInt64s, shares: SplitParams) -> Int8s:
-    """[S] 0, 1 or 2 for train, dev or test. A sentence's digest alone decides: it stays where it is as others come."""
-    place = digests / 2.0**64
-    numbers: Int8s = np.select([place < shares.test, place < shares.test + shares.dev], [2, 1], 0).astype(np.int8)
+    """[S] 0, 1 or 2 for train, dev or test. The digest of a sentence alone decides, whatever the rest of the corpus."""
+    position = digests / 2.0**64
+    numbers: Int8s = np.select([position < shares.test, position < shares.test + shares.dev], [2, 1], 0).astype(np.int8)
     return numbers
 
 
-def _is_sound(block: Block, diagnostics: Diagnostics) -> bool:
-    """Whether the words and tags of a block can be taken as they are; diagnostics say what not."""
+def _is_valid(block: Block, diagnostics: Diagnostics) -> bool:
+    """Whether the words and tags of a block are usable; adds an error for each that is not."""
     words = block.distinct.dictionary
     of_word = block.distinct.indices.to_numpy()
     faults = [

@@ -1,1 +1,1 @@
-"""Words to tokens, windows, and the Arrow files that cross from tokenize to train and evaluate."""
+"""Words to tokens and windows, and the Arrow files between tokenize, train and evaluate."""

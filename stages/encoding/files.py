@@ -1,14 +1,15 @@
-"""The Arrow files and the manifest between tokenize and the stages after it: written and read here alone.
+"""The Arrow files and the manifest that tokenize writes for later stages; only this module reads and writes them.
 
-A split is one Arrow IPC file, uncompressed, so that a reader maps it into memory; nothing is copied where the file is
-one record batch, as for all but large corpora. A row is a window:
+A split is one Arrow IPC file, uncompressed, so that a reader maps it into memory. Nothing is copied if the file is one
+record batch, as for all but large corpora. A row is a window:
 
     input_ids    list<int32>   special tokens included
-    labels       list<int32>   index into the manifest's labels; -100 but on the first sub-word of an owned word
-    word_index   list<int32>   which word of the sentence a label belongs to; -1 elsewhere, as on words that are shown
-                               for context alone: of another window, or of a neighbouring sentence
-    sentence     int32         0-based number of the sentence within its split
-    window       int32         0-based number of the window within its sentence
+    labels       list<int32>   on the first token of each word that the window owns: index into the manifest's labels;
+                               -100 elsewhere
+    word_index   list<int32>   at the same places: number of the word within its sentence, from 0; -1 elsewhere, also on
+                               words shown for context only, which another window owns
+    sentence     int32         number of the sentence within its split, from 0
+    window       int32         number of the window within its sentence, from 0
     words        list<string>  the words of the sentence, on its first window; null on later ones
 """
 
@@ -24,7 +25,7 @@ import pyarrow as pa
 from stages.artifacts import file_digest, json_digest, parse_dataclass, read_versioned, write_json
 from stages.errors import ArtifactError
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
 IGNORED = -100  # the label that torch's cross entropy skips by default
 NO_WORD = -1
@@ -45,14 +46,14 @@ Int32s = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class Manifest:
-    """What the encoded files are: the key to their numbers, their counts and their digests."""
+    """Describes the encoded files: their labels, counts and digests."""
 
     format_version: int
     labels: list[str]
     scheme: str
     tokenizer_digest: str
-    parameters: dict[str, int | str]  # of the windows
-    counts: dict[str, dict[str, int]]  # by split: sentences, words, windows, subwords
+    parameters: dict[str, int | str]  # the section `tokenize` of params.yaml
+    counts: dict[str, dict[str, int]]  # by split: sentences, words, entities, windows, tokens
     digests: dict[str, str]  # by split: SHA-256 of the Arrow file
 
     @property
@@ -70,23 +71,23 @@ class EncodedSplit:
     labels: Int32s
     word_index: Int32s
     sentence: Int32s
-    words: pa.ListArray  # of each sentence; strings, which only evaluate needs, so they stay in Arrow until asked for
+    words: pa.ListArray  # of each sentence; kept in Arrow, since only evaluate needs the strings
 
     @property
     def word_counts(self) -> Int32s:
-        """Words of each sentence."""
+        """Number of words of each sentence."""
         counts: Int32s = self.words.value_lengths().to_numpy()
         return counts
 
     @property
     def word_bounds(self) -> npt.NDArray[np.int64]:
-        """Where each sentence begins in the words of the split, and where the last one ends."""
+        """The index of the first word of each sentence within the split, and the total number of words."""
         return np.append(0, np.cumsum(self.word_counts, dtype=np.int64))
 
     def owners(self) -> npt.NDArray[np.int64]:
-        """Of each word of the split the place of its label in the columns of sub-words.
+        """Return for each word of the split the place of its label in the columns of tokens.
 
-        Every word is owned by one window; ArtifactError that names the sentence where one is not.
+        ArtifactError, with the sentence, if a word is owned by no window or by several.
         """
         places = np.flatnonzero(self.word_index != NO_WORD)
         rows = np.searchsorted(self.offsets, places, side="right") - 1
@@ -108,24 +109,24 @@ class EncodedSplit:
 
     @property
     def lengths(self) -> Int32s:
-        """Sub-words of each window, special tokens included."""
+        """Number of tokens of each window, special tokens included."""
         return np.diff(self.offsets)
 
 
 @contextmanager
 def split_writer(path: Path) -> Iterator[pa.RecordBatchFileWriter]:
-    """A writer of one Arrow file, which takes record batches with the columns above, one after another."""
+    """Open a writer of one Arrow file; it takes record batches with the columns above."""
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
         yield writer
 
 
 def read_split(folder: Path, split: str) -> EncodedSplit:
-    """Map a split into memory; a missing or damaged file is an ArtifactError."""
+    """Map a split into memory; ArtifactError if the file is missing or damaged."""
     path = folder / f"{split}.arrow"
     try:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         if table.schema != SCHEMA:
-            raise ArtifactError(f"{path} has other columns than this version writes. Run `dvc repro tokenize`.")
+            raise ArtifactError(f"{path} has columns of another version. Run `dvc repro tokenize`.")
     except FileNotFoundError:
         raise ArtifactError(f"{path}: no such file. `dvc repro tokenize` makes it.") from None
     except (OSError, pa.ArrowInvalid) as error:
@@ -134,7 +135,7 @@ def read_split(folder: Path, split: str) -> EncodedSplit:
 
 
 def split_of(table: pa.Table) -> EncodedSplit:
-    """The columns of a table as arrays, without a copy where it is one chunk."""
+    """Return the columns of a table as arrays; nothing is copied if the table is one chunk."""
     columns = {name: table.column(name).combine_chunks() for name in ("input_ids", "labels", "word_index")}
     return EncodedSplit(
         offsets=columns["input_ids"].offsets.to_numpy(),
@@ -150,7 +151,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read the manifest and check that this version understands it and that the Arrow files are those it describes."""
+    """Read the manifest; ArtifactError if its version differs or the Arrow files are not those it describes."""
     path = folder / MANIFEST
     fields = read_versioned(path, format_version=FORMAT_VERSION, stage="tokenize")
     manifest = parse_dataclass(fields, Manifest, path)

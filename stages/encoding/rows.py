@@ -1,16 +1,18 @@
-"""Words with labels to the rows of the Arrow file (its columns: stages/encoding/files.py), block by block."""
+"""Encode blocks of labelled words as rows of the Arrow file (columns: stages/encoding/files.py)."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from transformers import PreTrainedTokenizerFast
 
 from stages.encoding.files import IGNORED, NO_WORD, SCHEMA
 from stages.encoding.vocabulary import Vocabulary
 from stages.encoding.windows import Windows, document_windows, sentence_windows
+
+if TYPE_CHECKING:  # transformers takes a second to import
+    from transformers import PreTrainedTokenizerFast
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -24,8 +26,8 @@ class Frame(NamedTuple):
     after: list[int]
 
 
-def frame(tokenizer: PreTrainedTokenizerFast) -> Frame:
-    """The special tokens that this tokenizer puts around one sequence."""
+def frame_of(tokenizer: "PreTrainedTokenizerFast") -> Frame:
+    """Return the special tokens that a tokenizer adds around one sequence."""
     encoding = tokenizer.backend_tokenizer.encode("a", add_special_tokens=True)
     content = [position for position, special in enumerate(encoding.special_tokens_mask) if not special]
     return Frame(encoding.ids[: content[0]], encoding.ids[content[-1] + 1 :])
@@ -33,14 +35,14 @@ def frame(tokenizer: PreTrainedTokenizerFast) -> Frame:
 
 @dataclass
 class Encoder:
-    """Encodes blocks: windows of at most `length` sub-words, special tokens included, that overlap by `overlap`."""
+    """Encodes blocks as windows of at most `length` tokens, special tokens included, that overlap by `overlap`."""
 
     vocabulary: Vocabulary
     length: int = field(kw_only=True)
     overlap: int = field(kw_only=True)
 
     def __post_init__(self) -> None:
-        self.frame = frame(self.vocabulary.tokenizer)
+        self.frame = frame_of(self.vocabulary.tokenizer)
         self.capacity = self.length - len(self.frame.before) - len(self.frame.after)
 
     def encode(
@@ -51,45 +53,45 @@ class Encoder:
         distinct: pa.DictionaryArray | None = None,
         documents: Int32s | None = None,
     ) -> "EncodedBlock":
-        """Encode sentences; `labels` [W] is the label id of each word. With `documents` [S], neighbours give context.
+        """Encode sentences; `labels` [W] is the label id of each word.
 
-        `distinct` [W] holds the same words, each once, if that is known already.
-        A word of more sub-words than a whole window holds is cut to what fits; it keeps its label.
+        `distinct` [W] is the dictionary-encoded `words`, if already computed. With `documents` [S], windows are widened
+        into the sentences around. A word of more tokens than a window holds is truncated; it keeps its label.
         """
         offsets = words.offsets.to_numpy()
-        pieces = self.vocabulary.look_up(words.values.dictionary_encode() if distinct is None else distinct)
-        counts = np.minimum(pieces.counts, self.capacity)
+        tokens = self.vocabulary.look_up(words.values.dictionary_encode() if distinct is None else distinct)
+        counts = np.minimum(tokens.counts, self.capacity)
         windows = sentence_windows(offsets, counts, capacity=self.capacity, overlap=self.overlap)
         if documents is not None:
             windows = document_windows(windows, documents, offsets, counts, capacity=self.capacity)
-        return EncodedBlock(words, labels, windows, self.frame, pieces.ids, pieces.starts, counts)
+        return EncodedBlock(words, labels, windows, self.frame, tokens.ids, tokens.starts, counts)
 
 
 @dataclass(frozen=True)
 class EncodedBlock:
-    """A block of S sentences and W words, ready to be laid out in rows."""
+    """A block of S sentences and W words with their tokens and windows."""
 
     words: pa.ListArray  # [S]
     labels: Int32s  # [W]
     windows: Windows
     frame: Frame
-    ids: Int32s  # sub-words of the vocabulary
-    starts: Int32s  # [W] where in `ids` a word's begin
-    counts: Int32s  # [W] how many it has here
+    ids: Int32s  # tokens of all words of the vocabulary
+    starts: Int32s  # [W] the place in `ids` of the first token of each word
+    counts: Int32s  # [W] the number of its tokens
 
     def rows(self, chosen_S: Bools | None = None, *, first: int = 0) -> pa.RecordBatch:
-        """The rows of all windows of the chosen sentences, which are numbered from `first`."""
+        """Return the rows of all windows of the chosen sentences, which are numbered from `first`."""
         if chosen_S is not None and chosen_S.all():
-            chosen_S = None  # as where files say what split they are; it saves copies
+            chosen_S = None  # saves copies where a whole file is of one split
         windows = self.windows if chosen_S is None else self.windows.of(chosen_S)
         sentences = np.arange(len(self.words)) if chosen_S is None else np.cumsum(chosen_S) - 1
         before, after = self.frame
-        # The words shown, window by window: V of them, and their first sub-word's place in the row values.
+        # V words are shown, window by window; first_V is the place of the first token of each in the row values.
         shown_V, window_V = _ranges(windows.starts, windows.ends - windows.starts)
         counts_V = self.counts[shown_V]
         content_R = np.bincount(window_V, counts_V, minlength=len(windows.starts)).astype(np.int64)
         offsets = np.concatenate([[0], np.cumsum(content_R + len(before) + len(after))])
-        # Content before a word: all that comes before it in the block, and the special tokens up to its window.
+        # Before a word come the content of the block up to it, and the special tokens up to its window.
         content_V = np.cumsum(counts_V) - counts_V
         first_V = content_V + (window_V + 1) * len(before) + window_V * len(after)
 
@@ -119,7 +121,7 @@ class EncodedBlock:
 
 
 def _ranges(starts: npt.NDArray[np.signedinteger], lengths: npt.NDArray[np.signedinteger]) -> tuple[Int64s, Int64s]:
-    """start, start + 1, ... of each range, one after another, and the number of the range that each belongs to."""
+    """Concatenate the ranges [start, start + length); also return the number of the range of each item."""
     number = np.repeat(np.arange(len(starts)), lengths)
-    begun = np.cumsum(lengths) - lengths
-    return np.arange(len(number)) + (starts - begun)[number], number
+    before = np.cumsum(lengths) - lengths
+    return np.arange(len(number)) + (starts - before)[number], number

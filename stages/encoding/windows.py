@@ -1,7 +1,7 @@
-"""Sentences to windows of words, so that no word is dropped.
+"""Split sentences into windows of words, so that no word is dropped.
 
-Every word of a sentence is owned by exactly one window: the one that shows it the most context on its poorer side.
-Only there does its first sub-word carry a label.
+Each word is owned by exactly one window: the one with the most context on the word's side that has less of it. Only
+there does its first token carry a label.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,26 +25,26 @@ class Span(NamedTuple):
 
 
 class Windows(NamedTuple):
-    """R windows over the words of a block, as `Span`, which number its words throughout."""
+    """R windows, each as a `Span` over the words of the block."""
 
     starts: Int64s
     ends: Int64s
     owned_starts: Int64s
     owned_ends: Int64s
-    sentences: Int64s  # which sentence of the block
-    numbers: Int64s  # which window of its sentence
+    sentences: Int64s  # number of its sentence within the block
+    numbers: Int64s  # number of the window within its sentence
 
     def of(self, sentences: npt.NDArray[np.bool_]) -> "Windows":
-        """Those of some sentences of the block."""
+        """Return the windows of the chosen sentences of the block."""
         chosen = sentences[self.sentences]
         return Windows(*(column[chosen] for column in self))
 
 
 def sentence_windows(offsets: Int32s, counts: Int32s, *, capacity: int, overlap: int) -> Windows:
-    """The windows of S sentences: one each, several where a sentence has over `capacity` sub-words.
+    """Return the windows of S sentences: one for each, several for a sentence of over `capacity` tokens.
 
-    `offsets` [S + 1] says where sentences begin among the words, `counts` [W] how many sub-words, at most `capacity`,
-    each word has.
+    `offsets` [S + 1] is the index of the first word of each sentence, `counts` [W] the number of tokens of each word,
+    at most `capacity`.
     """
     positions = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
     sentences = np.arange(len(offsets) - 1)
@@ -66,10 +66,10 @@ def sentence_windows(offsets: Int32s, counts: Int32s, *, capacity: int, overlap:
 
 
 def document_windows(windows: Windows, documents: Int32s, offsets: Int32s, counts: Int32s, *, capacity: int) -> Windows:
-    """The same windows, widened into the sentences around, as far as the document and `capacity` go.
+    """Widen windows into the sentences around, as far as the document and `capacity` allow.
 
-    The room is shared evenly between both sides; what one cannot use, since the document ends there, the other gets.
-    Words that are shown so are owned elsewhere. `documents` [S] tells documents apart; a negative one is none.
+    Both sides get the same number of tokens; what one cannot use because the document ends, the other gets. The words
+    added for context are owned by other windows. `documents` [S] is the document of each sentence, negative for none.
     """
     positions = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
     edges = np.flatnonzero((np.diff(documents, prepend=-2) != 0) | (documents < 0))
@@ -77,26 +77,26 @@ def document_windows(windows: Windows, documents: Int32s, offsets: Int32s, count
     firsts = offsets[edges][document_S][windows.sentences]
     lasts = offsets[np.append(edges[1:], len(documents))][document_S][windows.sentences]
 
-    room = capacity - (positions[windows.ends] - positions[windows.starts])
+    free = capacity - (positions[windows.ends] - positions[windows.starts])
     before, after = positions[windows.starts] - positions[firsts], positions[lasts] - positions[windows.ends]
-    left = np.minimum(before, np.maximum(room // 2, room - after))
-    right = np.minimum(after, room - left)
+    left = np.minimum(before, np.maximum(free // 2, free - after))
+    right = np.minimum(after, free - left)
     starts = np.searchsorted(positions, positions[windows.starts] - left)
     ends = np.searchsorted(positions, positions[windows.ends] + right, side="right") - 1
     return windows._replace(starts=starts, ends=ends)
 
 
 def spans(lengths: Sequence[int], *, capacity: int, overlap: int) -> list[Span]:
-    """Cover words of the given sub-word `lengths` (each at most `capacity`) with windows of at most `capacity`.
+    """Cover words of `lengths` tokens (each at most `capacity`) with windows of at most `capacity` tokens.
 
-    Neighbouring windows share up to `overlap` sub-words, in whole words. Raises nothing: any lengths can be covered.
+    Neighbouring windows share up to `overlap` tokens, in whole words.
     """
     bounds = list(_bounds(lengths, capacity=capacity, overlap=overlap))
     positions = [0]
     for size in lengths:
         positions.append(positions[-1] + size)
-    # A word in the overlap of two windows has its poorer side to the left in the later one, to the right in the
-    # earlier one; the two are equal in the middle of the overlap.
+    # A word in the overlap has less context to the left in the later window, and to the right in the earlier one; the
+    # two are equal in the middle of the overlap.
     owners = [0]
     for (_, end), (start, _) in pairwise(bounds):
         middle = (positions[start] + positions[end]) / 2
@@ -119,7 +119,7 @@ def _bounds(lengths: Sequence[int], *, capacity: int, overlap: int) -> Iterator[
         if end == len(lengths):
             return
         next_start, shared = end, 0
-        # start + 1: the next window must begin later, whatever the overlap.
+        # start + 1: the next window must begin later than this one, whatever the overlap.
         while next_start > start + 1 and shared + lengths[next_start - 1] <= overlap:
             next_start -= 1
             shared += lengths[next_start]

@@ -1,9 +1,9 @@
-"""Batches of windows under a budget of sub-words, packed: one row after another, without a single padded place.
+"""Batches of windows under a budget of tokens, packed: one row after another, without any padding.
 
-Rows of a batch stand longest first. Every operation of an encoder but attention works on each sub-word for itself, and
-takes them as one long sequence; attention takes rows of about one length together (a `Group`).
+The rows of a batch are sorted by length, descending. All operations of an encoder but attention are applied to each
+token independently, so they run over one long sequence; attention runs over groups of rows of similar length (`Group`).
 
-Shape legend: N sub-words of a batch or of a part of it, L those of them that have a label, B rows.
+Shape legend: N tokens of a batch or of a part of it, L labelled tokens, B rows.
 """
 
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ import torch
 
 from stages.encoding.files import IGNORED, EncodedSplit
 
-POOL_BATCHES = 16  # batches drawn from one pool sorted by length: more means fewer lengths in a batch but less mixing
-SHORTEST_GROUP = 16  # softmax over fewer values takes four times as long on a CPU
-GROUP_STEP = 4  # lengths of groups are multiples of this: fewer shapes, for each of which kernels are made
-LEAST_FILLED = 0.8  # of the length of its group, a row fills as much
+POOL_BATCHES = 16  # batches per pool that is sorted by length: more mean fewer lengths in a batch but less mixing
+MIN_GROUP_LENGTH = 16  # softmax over fewer values takes four times as long on a CPU
+GROUP_STEP = 4  # group lengths are multiples of this: fewer shapes, for each of which kernels are generated
+MIN_FILL = 0.8  # share of its group's length that a row fills at least
 
 Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Neighbouring rows that attention pads to one length."""
+    """Consecutive rows that attention pads to the same length."""
 
     rows: int
     length: int
@@ -33,11 +33,10 @@ class Group:
 
 @dataclass(frozen=True)
 class Batch:
-    """Tensors for one forward pass over the whole of an optimizer batch, or over a part of it.
+    """Tensors for one forward pass over an optimizer batch, or over a part of it.
 
-    `rows` are row numbers in the split. `tokens_before`, `labels_before` and `pairs_before` (of places in one row of
-    a group) count what the parts before this one hold, so that a dropout mask can be drawn for the place and not for
-    the part.
+    `rows` are row numbers in the split. `tokens_before`, `labels_before` and `pairs_before` (of positions in one row of
+    a group) count what the earlier parts of the optimizer batch hold, so that dropout masks do not depend on the parts.
     """
 
     rows: Rows
@@ -45,7 +44,7 @@ class Batch:
     groups: tuple[Group, ...]
     input_ids_N: torch.Tensor
     positions_N: torch.Tensor  # from 0 in each row
-    labelled_L: torch.Tensor  # places in N
+    labelled_L: torch.Tensor  # indices into N
     labels_L: torch.Tensor
     tokens_before: int = 0
     labels_before: int = 0
@@ -53,7 +52,7 @@ class Batch:
 
     @property
     def tokens(self) -> int:
-        """How many sub-words; none of them is padding."""
+        """The number of tokens, none of which is padding."""
         return len(self.input_ids_N)
 
     def to(self, device: torch.device) -> "Batch":
@@ -65,10 +64,10 @@ class Batch:
 
 
 def shuffled_rows(lengths: npt.NDArray[np.int32], *, budget: int, seed: int, epoch: int) -> list[Rows]:
-    """Row numbers of each batch of an epoch, longest first, each row once, the same for the same seed and epoch.
+    """Row numbers of each batch of an epoch, longest first; every row once, determined by seed and epoch.
 
-    Rows are shuffled, cut into pools, sorted by length within a pool, cut into batches, and the batches shuffled: so
-    a batch has few lengths, yet its company changes from epoch to epoch.
+    Rows are shuffled, cut into pools, sorted by length within each pool and cut into batches, which are shuffled: a
+    batch has few lengths, yet different rows in each epoch.
     """
     generator = np.random.default_rng([seed, epoch])
     order = generator.permutation(len(lengths))
@@ -76,18 +75,18 @@ def shuffled_rows(lengths: npt.NDArray[np.int32], *, budget: int, seed: int, epo
     batches = [
         batch
         for pool in np.array_split(order, min(len(order), -(-batch_count // POOL_BATCHES)))
-        for batch in _cut(_longest_first(pool, lengths), lengths, budget)
+        for batch in _cut_batches(_sort_by_length(pool, lengths), lengths, budget)
     ]
     return [batches[index] for index in generator.permutation(len(batches))]
 
 
 def sorted_rows(lengths: npt.NDArray[np.int32], *, budget: int) -> list[Rows]:
-    """Row numbers of batches for inference: all rows, longest first."""
-    return _cut(_longest_first(np.arange(len(lengths)), lengths), lengths, budget)
+    """Row numbers of each batch for inference: all rows, longest first."""
+    return _cut_batches(_sort_by_length(np.arange(len(lengths)), lengths), lengths, budget)
 
 
-def parts(rows: Rows, lengths: npt.NDArray[np.int32], *, count: int) -> list[slice]:
-    """Cut the rows of a batch into at most `count` neighbouring parts of about equally many sub-words, none empty."""
+def split_rows(rows: Rows, lengths: npt.NDArray[np.int32], *, count: int) -> list[slice]:
+    """Cut the rows of a batch into at most `count` consecutive parts of about equally many tokens, none empty."""
     ends = np.cumsum(lengths[rows])
     cuts = np.searchsorted(ends, ends[-1] * np.arange(1, count) / count, side="left") + 1
     bounds = np.unique(np.concatenate([[0], cuts, [len(rows)]]))
@@ -97,19 +96,19 @@ def parts(rows: Rows, lengths: npt.NDArray[np.int32], *, count: int) -> list[sli
 def collate(split: EncodedSplit, rows: Rows, part: slice = slice(None)) -> Batch:
     """Gather `rows[part]` into packed tensors, with array operations on the memory-mapped columns.
 
-    `rows` are those of the optimizer batch, longest first.
+    `rows` are all rows of the optimizer batch, longest first.
     """
     before, chosen = rows[: part.start or 0], rows[part]
     lengths = split.lengths[rows].astype(np.int64)
     padded = _padded_lengths(lengths)
-    positions, places_N = places(split, chosen)
-    labels = split.labels[places_N]
+    positions, index_N = token_indices(split, chosen)
+    labels = split.labels[index_N]
     labelled = np.flatnonzero(labels != IGNORED)
     return Batch(
         rows=chosen,
         lengths_B=lengths[part],
         groups=tuple(Group(len(list(run)), length) for length, run in groupby(padded[part])),
-        input_ids_N=torch.from_numpy(split.input_ids[places_N].astype(np.int64)),
+        input_ids_N=torch.from_numpy(split.input_ids[index_N].astype(np.int64)),
         positions_N=torch.from_numpy(positions),
         labelled_L=torch.from_numpy(labelled),
         labels_L=torch.from_numpy(labels[labelled].astype(np.int64)),
@@ -120,33 +119,33 @@ def collate(split: EncodedSplit, rows: Rows, part: slice = slice(None)) -> Batch
 
 
 def label_count(split: EncodedSplit, rows: Rows) -> int:
-    """How many sub-words of these rows have a label."""
-    _, places_N = places(split, rows)
-    return int((split.labels[places_N] != IGNORED).sum())
+    """The number of labelled tokens of these rows."""
+    _, index_N = token_indices(split, rows)
+    return int((split.labels[index_N] != IGNORED).sum())
 
 
-def places(split: EncodedSplit, rows: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Of each sub-word of the rows, in order: its position in its row, and its place in the split's columns."""
+def token_indices(split: EncodedSplit, rows: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """For each token of the rows, in order: its position in its row, and its index in the columns of the split."""
     lengths = split.lengths[rows].astype(np.int64)
     positions = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     return positions, positions + np.repeat(split.offsets[rows].astype(np.int64), lengths)
 
 
 def _padded_lengths(lengths: npt.NDArray[np.int64]) -> list[int]:
-    """Of each row of a batch, longest first: the length of its group, that of neighbours nearly as long."""
+    """The length of the group of each row of a batch, longest first; a group has rows of similar length."""
     padded: list[int] = []
     for length in lengths.tolist():
-        if not padded or length < LEAST_FILLED * padded[-1]:
-            own = max(SHORTEST_GROUP, -(-length // GROUP_STEP) * GROUP_STEP)
-        padded.append(own)
+        if not padded or length < MIN_FILL * padded[-1]:
+            group_length = max(MIN_GROUP_LENGTH, -(-length // GROUP_STEP) * GROUP_STEP)
+        padded.append(group_length)
     return padded
 
 
-def _longest_first(rows: Rows, lengths: npt.NDArray[np.int32]) -> Rows:
+def _sort_by_length(rows: Rows, lengths: npt.NDArray[np.int32]) -> Rows:
     return rows[np.argsort(-lengths[rows], kind="stable")]
 
 
-def _cut(rows: Rows, lengths: npt.NDArray[np.int32], budget: int) -> list[Rows]:
-    """Cut rows, longest first, into batches of about equally many sub-words, as near to `budget` as that allows."""
+def _cut_batches(rows: Rows, lengths: npt.NDArray[np.int32], budget: int) -> list[Rows]:
+    """Cut rows, longest first, into batches of about equally many tokens, as close to `budget` as possible."""
     count = max(1, round(int(lengths[rows].sum()) / budget))
-    return [rows[part] for part in parts(rows, lengths, count=count)]
+    return [rows[part] for part in split_rows(rows, lengths, count=count)]

@@ -1,4 +1,4 @@
-"""Where to compute, in which precision, and how to make it repeatable."""
+"""The device and the precision of a computation, and its determinism."""
 
 import ctypes
 import os
@@ -30,7 +30,7 @@ class Compute:
 
 
 def choose_compute(device: str, precision: Precision) -> Compute:
-    """Resolve `auto` to what this machine has; ParamsError if it lacks what was asked for."""
+    """Resolve `auto` to the best that this machine has; ParamsError if it lacks the requested device."""
     if device == "cuda" and not torch.cuda.is_available():
         raise ParamsError("runtime.device is cuda, but torch sees no GPU here. Set it to auto or cpu.")
     chosen = torch.device("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
@@ -45,28 +45,28 @@ def move_to(model: PreTrainedModel, compute: Compute) -> None:
 
 
 def set_deterministic(*, seed: int, threads: int) -> None:
-    """Seed all generators, allow only deterministic operators; `threads` 0 takes a fair share of the cores."""
+    """Seed all generators and allow only deterministic operators; `threads` 0 takes an equal share of the cores."""
     torch.manual_seed(seed)
     random.seed(seed)
-    np.random.seed(seed)  # what a library may draw from; our own draws have their own generators
+    np.random.seed(seed)  # for libraries; our own draws have their own generators
     # cuBLAS is deterministic only with a fixed workspace (CUDA documentation, "Results reproducibility").
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    # Deterministic mode also fills every new tensor, against reads of memory never written: 9 % of a step for nothing.
+    # Deterministic mode also fills every new tensor, against reads of uninitialised memory: 9 % of a step for nothing.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # its module is a class
-    # Memory in huge pages: 5 to 8 % of a step on a CPU are page faults and misses of the TLB. Read at the first tensor.
+    # Huge pages: page faults and TLB misses take 5 to 8 % of a step on a CPU. Read when the first tensor is allocated.
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     _keep_freed_memory()
-    # Kernels are made for a shape and kept, at about 100 kB each; the lengths of a corpus ask for more than 1,024.
+    # Kernels are cached by shape, at about 100 kB each; the lengths of a corpus need more than the default of 1,024.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "4096")
-    neighbours = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # processes that torchrun started on this machine
-    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // neighbours))
+    local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # that torchrun started on this machine
+    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // local_processes))
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep what is freed: each step asks for the same tensors again, and fresh pages are slow to write.
+    """Make glibc keep freed memory: each step allocates the same tensors again, and new pages are slow to write.
 
-    mallopt(3); 32 MiB is the largest threshold it takes.
+    See mallopt(3); 32 MiB is the largest threshold that it accepts.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -75,7 +75,7 @@ def _keep_freed_memory() -> None:
 
 
 def _computes_bf16(device: torch.device) -> bool:
-    """Whether matrix products in bf16 are done in hardware; emulated, they are slower than fp32."""
+    """Whether the hardware computes matrix products in bf16; emulated, they are slower than in fp32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()

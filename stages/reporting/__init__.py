@@ -1,1 +1,1 @@
-"""What HTML pages share."""
+"""The shared parts of HTML pages."""

@@ -1,16 +1,16 @@
-"""Axes of plots drawn as SVG, and the ticks and hues that go with them."""
+"""Axes, ticks and hues of plots that are drawn as SVG."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-GOLDEN_ANGLE = 137.508  # degrees; hues this far apart stay distinct, however many there are
+GOLDEN_ANGLE = 137.508  # degrees; multiples of it are distinct hues, however many there are
 
 
 @dataclass(frozen=True)
 class Axes:
-    """The units of a plot's box, from the left and from the top, and the values at its edges."""
+    """The box of a plot in SVG units, from the left and from the top, and the values at its edges."""
 
     x: tuple[float, float]
     y: tuple[float, float]
@@ -22,12 +22,12 @@ class Axes:
     bottom: int = 188
 
     def at_x(self, value: float) -> float:
-        """How far from the left a value stands."""
+        """The horizontal position of a value."""
         low, high = self.x
         return round(self.left + (value - low) / (high - low) * (self.right - self.left), 1)
 
     def at_y(self, value: float) -> float:
-        """How far from the top a value stands."""
+        """The vertical position of a value."""
         low, high = self.y
         return round(self.bottom - (value - low) / (high - low) * (self.bottom - self.top), 1)
 
@@ -37,7 +37,7 @@ class Axes:
 
 
 def axes_around(xs: Sequence[float], ys: Sequence[float], *, whole_x: bool = False) -> Axes | None:
-    """Axes around the points, or None for no point; a `whole_x` is a count, with room at both ends."""
+    """Axes around the points, or None for no point; with `whole_x`, x is a count with a margin at both ends."""
     if not xs:
         return None
     y_ticks = ticks(min(ys), max(ys))
@@ -47,7 +47,7 @@ def axes_around(xs: Sequence[float], ys: Sequence[float], *, whole_x: bool = Fal
 
 
 def ticks(low: float, high: float, count: int = 5, *, least: float = 0.0) -> list[float]:
-    """Round values, about `count`, from at or below `low` to at or above `high` and never one alone.
+    """About `count` round values, at least two, from at or below `low` to at or above `high`.
 
     They are 1, 2 or 5 times a power of ten apart, and at least `least`.
     """
@@ -59,6 +59,6 @@ def ticks(low: float, high: float, count: int = 5, *, least: float = 0.0) -> lis
     return [number * step for number in range(first, last + 1)]
 
 
-def plain(value: float) -> str:
-    """A tick as people write it: 20,000 and 0.00005."""
+def format_tick(value: float) -> str:
+    """Format a tick: 20,000 and 0.00005."""
     return f"{value:,.10f}".rstrip("0").rstrip(".")

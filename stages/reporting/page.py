@@ -1,4 +1,4 @@
-"""HTML pages that need no other file: how their templates are read, the same for all."""
+"""Renders the templates of self-contained HTML pages."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,9 +8,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
 def page(template: Path, filters: Mapping[str, Callable[..., Any]], **values: Any) -> str:
-    """The text of a Jinja template with every value escaped; the same values give the same text.
+    """Render a Jinja template with every value escaped; the same values give the same text.
 
-    jinja2.UndefinedError if the template names a value that is not there.
+    jinja2.UndefinedError if the template uses a value that is not given.
     """
     environment = Environment(
         loader=FileSystemLoader(template.parent),

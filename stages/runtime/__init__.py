@@ -1,1 +1,1 @@
-"""How a recipe is started, stopped and watched."""
+"""Starting and stopping a recipe, and showing its progress."""

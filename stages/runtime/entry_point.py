@@ -13,20 +13,18 @@ from stages.errors import TrainingError, TryAgainError, UserError
 
 
 def run_recipe(recipe: Callable[[Path], None]) -> None:
-    """Call `recipe` with the params file; a UserError becomes one message on stderr and its exit code."""
+    """Call `recipe` with the params file; a UserError becomes a message on stderr and an exit code."""
     name = recipe.__module__ if recipe.__module__ != "__main__" else Path(sys.argv[0]).stem
     parser = argparse.ArgumentParser(prog=f"python -m stages.{name}", description=sys.modules["__main__"].__doc__)
     parser.add_argument("--params", type=Path, default=params.DEFAULT_FILE, metavar="FILE", help="default: params.yaml")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    # Nothing of ours is sent anywhere but to the servers that the user names.
+    # No telemetry: data goes only to the servers that the user names.
     os.environ.setdefault("DO_NOT_TRACK", "true")
     try:
         recipe(arguments.params)
     except UserError as error:
-        rank = int(
-            os.environ.get("RANK", "0")
-        )  # of a process that torchrun started; a fault of the input hits them all
+        rank = int(os.environ.get("RANK", "0"))  # under torchrun, a fault of the input occurs in every process
         if rank == 0 or isinstance(error, TrainingError | TryAgainError):
             print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

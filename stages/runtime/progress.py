@@ -1,4 +1,4 @@
-"""A progress bar on stderr: where a person looks on, or where whoever started us says that one does."""
+"""A progress bar on stderr, if it is a terminal or the parent process asks for it."""
 
 import os
 import sys
@@ -13,10 +13,10 @@ VARIABLE = "TUNELINE_PROGRESS"
 
 
 @contextmanager
-def bar(*, total: int | None, unit: str, description: str, done: int = 0) -> "Iterator[tqdm[Any]]":
-    """A bar over `total` units, or a mere count where nobody knows the total, which log lines do not tear.
+def progress_bar(*, total: int | None, unit: str, description: str, done: int = 0) -> "Iterator[tqdm[Any]]":
+    """Show a bar over `total` units, or a count if the total is None; log messages are printed above it.
 
-    Silent where stderr is a file, unless a parent that draws has set $TUNELINE_PROGRESS.
+    Hidden if stderr is not a terminal, unless the parent process, which draws the bar, has set $TUNELINE_PROGRESS.
     """
     shown = sys.stderr.isatty() or VARIABLE in os.environ
     with (

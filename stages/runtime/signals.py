@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as something that a loop looks at when it suits it."""
+"""Catch SIGTERM and SIGINT, so that a loop can stop at a safe point."""
 
 import os
 import signal
@@ -10,31 +10,34 @@ from types import FrameType
 
 @dataclass
 class CaughtSignals:
-    """Which signal has come, if one has."""
+    """The last signal received, and whether the parent process still lives."""
 
     received: signal.Signals | None = None
     parent: int = field(default_factory=os.getppid)
 
     @property
     def orphaned(self) -> bool:
-        """Whether the process that started this one is gone."""
+        """Whether the process that started this one has ended."""
         return os.getppid() != self.parent
 
     @property
     def exit_code(self) -> int:
-        """As a shell tells it: 128 and the signal's number; without one, that of SIGTERM."""
+        """128 plus the signal's number, as shells report it; that of SIGTERM if there was no signal."""
         return 128 + (self.received or signal.SIGTERM)
 
 
 @contextmanager
 def catch_signals() -> Iterator[CaughtSignals]:
-    """Within, SIGTERM and SIGINT are only noted: Ctrl-C may come from the terminal and from a parent as well."""
+    """Record SIGTERM and SIGINT instead of ending the process.
+
+    Ctrl-C may arrive twice, from the terminal and from a parent process.
+    """
     signals = CaughtSignals()
 
-    def note(number: int, _: FrameType | None) -> None:
+    def record(number: int, _: FrameType | None) -> None:
         signals.received = signal.Signals(number)
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, record) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield signals
     finally:

@@ -23,7 +23,7 @@ from stages.training.record import read_training
 
 @dataclass(frozen=True)
 class Recognizer:
-    """A token classifier with all that it needs to read text."""
+    """A token classifier with the tokenizer and the device that it needs to read text."""
 
     model: PreTrainedModel
     encoder: Encoder
@@ -31,15 +31,14 @@ class Recognizer:
 
     @classmethod
     def load(cls, folder: Path) -> "Recognizer":
-        """Load data/model, or a copy of it, onto the best device of this machine."""
+        """Load data/model, or a copy of it, on the best device of this machine."""
         compute = choose_compute("auto", "auto")
         model = load_classifier(folder)
         move_to(model, compute)
-        window = read_training(folder)["parameters"]["tokenize"]
+        window = read_training(folder).parameters["tokenize"]
         vocabulary = Vocabulary(load_tokenizer(folder))
-        return cls(
-            model, Encoder(vocabulary, length=window["window_length"], overlap=window["window_overlap"]), compute
-        )
+        encoder = Encoder(vocabulary, length=window["window_length"], overlap=window["window_overlap"])
+        return cls(model, encoder, compute)
 
     def __call__(self, texts: list[str]) -> list[list[dict[str, Any]]]:
         """The entities of each text: `text`, `type`, `start` and `end` in characters, `score` from 0 to 1.
@@ -50,22 +49,22 @@ class Recognizer:
             return []
         spans = [word_spans(text) for text in texts]
         words = pa.array(
-            [[text[start:end] for start, end in places] for text, places in zip(texts, spans, strict=True)],
+            [[text[start:end] for start, end in own] for text, own in zip(texts, spans, strict=True)],
             pa.list_(pa.string()),
         )
-        unlabelled = np.zeros(len(words.values), np.int32)
-        split = split_of(pa.Table.from_batches([self.encoder.encode(words, unlabelled).rows()]))
+        no_labels = np.zeros(len(words.values), np.int32)
+        split = split_of(pa.Table.from_batches([self.encoder.encode(words, no_labels).rows()]))
         predictions = predict(self.model, split, self.compute, batch_tokens=INFERENCE_BATCH_TOKENS)
         tagging = Tagging(predictions.predicted_W, split.word_bounds, tuple(labels_of(self.model)))
-        found = tagging.entities(strict=False)
-        scores = entity_scores(found, predictions.probability_W)
-        recognized: list[list[dict[str, Any]]] = [[] for _ in texts]
+        entities = tagging.entities(strict=False)
+        scores = entity_scores(entities, predictions.probability_W)
+        results: list[list[dict[str, Any]]] = [[] for _ in texts]
         for first, after, kind, sentence, score in zip(
-            found.first_E, found.after_E, found.type_E, found.sentence_E, scores, strict=True
+            entities.first_E, entities.after_E, entities.type_E, entities.sentence_E, scores, strict=True
         ):
-            places = spans[sentence][first - tagging.bounds[sentence] : after - tagging.bounds[sentence]]
-            start, end = places[0][0], places[-1][1]
-            recognized[sentence].append(
+            own = spans[sentence][first - tagging.bounds[sentence] : after - tagging.bounds[sentence]]
+            start, end = own[0][0], own[-1][1]
+            results[sentence].append(
                 {
                     "text": texts[sentence][start:end],
                     "type": tagging.types[kind],
@@ -74,4 +73,4 @@ class Recognizer:
                     "score": float(score),
                 }
             )
-        return recognized
+        return results

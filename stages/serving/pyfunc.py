@@ -1,4 +1,4 @@
-"""The served model: MLflow runs this file when it loads a model version, so nothing is pickled.
+"""The pyfunc model: MLflow runs this file when it loads a model version, so that nothing is pickled.
 
 mlflow.pyfunc.load_model("models:/demo-ner@challenger").predict(["Angela Merkel visited Siemens in Munich."])
 """
@@ -14,7 +14,7 @@ from stages.serving.predictor import Recognizer
 
 
 class Entity(BaseModel):
-    """The fields of one entity, from which MLflow makes the model's output schema."""
+    """The fields of one entity, from which MLflow derives the model's output schema."""
 
     text: str
     type: str
@@ -24,10 +24,10 @@ class Entity(BaseModel):
 
 
 class EntityRecognizer(PythonModel):
-    """Raw strings in, for each a list of entities out: text, type, start, end, score."""
+    """Takes strings and returns a list of entities for each: text, type, start, end, score."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the weights that lie beside this file in the model version."""
+        """Load the model from the artifacts of the model version."""
         self.recognizer = Recognizer.load(Path(context.artifacts["model"]))
 
     def predict(

@@ -1,20 +1,20 @@
-"""How far an F1 could be another on other sentences of the same kind: the bootstrap over sentences."""
+"""The bootstrap over sentences: how much F1 would vary on other sentences of the same kind."""
 
 import numpy as np
 import numpy.typing as npt
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
-SEED = 0  # the same sentences have the same interval
+SEED = 0  # the same sentences always have the same interval
 
 Numbers = npt.NDArray[np.int64]
 
 
 def f1_interval(correct_S: Numbers, predicted_S: Numbers, gold_S: Numbers) -> tuple[float, float]:
-    """Both ends of the 95 % percentile interval of the micro F1 (Efron, 1979), from the counts of each sentence.
+    """The 95 % percentile interval of the micro F1 (Efron, 1979), from the counts of each sentence.
 
-    Sentences are drawn with replacement, 1,000 times as many as there are. Those with the same three counts are drawn
-    together, by how often one of them comes up, which is the same and does not take longer for more sentences.
+    1,000 resamples of the sentences are drawn with replacement. Sentences with the same three counts are drawn together
+    from a multinomial distribution, which is equivalent and takes no longer for more sentences.
     """
     sentences = len(gold_S)
     if not sentences:

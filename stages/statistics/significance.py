@@ -1,35 +1,37 @@
-"""Whether one model is better than another on the same sentences, or only had luck with them.
+"""Significance tests: whether one model is better than another on the same sentences, or by chance.
 
-Both are compared by their counts of correct, predicted and gold entities in each sentence, of shape (3, sentences).
+Each model is given by its counts of correct, predicted and gold entities in each sentence.
+
+Shape legend: 3 the counts, S sentences, D sentences in which the models differ, T trials, K kinds of sentences.
 """
 
 import numpy as np
 import numpy.typing as npt
 
 TRIALS = 10_000
-CHUNK = 500  # trials at once, so that memory stays small whatever the number of sentences
+CHUNK = 500  # trials at a time, to limit memory
 CONFIDENCE = 0.95
-SEED = 0  # the same predictions get the same verdict
+SEED = 0  # the same predictions always get the same verdict
 ROUNDING = 1e-12
 
 Numbers = npt.NDArray[np.int64]
 
 
 def gain(first_3S: Numbers, second_3S: Numbers) -> float:
-    """By how much the micro F1 of the second model is higher; ValueError unless both saw the same sentences."""
+    """The gain in micro F1 of the second model over the first; ValueError unless both have the same sentences."""
     if first_3S.shape != second_3S.shape or not np.array_equal(first_3S[2], second_3S[2]):
         raise ValueError("the two models were not scored on the same sentences")
     return float(_f1(second_3S.sum(1)) - _f1(first_3S.sum(1)))
 
 
 def p_value(first_3S: Numbers, second_3S: Numbers) -> float:
-    """How often chance alone would make the second model better by at least as much, were both equally good.
+    """The probability of a gain at least as large if both models were equally good.
 
-    Paired approximate randomisation, one-sided (Noreen, 1989; Yeh, 2000): of equal models, the outputs for a
-    sentence could be exchanged.
+    Paired approximate randomisation, one-sided (Noreen, 1989; Yeh, 2000): under the null hypothesis the outputs of the
+    models for a sentence are exchangeable.
     """
     observed = gain(first_3S, second_3S)
-    # Exchanging equal outputs changes nothing, so only sentences with different ones are looked at.
+    # Exchanging equal outputs changes nothing, so only sentences with different ones matter.
     change_3D = (second_3S - first_3S)[:, (first_3S != second_3S).any(0)].astype(np.float32)
     sums_31, other_sums_31 = first_3S.sum(1, keepdims=True), second_3S.sum(1, keepdims=True)
     generator = np.random.default_rng(SEED)
@@ -43,9 +45,9 @@ def p_value(first_3S: Numbers, second_3S: Numbers) -> float:
 
 
 def gain_interval(first_3S: Numbers, second_3S: Numbers) -> tuple[float, float]:
-    """Both ends of the 95 % percentile interval of the gain, by the paired bootstrap over sentences (Efron, 1979)."""
+    """The 95 % percentile interval of the gain, by the paired bootstrap over sentences (Efron, 1979)."""
     both_6S = np.vstack([first_3S, second_3S])
-    # Sentences with the same counts are drawn together, by how often one of them comes up.
+    # Sentences with the same counts are drawn together, as in bootstrap.py.
     kinds_6K, times_K = np.unique(both_6S, axis=1, return_counts=True)
     sentences = both_6S.shape[1]
     drawn_TK = np.random.default_rng(SEED).multinomial(sentences, times_K / sentences, size=TRIALS)

@@ -1,1 +1,1 @@
-"""Programs that pipeline/ runs as child processes; each takes a params file and prints one JSON object."""
+"""Programs that pipeline/ runs as child processes; each takes a params file."""

@@ -1,21 +1,21 @@
-"""check_params: every section of params.yaml against its rules, all faults in one message."""
+"""check_params: validate every section of params.yaml; one message reports all faults."""
 
 from pathlib import Path
 
 from stages.config import evaluate, orchestration, register, tokenize, train
-from stages.errors import ParamsError, listed
+from stages.errors import ParamsError, list_faults
 from stages.params import read_document, section_faults, unknown_sections
 from stages.runtime.entry_point import run_recipe
 
 
 def main(params_file: Path) -> None:
-    """Raise ParamsError with the faults of the whole file, in the order of the stages."""
+    """Raise a ParamsError with the faults of the whole file, in the order of the stages."""
     document = read_document(params_file)
     faults = unknown_sections(document, params_file)
     for reader in (tokenize, train, evaluate, register, orchestration):
         faults += section_faults(document, reader.Params, params_file)
     if faults:
-        raise ParamsError(listed(f"{params_file} is not usable:", list(dict.fromkeys(faults))))
+        raise ParamsError(list_faults(f"{params_file} is not usable:", list(dict.fromkeys(faults))))
 
 
 if __name__ == "__main__":

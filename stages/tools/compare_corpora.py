@@ -1,11 +1,11 @@
-"""compare_data: two corpora -> which sentences were added, removed, relabelled or moved, as one JSON object on stdout.
+"""compare_corpora: two corpora -> sentences that were added, removed, relabelled or moved, as one JSON object.
 
 A sentence is its words; its tags are compared in IOB2, so that another tag scheme alone is no difference. One that
 occurs several times is counted as often: of three in the first and two in the second, one was removed. Sentences are
-paired within their split first, and with those of the same tags first. So a pair can have been moved and relabelled;
-what is in no pair was added or removed.
+paired within their split first, and with those of the same tags first. So a pair can be both moved and relabelled; a
+sentence without a partner was added or removed.
 
-Like every stage it takes a params file alone; its one section is `compare_data`.
+Like every stage it takes only a params file; its one section is `compare_corpora`.
 """
 
 import json
@@ -27,11 +27,11 @@ from stages.corpus.text.sentences import SPLITS, WORD_SEPARATOR, Block, digests_
 from stages.errors import CorpusError
 from stages.params import load_params
 from stages.runtime.entry_point import run_recipe
-from stages.runtime.progress import bar
+from stages.runtime.progress import progress_bar
 
 Numbers = npt.NDArray[np.int64]
 
-# Each round pairs what earlier rounds left, the i-th of equal sentences of the first with the i-th of the second.
+# Each round pairs what is still unpaired: the i-th of equal sentences of the first with the i-th of the second.
 ROUNDS = (["split", "words", "tags"], ["split", "words"], ["words", "tags"], ["words"])
 KINDS = ("added", "removed", "relabelled", "moved")
 ABSENT = -1
@@ -39,18 +39,18 @@ ABSENT = -1
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two corpora; `sentences` holds split, digest of the words and digest of the tags of each."""
+    """One of the two corpora; `sentences` has the columns split, words and tags, the latter two as digests."""
 
     corpus: Corpus
     sentences: pd.DataFrame
 
     @classmethod
     def read(cls, params: DataParams) -> "Side":
-        """Read it as tokenize would; CorpusError with all that is wrong with it."""
+        """Read a corpus as tokenize would; one CorpusError reports all faults."""
         corpus, diagnostics = open_corpus(params), Diagnostics()
         columns: dict[str, list[npt.NDArray[Any]]] = {"split": [], "words": [], "tags": []}
         reader = TagReader()
-        with bar(total=None, unit="word", description="compare") as progress:
+        with progress_bar(total=None, unit="word", description="compare") as progress:
             for block, split_S in corpus.blocks(diagnostics):
                 columns["split"].append(split_S)
                 columns["words"].append(block.digests)
@@ -62,37 +62,37 @@ class Side:
             raise CorpusError(f"{corpus.place} holds no sentence.")
         return cls(corpus, pd.DataFrame({name: np.concatenate(parts) for name, parts in columns.items()}))
 
-    def told(self, wanted: set[int]) -> dict[int, dict[str, Any]]:
-        """The sentences of these numbers, as the corpus, read once more, has them."""
-        found: dict[int, dict[str, Any]] = {}
+    def read_sentences(self, numbers: set[int]) -> dict[int, dict[str, Any]]:
+        """Read the sentences of these numbers again, with words, tags, split and place, for the output."""
+        sentences: dict[int, dict[str, Any]] = {}
         reader, start = TagReader(), 0
         blocks = self.corpus.blocks(Diagnostics())
-        while len(found) < len(wanted):
+        while len(sentences) < len(numbers):
             block, split_S = next(blocks)
-            here = [number for number in range(start, start + len(block)) if number in wanted]
-            tags = tags_of(block, reader) if here else []
-            for number in here:
+            in_block = [number for number in range(start, start + len(block)) if number in numbers]
+            tags = tags_of(block, reader) if in_block else []
+            for number in in_block:
                 place = number - start
                 source = Path(block.source)
                 file = source.name if source == self.corpus.place else source.relative_to(self.corpus.place).as_posix()
-                found[number] = {
+                sentences[number] = {
                     "words": block.words[place].as_py(),
                     "tags": tags[place].as_py(),
                     "split": SPLITS[split_S[place]],
                     "where": f"{file}:{block.lines[block.offsets[place]]}",
                 }
             start += len(block)
-        return found
+        return sentences
 
 
 def main(params_file: Path) -> None:
-    """Read both, pair their sentences, tell what is left over and what is not the same in a pair."""
-    params = load_params(params_file, Params).compare_data
+    """Read both corpora, pair their sentences, print the differences."""
+    params = load_params(params_file, Params).compare_corpora
     first, second = Side.read(params.first), Side.read(params.second)
 
-    pairs = paired(first.sentences, second.sentences)
+    pairs = pair_sentences(first.sentences, second.sentences)
 
-    print(json.dumps(differences(first, second, pairs, examples=params.examples), ensure_ascii=False))
+    print(json.dumps(find_differences(first, second, pairs, examples=params.examples), ensure_ascii=False))
 
 
 def tags_of(block: Block, reader: TagReader) -> pa.ListArray:
@@ -101,31 +101,31 @@ def tags_of(block: Block, reader: TagReader) -> pa.ListArray:
     return pa.ListArray.from_arrays(block.offsets, iob2_tags(entities, list(reader.types)))
 
 
-def paired(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
-    """All sentences of both as pairs of their numbers, `first` and `second`; ABSENT where one has no partner."""
-    left = [each.assign(number=np.arange(len(each))) for each in (first, second)]
-    found = []
+def pair_sentences(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Pair the sentences of both by number, in columns `first` and `second`; ABSENT where one has no partner."""
+    unpaired = [each.assign(number=np.arange(len(each))) for each in (first, second)]
+    pairs = []
     for keys in ROUNDS:
-        ranked = [each.assign(rank=each.groupby(keys).cumcount()) for each in left]
+        ranked = [each.assign(rank=each.groupby(keys).cumcount()) for each in unpaired]
         merged = ranked[0].merge(ranked[1], on=[*keys, "rank"], suffixes=("_first", "_second"))
         numbers = merged[["number_first", "number_second"]].to_numpy()
-        found.append(numbers)
-        left = [each[~each["number"].isin(numbers[:, side])] for side, each in enumerate(left)]
-    removed, added = (each["number"].to_numpy() for each in left)
-    found.append(np.column_stack([removed, np.full(len(removed), ABSENT)]))
-    found.append(np.column_stack([np.full(len(added), ABSENT), added]))
-    return pd.DataFrame(np.concatenate(found), columns=["first", "second"])
+        pairs.append(numbers)
+        unpaired = [each[~each["number"].isin(numbers[:, side])] for side, each in enumerate(unpaired)]
+    removed, added = (each["number"].to_numpy() for each in unpaired)
+    pairs.append(np.column_stack([removed, np.full(len(removed), ABSENT)]))
+    pairs.append(np.column_stack([np.full(len(added), ABSENT), added]))
+    return pd.DataFrame(np.concatenate(pairs), columns=["first", "second"])
 
 
-def differences(first: Side, second: Side, pairs: pd.DataFrame, *, examples: int) -> dict[str, Any]:
-    """Counts by split and in all, and the first examples of each kind in the order of the corpus.
+def find_differences(first: Side, second: Side, pairs: pd.DataFrame, *, examples: int) -> dict[str, Any]:
+    """Count differences by split and in total; return the first examples of each kind in the order of the corpus.
 
-    An example is {"kinds", "first", "second"}, each of the latter two a sentence of `Side.told` or None.
+    An example is {"kinds", "first", "second"}, each of the latter two a sentence of `Side.read_sentences` or None.
     """
     number_1, number_2 = pairs["first"].to_numpy(), pairs["second"].to_numpy()
     in_both = (number_1 != ABSENT) & (number_2 != ABSENT)
-    split_1, split_2 = of_numbers(first, number_1, "split"), of_numbers(second, number_2, "split")
-    tags_differ = of_numbers(first, number_1, "tags") != of_numbers(second, number_2, "tags")
+    split_1, split_2 = look_up(first, number_1, "split"), look_up(second, number_2, "split")
+    tags_differ = look_up(first, number_1, "tags") != look_up(second, number_2, "tags")
     chosen = {
         "added": number_1 == ABSENT,
         "removed": number_2 == ABSENT,
@@ -145,8 +145,8 @@ def differences(first: Side, second: Side, pairs: pd.DataFrame, *, examples: int
     order = np.lexsort((number_2, number_1, np.where(number_2 == ABSENT, number_1, number_2)))
     wanted = {int(place) for kind in KINDS for place in order[chosen[kind][order]][:examples]}
     shown = [place for place in order.tolist() if place in wanted]
-    told_1 = first.told({int(number_1[place]) for place in shown} - {ABSENT})
-    told_2 = second.told({int(number_2[place]) for place in shown} - {ABSENT})
+    sentences_1 = first.read_sentences({int(number_1[place]) for place in shown} - {ABSENT})
+    sentences_2 = second.read_sentences({int(number_2[place]) for place in shown} - {ABSENT})
     return {
         "splits": {
             split: {name: counts[number] for name, counts in by_split.items()} for number, split in enumerate(SPLITS)
@@ -155,16 +155,16 @@ def differences(first: Side, second: Side, pairs: pd.DataFrame, *, examples: int
         "examples": [
             {
                 "kinds": [kind for kind in KINDS if chosen[kind][place]],
-                "first": told_1.get(int(number_1[place])),
-                "second": told_2.get(int(number_2[place])),
+                "first": sentences_1.get(int(number_1[place])),
+                "second": sentences_2.get(int(number_2[place])),
             }
             for place in shown
         ],
     }
 
 
-def of_numbers(side: Side, numbers: Numbers, column: str) -> npt.NDArray[Any]:
-    """A column for each sentence number; whatever it may be for ABSENT."""
+def look_up(side: Side, numbers: Numbers, column: str) -> npt.NDArray[Any]:
+    """Return the value of a column for each sentence number; for ABSENT it is arbitrary."""
     values: npt.NDArray[Any] = side.sentences[column].to_numpy()[numbers]
     return values
 

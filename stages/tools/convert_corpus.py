@@ -1,11 +1,11 @@
-"""convert_corpus: a corpus in any format that is read -> the same text in the standard form, told of as JSON on stdout.
+"""convert_corpus: a corpus in any format -> the same text in the standard form, and a profile as JSON on stdout.
 
 The standard form is what `tuneline import` keeps: a word, a tab and its IOB2 tag a line, a blank line after each
-sentence, `-DOCSTART-` and a blank line before each document where the source tells documents apart. Its files are
+sentence, `-DOCSTART-` and a blank line before each document where the source marks documents. Its files are
 train.conll, dev.conll and test.conll, or corpus.conll of a corpus without splits.
 
-Like every stage it takes a params file alone. That is NAME.yaml, with the one section `data`, and the corpus is written
-into the folder NAME beside it: whole, and only if it has no error and reads back as it was.
+Like every stage it takes only a params file. That is NAME.yaml, with the one section `data`, and the corpus is written
+into the folder NAME beside it: atomically, and only if it has no error and reads back unchanged.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +31,13 @@ from stages.corpus.text.sentences import NO_DOCUMENT, OUTSIDE, Block
 from stages.errors import CorpusError
 from stages.params import Section, load_params
 from stages.runtime.entry_point import run_recipe
-from stages.runtime.progress import bar
+from stages.runtime.progress import progress_bar
 
 DOCUMENT_MARK = f"{DOCUMENT_START}\t{OUTSIDE}\n\n"
-# A first word that begins so makes a file look like JSON Lines or Parquet, or loses its first character.
+# A first word that begins so would make a file look like JSON Lines or Parquet, or lose its first character.
 MISLEADING = ('{"', "PAR1", "\ufeff")
 FIRST_LINE = "# CoNLL columns: word, IOB2 tag\n"
-WHOLE = "corpus"  # the name of a file without splits; that of the corpus might say one
+WHOLE = "corpus"  # name of the file of a corpus without splits; the name of the corpus might be that of a split
 
 
 class Params(Section):
@@ -48,11 +48,11 @@ class Params(Section):
 
 @dataclass
 class StandardText:
-    """One split on its way into the standard form, handed to `write` piece by piece.
+    """Writes one split in the standard form, block by block.
 
-    Where any sentence is of a document, one that is of none is a document of its own: what stands before the first mark
-    of a file would be read as one. `is_late` says at the end that this was found out too late, so that the split has to
-    be put down again with `has_documents` from the start.
+    If any sentence of a split belongs to a document, each sentence that belongs to none becomes a document: otherwise
+    the text before the first mark would be read as one. `is_late` is set if a document appeared only after such a
+    sentence was written; the split must then be written again with `has_documents` from the start.
     """
 
     write: Callable[[bytes], object]
@@ -63,7 +63,7 @@ class StandardText:
     _last: tuple[str, int] = ("", NO_DOCUMENT)  # the document of the last sentence: its source and number
 
     def add(self, block: Block, entities: Entities, types: list[str]) -> None:
-        """The sentences of a block; `types` are the names of entity types by number."""
+        """Write the sentences of a block; `types` are the names of entity types by number."""
         pieces: list[str] = []
         for text, document in zip(_sentences(block, entities, types), block.documents.tolist(), strict=True):
             place = (block.source, document)
@@ -83,22 +83,22 @@ class StandardText:
                 self.entities[types[kind]] += int(count)
         self.write("".join(pieces).encode())
 
-    def described(self) -> dict[str, Any]:
-        """The figures as JSON takes them."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the figures for JSON output."""
         figures = {name: self.counts[name] for name in ("sentences", "words", "documents")}
         return figures | {"entities": dict(sorted(self.entities.items()))}
 
 
 def main(params_file: Path) -> None:
-    """Check the corpus, write it in the standard form, read that back; CorpusError with all that is wrong with it."""
+    """Check the corpus, write it in the standard form, read that back; one CorpusError reports all faults."""
     params = load_params(params_file, Params)
-    assert params.data.split is None  # a split by hash belongs to training, where it can be changed
+    assert params.data.split is None  # a split by hash is a parameter of training and can be changed there
     corpus = open_corpus(params.data, allow_unsplit=True)
     diagnostics = Diagnostics()
-    with bar(total=None, unit="word", description="check") as progress:
-        found = profile_corpus(corpus, diagnostics, measure=None, context="sentence", on_block=progress.update)
+    with progress_bar(total=None, unit="word", description="check") as progress:
+        profile = profile_corpus(corpus, diagnostics, count_tokens=None, context="sentence", on_block=progress.update)
     diagnostics.raise_errors(f"{corpus.place} is not usable:")
-    words = sum(split.words for split in found.splits.values())
+    words = sum(split.words for split in profile.splits.values())
 
     destination = params_file.with_suffix("")
     names = {split: f"{WHOLE if split == UNSPLIT else split}.conll" for split in corpus.splits}
@@ -108,27 +108,17 @@ def main(params_file: Path) -> None:
         written = write(corpus, files, [False] * len(files), words=words)
         if any(text.is_late for text in written):
             written = write(corpus, files, [text.has_documents for text in written], words=words)
-        with bar(total=words, unit="word", description="verify") as progress:
+        with progress_bar(total=words, unit="word", description="verify") as progress:
             verify(folder, list(names.values()), on_block=progress.update)
 
-    described = {split: text.described() for split, text in zip(corpus.splits, written, strict=True)}
-    print(
-        json.dumps(
-            {
-                "scheme": found.reader.scheme,
-                "window": None,
-                "splits": described,
-                "findings": [asdict(finding) for finding in diagnostics.kept],
-                "counts": dict(diagnostics.counts),
-            },
-            ensure_ascii=False,
-        )
-    )
+    splits = {split: text.to_json() for split, text in zip(corpus.splits, written, strict=True)}
+    output = {"scheme": profile.reader.scheme, "window": None, "splits": splits, **diagnostics.to_json()}
+    print(json.dumps(output, ensure_ascii=False))
 
 
 def write(corpus: Corpus, files: list[Path], has_documents: list[bool], *, words: int) -> list[StandardText]:
-    """Write the file of each split; `words` is their number in all."""
-    with ExitStack() as stack, bar(total=words, unit="word", description="write") as progress:
+    """Write the file of each split; `words` is the total number of words."""
+    with ExitStack() as stack, progress_bar(total=words, unit="word", description="write") as progress:
         streams = [stack.enter_context(file.open("wb")) for file in files]
         texts = [StandardText(stream.write, known) for stream, known in zip(streams, has_documents, strict=True)]
         convert(corpus, texts, on_block=progress.update)
@@ -136,17 +126,17 @@ def write(corpus: Corpus, files: list[Path], has_documents: list[bool], *, words
 
 
 def convert(corpus: Corpus, texts: list[StandardText], *, on_block: Callable[[int], object]) -> None:
-    """Hand each block to the text of its split; `on_block` is told its number of words."""
+    """Add each block to the text of its split; calls `on_block` with its number of words."""
     diagnostics, reader = Diagnostics(), TagReader()
     for block, split_S in corpus.blocks(diagnostics):
         entities = reader.read(block)
         texts[split_S[0]].add(block, entities, list(reader.types))  # a file is of one split, and a block of one file
         on_block(len(block.words.values))
-    diagnostics.raise_errors(f"{corpus.place} reads differently now:")
+    diagnostics.raise_errors(f"{corpus.place} has changed while it was read:")
 
 
 def verify(folder: Path, names: list[str], *, on_block: Callable[[int], object]) -> None:
-    """Read what was written and put it into the standard form again: CorpusError unless these are the same bytes."""
+    """Read the files and convert them again; CorpusError unless the bytes are the same."""
     params = DataParams(dir=str(folder), format="auto", words="auto", tags="auto", split=None)
     digests = [hashlib.sha256() for _ in names]
     try:
@@ -167,7 +157,7 @@ def verify(folder: Path, names: list[str], *, on_block: Callable[[int], object])
 
 
 def _sentences(block: Block, entities: Entities, types: list[str]) -> list[str]:
-    """[S] the lines of each sentence, without a line end after the last."""
+    """[S] the lines of each sentence, without a final line end."""
     lines = pc.binary_join_element_wise(block.words.values, iob2_tags(entities, types), "\t")
     sentences: list[str] = pc.binary_join(pa.ListArray.from_arrays(block.offsets, lines), "\n").to_pylist()
     return sentences

@@ -1,4 +1,4 @@
-"""Finds MLflow: which store, and a client of it."""
+"""Connects to MLflow: which store, and a client for it."""
 
 import fcntl
 import logging
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from stages.artifacts import atomic_write
 from stages.errors import RegistryError, first_line
-from stages.tracking.environment import without_password
+from stages.tracking.git import without_password
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,7 +22,7 @@ DATABASE_LOCK = Path(".tuneline/mlflow.lock")
 
 
 def tracking_uri() -> str:
-    """$MLFLOW_TRACKING_URI, or a SQLite file at the root of the project."""
+    """$MLFLOW_TRACKING_URI, or else a SQLite file at the root of the project."""
     return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
 
 
@@ -32,8 +32,8 @@ def shown_uri() -> str:
 
 
 @contextmanager
-def reachable() -> Iterator[None]:
-    """Turn whatever a store or a server fails with, in the middle of a call too, into a RegistryError."""
+def translate_errors() -> Iterator[None]:
+    """Raise any failure of MLflow's store or server, which any call of a client may meet, as a RegistryError."""
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
     from sqlalchemy.exc import SQLAlchemyError
@@ -47,29 +47,31 @@ def reachable() -> Iterator[None]:
 
 
 def connect() -> "MlflowClient":
-    """A client of the present store; call it within `reachable`. A server that does not answer fails at once."""
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # MLflow's own 7 can hold a training up for minutes
+    """A client of the current store; call it within `translate_errors`. Fail at once if a server does not answer."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # MLflow's default of 7 can delay a run for minutes
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import mlflow
-    import requests
-    from sqlalchemy import create_engine
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     uri = tracking_uri()
     if urlsplit(uri).scheme in ("http", "https"):
+        import requests
+
         requests.get(f"{uri.rstrip('/')}/health", timeout=10)
     elif uri.startswith(SQLITE):
         _make_database(Path(uri.removeprefix(SQLITE)))
     elif "://" in uri:
-        with create_engine(uri).connect():  # MLflow would try for minutes
+        from sqlalchemy import create_engine
+
+        with create_engine(uri).connect():  # MLflow itself would retry for minutes
             pass
     mlflow.set_tracking_uri(uri)
     return mlflow.MlflowClient()
 
 
 def _make_database(path: Path) -> None:
-    """Make the tables of a SQLite store aside: MLflow cannot mend a file in which it was killed while it made them."""
+    """Create the tables of a SQLite store under a temporary name: MLflow cannot repair half of them after a kill."""
     from mlflow import MlflowClient
 
     DATABASE_LOCK.parent.mkdir(parents=True, exist_ok=True)

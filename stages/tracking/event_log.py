@@ -1,173 +1,164 @@
-"""What a training has to tell MLflow, written to a local file first, so that no training waits for a server."""
+"""The event log: what a run has for MLflow is written to a local file first, so that no stage waits for a server."""
 
 import fcntl
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from stages.artifacts import atomic_write, read_json, write_json
+from stages.artifacts import atomic_write, read_json, read_json_lines, write_json
 from stages.errors import ArtifactError
+from stages.tracking.environment import Execution
 
-EVENT_LOGS = Path(".tuneline/journal")
-FINAL = 0  # the step of figures that belong to no step; those of training count from 1
-NOT_IN_NAMES = re.compile(r"[^\w.\- :]")  # what MLflow refuses in the name of a metric; a type may be `GPE(loc)`
-
-
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """`{"a": {"b": 1}}` as `{"a/b": 1}`, with names that MLflow takes; names that fall together get underscores."""
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        name = prefix + NOT_IN_NAMES.sub("_", key)
-        while name in leaves:
-            name += "_"
-        leaves |= flat(value, f"{name}/") if isinstance(value, dict) else {name: value}
-    return leaves
-
-
-CURVES = ("loss", "learning_rate", "gradient_norm")
-
+EVENT_LOGS = Path(".tuneline/events")
+# The curves in MLflow by the fields of a line of a history, as stages/training/history.py writes it.
+CURVES = {
+    "loss": "train/loss",
+    "learning_rate": "train/learning_rate",
+    "gradient_norm": "train/gradient_norm",
+    "dev_f1": "dev/entity_strict_f1",
+}
+REFUSED_IN_NAMES = re.compile(r"[^\w.\- :]")  # MLflow refuses these in a metric's name; a type may be `GPE(loc)`
 
 Kind = Literal["train", "tokenize"]
 
 
-class EventLog:
-    """The events of one run in MLflow, a JSON line each, and how many of them each store has got.
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Turn `{"a": {"b": 1}}` into `{"a/b": 1}`, with names that MLflow accepts; equal names get underscores."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = prefix + REFUSED_IN_NAMES.sub("_", key)
+        while name in leaves:
+            name += "_"
+        leaves |= flatten(value, f"{name}/") if isinstance(value, dict) else {name: value}
+    return leaves
 
-    The run is of one training, by its train key, with the evaluation of its model; or of one encoding of a corpus, by
-    the digest of data/encoded.
+
+@dataclass(frozen=True)
+class Position:
+    """How many events and how many steps of the history an MLflow run has."""
+
+    events: int = 0
+    steps: int = 0
+
+
+class EventLog:
+    """The events of one MLflow run, a JSON line each; the history of its steps; the position of each store in both.
+
+    The run is that of one training run, by its train key, with the evaluation of its model; or of one encoding of a
+    corpus, by the digest of data/encoded. While the run trains, its history is the file `live_history`; after that a
+    copy beside the events, which outlives the checkpoints.
     """
 
-    def __init__(self, key: str, kind: Kind = "train") -> None:
+    def __init__(self, key: str, kind: Kind = "train", *, live_history: Path | None = None) -> None:
         self.key = key
         self.kind = kind
+        self.live_history = live_history
         self.path = EVENT_LOGS / f"{key}.jsonl"
+        self.history_path = EVENT_LOGS / f"{key}.history.jsonl"
         self.sent_path = EVENT_LOGS / f"{key}.sent.json"
-        self._logged_points: set[tuple[str, int]] = set()  # the points of the curves, by name and step
 
-    def begin(self, record: dict[str, Any]) -> None:
-        """Start with the parameters and datasets of the training (`record`: see train.py).
-
-        If there is a event_log already, the training was stopped, or is repeated: it takes the same steps, and is told
-        on from where it was.
-        """
-        EVENT_LOGS.mkdir(parents=True, exist_ok=True)
+    def begin(self, parameters: dict[str, Any], datasets: dict[str, Any]) -> None:
+        """Start the log of a training run, or continue the one of a run that was stopped or is repeated."""
         events = self.events()
-        if events:
-            with atomic_write(self.path) as path:  # without the line in which it was killed
-                path.write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
-        else:
-            for path in (self.path, self.sent_path):
-                path.unlink(missing_ok=True)
-            machine = {f"machine/{name}": record[name] for name in ("device", "precision", "threads")}
-            self._write("begin", parameters=flat(record["parameters"]) | machine, datasets=record["datasets"])
-        self._logged_points = {
-            (name, event["step"]) for event in events if event["kind"] == "metrics" for name in event["values"]
-        }
-
-    def log_encoding(self, parameters: dict[str, Any], counts: dict[str, Any], execution: dict[str, Any]) -> None:
-        """All there is to tell of an encoding; once, however often the same is made."""
-        if _has_ended(self.events()):
+        if not events:
+            self._start_over(parameters, datasets)
             return
-        EVENT_LOGS.mkdir(parents=True, exist_ok=True)
-        for path in (self.path, self.sent_path):
-            path.unlink(missing_ok=True)
-        self._write("begin", parameters=flat(parameters), datasets={})
+        with atomic_write(self.path) as path:  # without a line that was cut short by a kill
+            path.write_text("".join(json.dumps(event) + "\n" for event in events), encoding="utf-8")
+
+    def log_encoding(self, parameters: dict[str, Any], counts: dict[str, Any], execution: Execution) -> None:
+        """Log an encoding from its beginning to its end; once, however often the same one is made."""
+        if self.has_ended():
+            return
+        self._start_over(parameters, {})
         self.log_execution("tokenize", self.key, execution)
-        self._metrics(flat(counts), FINAL)
+        self._write("metrics", values=flatten(counts))
         self.end()
 
-    def log_execution(self, stage: str, digest: str, execution: dict[str, Any]) -> None:
-        """A stage has made the folder of this digest; `execution`: see provenance.py."""
-        self._write("executed", stage=stage, digest=digest, execution=execution)
-
-    def log_step(self, report: dict[str, Any]) -> None:
-        """The points that one step of training adds to the curves, unless they were told before it was stopped."""
-        self._point({f"train/{name}": report[name] for name in CURVES}, report["step"])
-
-    def log_epoch(self, f1: float, step: int) -> None:
-        """The dev score after an epoch that ended with `step`, likewise."""
-        self._point({"dev/entity_strict_f1": f1}, step)
-
-    def end(self) -> None:
-        """The training is finished."""
-        if not _has_ended(self.events()):
-            self._write("end")
+    def log_execution(self, stage: str, digest: str, execution: Execution) -> None:
+        """Log that a stage made the folder of this digest."""
+        self._write("execution", stage=stage, digest=digest, execution=execution.to_json())
 
     def log_metrics(self, tree: dict[str, Any]) -> None:
-        """Figures of the finished model; told again only if they differ from the last ones told."""
-        values = flat(tree)
-        told = [event["values"] for event in self.events() if event["kind"] == "metrics" and event["step"] == FINAL]
-        if values not in told[-1:]:
-            self._metrics(values, FINAL)
+        """Log the scores of the finished model, unless they equal those that were logged last."""
+        values = flatten(tree)
+        logged = [event["values"] for event in self.events() if event["kind"] == "metrics"]
+        if values not in logged[-1:]:
+            self._write("metrics", values=values)
 
-    def restore_from_model(self, model: Path, record: dict[str, Any]) -> None:
-        """Write the whole log from the folder of a model, unless this checkout has it: it was trained elsewhere."""
-        events = self.events()
-        if _has_ended(events):
+    def end(self) -> None:
+        """Log that the training run has finished."""
+        if not self.has_ended():
+            self._write("end")
+
+    def has_ended(self) -> bool:
+        """Whether the run has finished."""
+        return any(event["kind"] == "end" for event in self.events())
+
+    def keep_history(self, lines: Iterable[dict[str, Any]]) -> None:
+        """Keep the whole history of a finished run, unless that was done before: each step keeps its first time."""
+        if not self.history_path.exists():
+            with atomic_write(self.history_path) as path:
+                path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+    def restore_from_model(
+        self, parameters: dict[str, Any], datasets: dict[str, Any], history: Iterable[dict[str, Any]]
+    ) -> None:
+        """Write the whole log from what a model's folder holds, unless it is here: the model was trained elsewhere."""
+        if self.has_ended() and self.history_path.exists():
             return
-        self.begin(record)
-        dev_f1 = iter(record["dev_f1"])
-        for line in (model / "history.jsonl").read_text(encoding="utf-8").splitlines():
-            report = json.loads(line)
-            self.log_step(report)
-            if report["ends_epoch"]:
-                self.log_epoch(next(dev_f1), report["step"])
+        self.begin(parameters, datasets)
+        self.keep_history(history)
         self.end()
 
     def events(self) -> list[dict[str, Any]]:
         """All events so far."""
-        return list(self._read())
+        return read_json_lines(self.path)
 
-    def sent(self, run_id: str) -> int:
-        """How many events this MLflow run has got."""
-        return int(self._sent().get(run_id, 0))
+    def history(self, *, start: int = 0) -> list[dict[str, Any]]:
+        """The lines of the history from the 0-based `start` on: of the finished run, else of the one that trains."""
+        if self.history_path.exists() or self.live_history is None:
+            return read_json_lines(self.history_path, start=start)
+        return read_json_lines(self.live_history, start=start)
 
-    def mark_sent(self, run_id: str, count: int) -> None:
-        """Remember that the run has the first `count` events."""
+    def position(self, run_id: str) -> Position:
+        """What this MLflow run has, as far as this checkout knows."""
+        return Position(**self._positions().get(run_id, {}))
+
+    def mark_sent(self, run_id: str, position: Position) -> None:
+        """Remember what the MLflow run has."""
         with atomic_write(self.sent_path) as path:
-            write_json(path, self._sent() | {run_id: count})
+            write_json(path, self._positions() | {run_id: asdict(position)})
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Within, no other process sends this event_log: what two send at a time would be told twice."""
+    def lock(self) -> Iterator[None]:
+        """Hold the lock of this log: two processes must not send the same events at the same time."""
         EVENT_LOGS.mkdir(parents=True, exist_ok=True)
         with self.sent_path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _point(self, values: dict[str, float], step: int) -> None:
-        if not any((name, step) in self._logged_points for name in values):
-            self._metrics(values, step)
-
-    def _metrics(self, values: dict[str, float], step: int) -> None:
-        self._write("metrics", values=values, step=step)
+    def _start_over(self, parameters: dict[str, Any], datasets: dict[str, Any]) -> None:
+        EVENT_LOGS.mkdir(parents=True, exist_ok=True)
+        for path in (self.path, self.history_path, self.sent_path):
+            path.unlink(missing_ok=True)
+        self._write("begin", parameters=flatten(parameters), datasets=datasets)
 
     def _write(self, kind: str, **fields: Any) -> None:
         try:
             with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps({"kind": kind, "time": int(time.time() * 1000), **fields}) + "\n")
+                stream.write(json.dumps({"kind": kind, "time": time.time_ns() // 1_000_000, **fields}) + "\n")
         except OSError as error:
-            raise ArtifactError(f"cannot write {self.path}: {error.strerror}. Make space, then run again.") from error
+            raise ArtifactError(f"cannot write {self.path}: {error.strerror}. Free some space, then rerun.") from error
 
-    def _read(self) -> Iterator[dict[str, Any]]:
-        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
-        for line in text.splitlines():
-            try:
-                yield json.loads(line)
-            except ValueError:  # the process was killed while it wrote this line
-                return
-
-    def _sent(self) -> dict[str, Any]:
+    def _positions(self) -> dict[str, dict[str, int]]:
         try:
-            sent: dict[str, Any] = read_json(self.sent_path)
-        except ArtifactError:  # absent or damaged: sending anew changes nothing
+            positions: dict[str, dict[str, int]] = read_json(self.sent_path)
+        except ArtifactError:  # absent or damaged; an event or a step that is sent again changes nothing
             return {}
-        return sent
-
-
-def _has_ended(events: list[dict[str, Any]]) -> bool:
-    return any(event["kind"] == "end" for event in events)
+        return positions

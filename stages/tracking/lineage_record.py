@@ -1,46 +1,105 @@
-"""What made a model, written down when it is registered: dvc.lock, params.yaml, the difference from the commit, and
-a record of every stage with each of its files.
+"""The lineage of a model, recorded when it is registered: dvc.lock, params.yaml, the patch from the commit to the
+files that were used, and record.json, which lists every file of every stage.
 
-A file's digest is its MD5, as in dvc.lock and in DVC's cache; a folder that has changed since DVC saw it is one entry.
+A file's digest is its MD5, as in dvc.lock and in DVC's cache. A folder that has changed since DVC recorded it is one
+entry. Only this module writes and reads record.json.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pathspec import GitIgnoreSpec
+from pydantic import TypeAdapter, ValidationError
 from ruamel.yaml import YAML
 
-from stages.artifacts import json_digest, read_versioned, write_json
+from stages.artifacts import json_digest, md5_digest, read_json, read_versioned, write_json
 from stages.errors import ArtifactError
-from stages.tracking.environment import LOCK, PARAMS, execution, git_diff, tracked_files, untracked_files
+from stages.tracking.environment import Environment, Execution, current_execution
+from stages.tracking.git import LOCK, PARAMS, GitState, git_diff, tracked_files, untracked_files
+
+R = TypeVar("R")
 
 FORMAT_VERSION = 1
 RECORD = "record.json"
 DIFF = "tree.diff"
-FOLDER = ".dir"  # the end of a folder's digest
+FOLDER = ".dir"  # the suffix of a folder's digest
 REGISTER = "register"
-MADE = ("tokenize", "train", "evaluate")
+STAGES_WITH_OUTPUTS = ("tokenize", "train", "evaluate")
 
-Record = dict[str, Any]
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file, or a folder that was not expanded, with its MD5."""
+
+    path: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """What a stage ran, read and wrote; `params` by dotted names; `made_by` is None if its execution is unknown."""
+
+    command: str
+    inputs: list[FileEntry]
+    params: dict[str, Any]
+    outputs: list[FileEntry]
+    made_by: Execution | None
+
+
+@dataclass(frozen=True)
+class TrainingEnvironment(Environment):
+    """The environment of a training run, with the device and the precision that it computed with."""
+
+    device: str
+    precision: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class LineageRecord:
+    """The content of record.json.
+
+    `registered` is ISO 8601 in UTC; `flow_run` is that of the registration; `outside` lists the files that neither git
+    nor DVC tracks, without which the model cannot be rebuilt elsewhere; `params` is all of params.yaml; `environment`
+    is that of the training run if its execution is known, else that of the registration; `digest` is the model's.
+    """
+
+    registered: str
+    git: GitState
+    flow_run: str | None
+    rebuildable: bool
+    outside: list[str]
+    params: dict[str, Any]
+    environment: TrainingEnvironment
+    stages: dict[str, StageRecord]
+    train_key: str
+    digest: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as record.json holds it, but for its format version."""
+        fields = asdict(self)
+        for name, stage in self.stages.items():
+            fields["stages"][name]["made_by"] = stage.made_by and stage.made_by.to_json()
+        return fields
 
 
 @dataclass(frozen=True)
 class LineageFiles:
-    """The files that say what made a model, and what they say."""
+    """The files that are kept with the MLflow run of a registered model."""
 
     lock: bytes
     params: bytes
-    diff: bytes  # of the checkout from its commit; empty if nothing differs
-    record: Record
+    diff: bytes  # from the commit to the files of the checkout; empty if nothing differs
+    record: LineageRecord
 
     @classmethod
     def read(cls, folder: Path) -> "LineageFiles":
-        """What `write` wrote; ArtifactError if it is not whole, or of another format version."""
+        """Read the files that `write` wrote; ArtifactError if one is missing, damaged or of another format version."""
         record = read_record(folder / RECORD)
         try:
             lock, params = (folder / LOCK).read_bytes(), (folder / PARAMS).read_bytes()
@@ -50,74 +109,128 @@ class LineageFiles:
         return cls(lock, params, diff.read_bytes() if diff.exists() else b"", record)
 
     def write(self, folder: Path) -> None:
-        """Write them into a folder, as they lie with the model's run."""
+        """Write the files into a new folder."""
         folder.mkdir(parents=True)
         (folder / LOCK).write_bytes(self.lock)
         (folder / PARAMS).write_bytes(self.params)
         if self.diff:
             (folder / DIFF).write_bytes(self.diff)
-        write_json(folder / RECORD, self.record)
+        write_json(folder / RECORD, self._versioned_record())
 
     def data_digests(self) -> dict[str, str]:
-        """What tokenize read but for its code, as dvc.lock has it: the corpus."""
+        """The MD5s of the corpus: the inputs of tokenize in dvc.lock, without its code."""
         deps = read_lock(self.lock)["tokenize"]["deps"]
         return {entry["path"]: entry["md5"] for entry in deps if not entry["path"].startswith("stages/")}
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of each of the files, by its name; of the record over its canonical JSON."""
+        """The SHA-256 of each file by name; that of the record is over its canonical JSON."""
         files = {LOCK: self.lock, PARAMS: self.params} | ({DIFF: self.diff} if self.diff else {})
         return {name: hashlib.sha256(text).hexdigest() for name, text in files.items()} | {
-            RECORD: json_digest(self.record)
+            RECORD: json_digest(self._versioned_record())
         }
 
+    def _versioned_record(self) -> dict[str, Any]:
+        return {"format_version": FORMAT_VERSION, **self.record.to_json()}
 
-def current_lineage(made_by: dict[str, Any], *, machine: dict[str, Any], **facts: Any) -> LineageFiles:
-    """The origin of the model that this checkout has, at the moment of its registration.
 
-    `made_by` says of tokenize, train and evaluate what is known of the run that computed each (None: nothing);
-    `machine` is what the training says of its own; `facts` stand in the record as they are. ArtifactError if DVC has
-    not run here.
+def current_lineage(
+    made_by: Mapping[str, Execution | None], *, device: str, precision: str, threads: int, train_key: str, digest: str
+) -> LineageFiles:
+    """The lineage of the model in this checkout, at the moment of its registration.
+
+    `made_by` holds the known executions of tokenize, train and evaluate; the rest comes from the model's training
+    record. ArtifactError if DVC has not run here.
     """
     lock, params = _read(LOCK), _read(PARAMS)
     locked, values = read_lock(lock), YAML(typ="safe").load(params)
-    now = execution()
+    registration = current_execution()
     stages = {
-        name: stage_record(locked[name]) | {"made_by": _short(made_by.get(name))} for name in MADE if name in locked
+        name: record_stage(locked[name], _without_environment(made_by.get(name)))
+        for name in STAGES_WITH_OUTPUTS
+        if name in locked
     }
-    stages[REGISTER] = {
-        "command": f"python -m stages.{REGISTER}",
-        "inputs": [entry for name in MADE[1:] for entry in stages.get(name, {}).get("outputs", [])],
-        "params": dict(flat(values[REGISTER], f"{REGISTER}.")),
-        "outputs": [],
-        "made_by": _short(now),
-    }
-    outside = _outside(values["data"]["dir"]) + _outside(values["model"]["pretrained"], may_be_a_name=True)
-    kept = [file for place in (values["data"]["dir"], values["model"]["pretrained"]) for file in _dvc_files(place)]
-    diff = git_diff(untracked_files("stages", *kept))
-    trained = (made_by.get("train") or now)["environment"]
-    record = {
-        "format_version": FORMAT_VERSION,
-        "registered": now["time"],
-        "git": {"commit": now["commit"], "dirty": bool(diff), "remote": now["remote"]},
-        "flow_run": now["flow_run"],
-        "rebuildable": now["commit"] is not None and not outside,
-        "outside": outside,
-        "params": values,
-        "environment": machine | trained,
-        "stages": stages,
-        **facts,
-    }
+    stages[REGISTER] = StageRecord(
+        command=f"python -m stages.{REGISTER}",
+        inputs=[entry for name in STAGES_WITH_OUTPUTS[1:] if name in stages for entry in stages[name].outputs],
+        params=flatten_params(values[REGISTER], f"{REGISTER}."),
+        outputs=[],
+        made_by=_without_environment(registration),
+    )
+    corpus, pretrained = values["data"]["dir"], values["model"]["pretrained"]
+    outside = _untracked_parts(corpus) + _untracked_parts(pretrained, may_be_a_name=True)
+    diff = git_diff(untracked_files("stages", *_dvc_files(corpus), *_dvc_files(pretrained)))
+    environment = (made_by.get("train") or registration).environment
+    assert environment is not None
+    record = LineageRecord(
+        registered=registration.time,
+        git=GitState(registration.commit, bool(diff), registration.remote),
+        flow_run=registration.flow_run,
+        rebuildable=registration.commit is not None and not outside,
+        outside=outside,
+        params=values,
+        environment=TrainingEnvironment(**vars(environment), device=device, precision=precision, threads=threads),
+        stages=stages,
+        train_key=train_key,
+        digest=digest,
+    )
     return LineageFiles(lock, params, diff, record)
 
 
-def read_record(path: Path) -> Record:
-    """The record of an origin; ArtifactError if it is absent, damaged or of another format version."""
-    return read_versioned(path, format_version=FORMAT_VERSION, stage=REGISTER)
+def read_record(path: Path) -> LineageRecord:
+    """Read record.json; ArtifactError if it is missing, damaged or of another format version."""
+    fields = read_versioned(path, format_version=FORMAT_VERSION, stage=REGISTER)
+    record = _validate(fields, LineageRecord, path)
+    if {"format_version": FORMAT_VERSION, **record.to_json()} != fields:  # or its digest would hide the alteration
+        raise ArtifactError(f"{path.name} is damaged (unknown keys)")
+    return record
 
 
-def _short(execution: Record | None) -> Record | None:
-    """An execution without its environment."""
-    return execution and {key: value for key, value in execution.items() if key != "environment"}
+def read_execution(path: Path) -> Execution:
+    """Read the execution that a stage reported to its MLflow run; ArtifactError if the file is damaged."""
+    return _validate(read_json(path), Execution, path)
+
+
+def read_lock(text: bytes) -> dict[str, dict[str, Any]]:
+    """The stages of a dvc.lock by name."""
+    stages: dict[str, dict[str, Any]] = YAML(typ="safe").load(text)["stages"]
+    return stages
+
+
+def record_stage(locked: Mapping[str, Any], made_by: Execution | None = None) -> StageRecord:
+    """The record of a stage of dvc.lock; its folders are expanded if their files are still those that it used."""
+    return StageRecord(
+        command=locked["cmd"],
+        inputs=[file for entry in locked.get("deps", []) for file in _expand(entry["path"], entry["md5"])],
+        params={
+            key: value
+            for sections in locked.get("params", {}).values()
+            for key, value in flatten_params(sections).items()
+        },
+        outputs=[file for entry in locked.get("outs", []) for file in _expand(entry["path"], entry["md5"])],
+        made_by=made_by,
+    )
+
+
+def flatten_params(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested parameters by dotted names."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        name = f"{prefix}{key}"
+        leaves |= flatten_params(value, f"{name}.") if isinstance(value, dict) else {name: value}
+    return leaves
+
+
+def _validate(fields: dict[str, Any], record: type[R], path: Path) -> R:
+    try:
+        return TypeAdapter(record).validate_python(fields)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(map(str, fault["loc"]))
+        raise ArtifactError(f"{path.name} is damaged ({key}: {fault['msg']})") from None
+
+
+def _without_environment(execution: Execution | None) -> Execution | None:
+    return execution and replace(execution, environment=None)
 
 
 def _read(name: str) -> bytes:
@@ -125,80 +238,51 @@ def _read(name: str) -> bytes:
         return Path(name).read_bytes()
     except OSError as error:
         raise ArtifactError(
-            f"{name} cannot be read ({error.strerror}), and it says what made the model. Run the stages by "
+            f"{name} cannot be read ({error.strerror}), and the model's lineage needs it. Run the stages with "
             "`tuneline run` or `dvc repro`, from the root of the project."
         ) from None
 
 
-def read_lock(text: bytes) -> dict[str, Record]:
-    """The stages of a dvc.lock, by their names."""
-    stages: dict[str, Record] = YAML(typ="safe").load(text)["stages"]
-    return stages
-
-
-def stage_record(locked: Record) -> Record:
-    """A stage of dvc.lock with its folders opened, as far as they lie here as they did for the stage."""
-    params = {key: value for sections in locked.get("params", {}).values() for key, value in flat(sections)}
-    return {
-        "command": locked["cmd"],
-        "inputs": [file for entry in locked.get("deps", []) for file in _files(entry["path"], entry["md5"])],
-        "params": params,
-        "outputs": [file for entry in locked.get("outs", []) for file in _files(entry["path"], entry["md5"])],
-    }
-
-
-def _files(path: str, digest: str) -> list[dict[str, str]]:
-    """The files of an entry of dvc.lock, if they are still those of its digest; else the entry alone."""
+def _expand(path: str, digest: str) -> list[FileEntry]:
+    """The files of a folder of dvc.lock that still has its digest; for others, and for files, the entry itself."""
     if digest.endswith(FOLDER) and Path(path).is_dir():
-        listed = [
-            {"md5": _md5(file), "relpath": file.relative_to(path).as_posix()} for file in _seen_by_dvc(Path(path))
+        files = [
+            {"md5": md5_digest(file), "relpath": file.relative_to(path).as_posix()}
+            for file in _files_seen_by_dvc(Path(path))
         ]
-        listed.sort(key=lambda entry: entry["relpath"])
-        # As DVC makes the digest of a folder (dvc_data/hashfile/tree.py).
-        if hashlib.md5(json.dumps(listed, sort_keys=True).encode()).hexdigest() + FOLDER == digest:
-            return [{"path": f"{path}/{entry['relpath']}", "digest": entry["md5"]} for entry in listed]
-    return [{"path": path, "digest": digest}]
+        files.sort(key=lambda entry: entry["relpath"])
+        # The digest of a folder as DVC computes it (dvc_data/hashfile/tree.py).
+        if hashlib.md5(json.dumps(files, sort_keys=True).encode()).hexdigest() + FOLDER == digest:
+            return [FileEntry(f"{path}/{entry['relpath']}", entry["md5"]) for entry in files]
+    return [FileEntry(path, digest)]
 
 
-def _seen_by_dvc(folder: Path) -> Iterator[Path]:
+def _files_seen_by_dvc(folder: Path) -> Iterator[Path]:
+    """The files below a folder that .dvcignore does not exclude."""
     ignored = Path(".dvcignore")
     patterns = ignored.read_text(encoding="utf-8").splitlines() if ignored.exists() else []
-    unseen = GitIgnoreSpec.from_lines(patterns)
+    spec = GitIgnoreSpec.from_lines(patterns)
     for path in folder.rglob("*"):
-        if path.is_file() and not unseen.match_file(os.path.relpath(path)):
+        if path.is_file() and not spec.match_file(os.path.relpath(path)):
             yield path
 
 
-def _md5(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "md5").hexdigest()
-
-
-def _outside(place: str, *, may_be_a_name: bool = False) -> list[str]:
-    """What of a file or folder neither git nor DVC keeps, so that nobody elsewhere could have it."""
-    path = Path(place)
+def _untracked_parts(location: str, *, may_be_a_name: bool = False) -> list[str]:
+    """The files at a location that neither git nor DVC tracks; the location itself if none of it is tracked."""
+    path = Path(location)
     if may_be_a_name and not path.exists():
-        return []  # of a hub, or in a wheel
+        return []  # the name of a model on a hub or in a wheel
     if not path.resolve().is_relative_to(Path.cwd().resolve()):
-        return [place]
-    if _dvc_files(place):
+        return [location]
+    if _dvc_files(location):
         return []
     inside = path.resolve().relative_to(Path.cwd().resolve())
-    files = {file.as_posix() for file in (_seen_by_dvc(inside) if inside.is_dir() else [inside])}
+    files = {file.as_posix() for file in (_files_seen_by_dvc(inside) if inside.is_dir() else [inside])}
     tracked = set(tracked_files(inside.as_posix()))
     return [inside.as_posix()] if not files & tracked else sorted(files - tracked)
 
 
-def flat(tree: Record, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted keys, each with its value."""
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _dvc_files(place: str) -> list[str]:
-    """The `.dvc` files by which DVC keeps a file or folder of the checkout: its own, or that of a folder around it."""
-    path = Path(os.path.relpath(Path(place).resolve()))
+def _dvc_files(location: str) -> list[str]:
+    """The `.dvc` files that track a file or folder: its own and those of the folders around it."""
+    path = Path(os.path.relpath(Path(location).resolve()))
     return [f"{each}.dvc" for each in (path, *path.parents) if Path(f"{each}.dvc").is_file()]

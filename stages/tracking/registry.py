@@ -1,22 +1,32 @@
-"""Makes versions of registered models, finds them again, and remembers what this checkout has registered."""
+"""Registers model versions with their lineage, finds them, and remembers the last registration of this checkout."""
 
 import json
 import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.artifacts import atomic_write, json_digest, parse_dataclass, read_json, write_json
 from stages.errors import ArtifactError, RegistryError, UserError, first_line
-from stages.tracking.client import SQLITE, connect, reachable, shown_uri, tracking_uri
+from stages.tracking.client import SQLITE, connect, shown_uri, tracking_uri, translate_errors
+from stages.tracking.environment import Execution
 from stages.tracking.event_log import EventLog
-from stages.tracking.lineage_record import RECORD, LineageFiles, current_lineage, read_record
-from stages.tracking.model_card import card
-from stages.tracking.sync import FLOW_RUN_TAG, MADE, TRAIN_KEY_TAG, find_run, made_file, sync_event_log
+from stages.tracking.lineage_record import (
+    RECORD,
+    LineageFiles,
+    LineageRecord,
+    current_lineage,
+    read_execution,
+    read_record,
+)
+from stages.tracking.model_card import write_card
+from stages.tracking.sync import EXECUTIONS, FLOW_RUN_TAG, TRAIN_KEY_TAG, execution_file, find_run, sync_event_log
+from stages.training.history import read_history
+from stages.training.record import TrainingRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,13 +36,13 @@ if TYPE_CHECKING:
 MARKER = Path(".tuneline/registered.json")
 STAGES = Path(__file__).parent.parent
 SERVED_CODE = STAGES / "serving/pyfunc.py"
-# What the served model imports; its environment pins these at the versions that are installed here.
+# The packages that the served model imports; its environment pins them at the installed versions.
 SERVED_PACKAGES = (
     "mlflow", "numpy", "pyarrow", "pydantic", "ruamel.yaml", "safetensors", "torch", "transformers",
 )  # fmt: skip
 
 DIGEST_TAG = "tuneline.model_digest"
-FILE_TAG = "tuneline.sha256."  # and the name of a file of the origin
+FILE_TAG = "tuneline.sha256."  # followed by the name of one of the lineage files
 CHALLENGER = "challenger"
 CHAMPION = "champion"
 
@@ -41,7 +51,7 @@ log = logging.getLogger("register")
 
 @dataclass(frozen=True)
 class Registration:
-    """A model version, where it is, and the run that made it."""
+    """A model version, its registry, and the MLflow run of its training."""
 
     tracking_uri: str
     name: str
@@ -51,13 +61,13 @@ class Registration:
 
 
 def read_marker() -> Registration | None:
-    """The last registration made from this checkout, if its registry is the present one and still there."""
+    """The last registration from this checkout, if its registry is the current one and still exists."""
     if not MARKER.exists():
         return None
     try:
         registration = parse_dataclass(read_json(MARKER), Registration, MARKER)
     except UserError:
-        return None  # registering once more mends it
+        return None  # the next registration writes it again
     if registration.tracking_uri != shown_uri():
         return None
     database = registration.tracking_uri.removeprefix(SQLITE)
@@ -67,69 +77,71 @@ def read_marker() -> Registration | None:
 
 
 def write_marker(registration: Registration) -> None:
-    """Remember that this registry has this model. Not an output of a stage: another checkout's registry may lack it."""
+    """Remember that this registry has this model: no output of a stage, since another registry may not have it."""
     with atomic_write(MARKER) as path:
         write_json(path, asdict(registration))
 
 
 def lineage_folder(name: str, record_digest: str) -> str:
-    """Where the run of a model keeps the origin of its version of the registered model `name`.
+    """The artifact folder of a model's run that holds the lineage files of its version of the registered model `name`.
 
-    One of its own for each registration, of two at once too; `record_digest` stands among the tags of the version.
+    Each registration has its own, even of two at the same time: `record_digest` is among the tags of the version.
     """
-    return f"origin/{name}/{record_digest[:12]}"
+    return f"origin/{name}/{record_digest[:12]}"  # a name that registries store
 
 
 @dataclass(frozen=True)
-class Made:
-    """The folders that a model was made in, with their digests, and its training's record and scores."""
+class TrainedModel:
+    """A model that can be registered: the output folders of its stages, their digests, training record and scores."""
 
-    folders: dict[str, Path]  # of tokenize, train and evaluate
-    digests: dict[str, str]  # likewise; the model's is its identity
-    training: dict[str, Any]  # training.json
+    folders: dict[str, Path]  # by stage: tokenize, train and evaluate
+    digests: dict[str, str]  # likewise; that of train identifies the model
+    training: TrainingRecord
     metrics: dict[str, Any]  # metrics.json
 
 
-def register(name: str, made: Made) -> Registration:
-    """Make a version of the registered model `name`, with the alias `challenger`, and keep with it all that made it.
+def register(name: str, model: TrainedModel) -> Registration:
+    """Create a version of the registered model `name` with its lineage, and give it the alias `challenger`.
 
-    The same model is registered once, however often and by how many at a time this is called; a version that is
-    champion keeps that alias alone. RegistryError if MLflow is away.
+    The same model is registered once, even by several calls at the same time. A version that is champion gets no
+    further alias. RegistryError if MLflow does not answer.
     """
-    event_log = EventLog(made.training["train_key"])
-    encoding = EventLog(made.digests["tokenize"], "tokenize")
-    event_log.restore_from_model(made.folders["train"], made.training)
-    event_log.log_metrics(made.metrics)
-    run_id = sync_event_log(event_log, report=made.folders["evaluate"])
+    training = model.training
+    event_log = EventLog(training.train_key)
+    encoding = EventLog(model.digests["tokenize"], "tokenize")
+    history = read_history(model.folders["train"], training.dev_f1)
+    event_log.restore_from_model(training.logged_parameters, training.datasets, [entry.to_json() for entry in history])
+    event_log.log_metrics(model.metrics)
+    run_id = sync_event_log(event_log, report=model.folders["evaluate"])
     if encoding.events():
         sync_event_log(encoding)
-    model_digest = made.digests["train"]
-    with reachable():
+    model_digest = model.digests["train"]
+    with translate_errors():
         client = connect()
         number = find_version(client, name, model_digest)
         if number is None:
-            number = _first(client, name, model_digest, _new_version(client, run_id, name, made))
+            number = _keep_first(client, name, model_digest, _create_version(client, run_id, name, model))
         if CHAMPION not in client.get_model_version(name, str(number)).aliases:
             client.set_registered_model_alias(name, CHALLENGER, str(number))
     return Registration(shown_uri(), name, number, model_digest, run_id)
 
 
 def find_version(client: "MlflowClient", name: str, model_digest: str) -> int | None:
-    """The number of the version of `name` that holds these very model files, if there is one."""
+    """The number of the version of `name` whose model files have this digest, if there is one."""
     found = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST_TAG}` = '{model_digest}'")
     return min((int(entry.version) for entry in found), default=None)
 
 
 def find_registration(name: str, model_digest: str) -> Registration | None:
-    """The registration of these model files in the present registry, as its challenger or champion.
+    """The registration of these model files in the current registry, if it is challenger or champion there.
 
-    None if there is no such version, if a later one has become the challenger, or if the registry is away.
+    None also if the registry does not answer.
     """
     uri = tracking_uri()
     if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
         return None
     try:
-        with reachable():
+        with translate_errors():
             client = connect()
             number = find_version(client, name, model_digest)
             if number is None:
@@ -143,54 +155,56 @@ def find_registration(name: str, model_digest: str) -> Registration | None:
 
 
 def read_lineage(client: "MlflowClient", version: "ModelVersion") -> LineageFiles:
-    """What is kept of how a version was made; UserError if it was not registered by Tuneline, or that was removed."""
-    with _kept(client, version) as folder:
+    """Download the lineage files of a version; UserError if Tuneline did not register it or they are missing."""
+    with _download_lineage(client, version) as folder:
         return LineageFiles.read(folder)
 
 
-def read_lineage_record(client: "MlflowClient", version: "ModelVersion") -> dict[str, Any]:
-    """The record of an origin alone, likewise."""
-    with _kept(client, version, RECORD) as path:
+def read_lineage_record(client: "MlflowClient", version: "ModelVersion") -> LineageRecord:
+    """Download only the lineage record, with the same errors."""
+    with _download_lineage(client, version, RECORD) as path:
         return read_record(path)
 
 
 @contextmanager
-def _kept(client: "MlflowClient", version: "ModelVersion", *name: str) -> Iterator[Path]:
+def _download_lineage(client: "MlflowClient", version: "ModelVersion", *name: str) -> Iterator[Path]:
+    """Hold a local copy of a version's lineage files, or of one of them; errors of the body are converted too."""
     from mlflow.exceptions import MlflowException
 
     with tempfile.TemporaryDirectory() as work:
         try:
-            place = "/".join((lineage_folder(version.name, version.tags.get(f"{FILE_TAG}{RECORD}", "")), *name))
-            yield Path(client.download_artifacts(version.run_id or "", place, work))
+            artifact = "/".join((lineage_folder(version.name, version.tags.get(f"{FILE_TAG}{RECORD}", "")), *name))
+            yield Path(client.download_artifacts(version.run_id or "", artifact, work))
         except (MlflowException, OSError, ArtifactError) as error:
             raise UserError(
-                f"{version.name}/{version.version}: its MLflow run does not hold what made it ({first_line(error)}). "
-                "Either it was registered by other means, or the run was changed."
+                f"{version.name}/{version.version}: its MLflow run does not hold its lineage ({first_line(error)}). "
+                "Either it was not registered by Tuneline, or the run was changed."
             ) from None
 
 
-def altered_files(version: "ModelVersion", origin: LineageFiles) -> list[str]:
-    """The files of an origin that are not those that were registered, by the digests among the version's tags."""
-    digests = origin.digests()
+def altered_files(version: "ModelVersion", lineage: LineageFiles) -> list[str]:
+    """The lineage files that were changed after the registration, by the digests among the version's tags."""
+    digests = lineage.digests()
     wanted = {key.removeprefix(FILE_TAG): digest for key, digest in version.tags.items() if key.startswith(FILE_TAG)}
     return sorted(name for name in digests.keys() | wanted.keys() if digests.get(name) != wanted.get(name))
 
 
-def _new_version(client: "MlflowClient", run_id: str, name: str, made: Made) -> int:
-    """A version with its origin: the files of that first, so that no version is ever without them."""
+def _create_version(client: "MlflowClient", run_id: str, name: str, model: TrainedModel) -> int:
+    """Create a version; its lineage files are uploaded first, so that no version is ever without them."""
     from mlflow.exceptions import MlflowException
 
-    origin = _origin(client, run_id, made)
-    for place in origin.record["outside"]:
+    lineage = _collect_lineage(client, run_id, model)
+    for path in lineage.record.outside:
         log.warning(
-            "warning: neither git nor DVC keeps %s, so this model cannot be rebuilt elsewhere. "
-            "`tuneline import` brings a corpus into the project; `dvc add` keeps any other folder that lies in it.",
-            place,
+            "warning: neither git nor DVC tracks %s, so this model cannot be rebuilt elsewhere. "
+            "`tuneline import` copies a corpus into the project; `dvc add` tracks any other folder in it.",
+            path,
         )
     with tempfile.TemporaryDirectory() as work:
-        origin.write(Path(work) / "origin")
-        client.log_artifacts(run_id, str(Path(work) / "origin"), lineage_folder(name, origin.digests()[RECORD]))
-    logged = _logged_model(client, run_id, made) or _upload(run_id, made)
+        folder = Path(work) / "lineage"
+        lineage.write(folder)
+        client.log_artifacts(run_id, str(folder), lineage_folder(name, lineage.digests()[RECORD]))
+    logged = _find_upload(client, run_id, model) or _upload(run_id, model)
     try:
         client.create_registered_model(name)
     except MlflowException as error:
@@ -201,16 +215,16 @@ def _new_version(client: "MlflowClient", run_id: str, name: str, made: Made) -> 
         source=logged.model_uri,
         run_id=run_id,
         model_id=logged.model_id,
-        tags=_tags(origin, made),
-        description=card(name, made.training, made.metrics, origin.record),
+        tags=_version_tags(lineage, model),
+        description=write_card(name, model.training, model.metrics, lineage.record),
     )
     return int(created.version)
 
 
-def _first(client: "MlflowClient", name: str, model_digest: str, number: int) -> int:
-    """The version that stays of those that several made of one model at the same moment; ours goes if it is another.
+def _keep_first(client: "MlflowClient", name: str, model_digest: str, number: int) -> int:
+    """Of the versions that concurrent registrations made of one model keep the first: delete ours if it is another.
 
-    Each looks after it has made its own, so of two at least one sees both, and the lowest number stays for both.
+    Each looks after it has created its own, so of two at least one sees both, and both keep the lowest number.
     """
     first = find_version(client, name, model_digest)
     assert first is not None
@@ -219,57 +233,58 @@ def _first(client: "MlflowClient", name: str, model_digest: str, number: int) ->
     return first
 
 
-def _origin(client: "MlflowClient", run_id: str, made: Made) -> LineageFiles:
-    encoding = find_run(client, EventLog(made.digests["tokenize"], "tokenize"))
-    runs = {"tokenize": encoding and encoding.info.run_id, "train": run_id, "evaluate": run_id}
+def _collect_lineage(client: "MlflowClient", run_id: str, model: TrainedModel) -> LineageFiles:
+    encoding = find_run(client, EventLog(model.digests["tokenize"], "tokenize"))
+    runs = {"train": run_id, "evaluate": run_id} | ({"tokenize": encoding.info.run_id} if encoding else {})
     made_by = {
-        stage: run and _execution(client, run, made_file(stage, made.digests[stage])) for stage, run in runs.items()
+        stage: _read_execution(client, run, execution_file(stage, model.digests[stage])) for stage, run in runs.items()
     }
     return current_lineage(
         made_by,
-        machine={key: made.training[key] for key in ("device", "precision", "threads")},
-        train_key=made.training["train_key"],
-        digest=made.digests["train"],
+        **model.training.machine,
+        train_key=model.training.train_key,
+        digest=model.digests["train"],
     )
 
 
-def _execution(client: "MlflowClient", run_id: str, file: str) -> dict[str, Any] | None:
-    """What a run says of how a stage was executed; None if it was executed where this store was never told."""
-    if not any(found.path == file for found in client.list_artifacts(run_id, MADE)):
+def _read_execution(client: "MlflowClient", run_id: str, file: str) -> Execution | None:
+    """The execution of a stage as its run has it; None if it was never synced to this store."""
+    if not any(found.path == file for found in client.list_artifacts(run_id, EXECUTIONS)):
         return None
     with tempfile.TemporaryDirectory() as folder:
-        return {"mlflow_run": run_id, **read_json(Path(client.download_artifacts(run_id, file, folder)))}
+        execution = read_execution(Path(client.download_artifacts(run_id, file, folder)))
+    return replace(execution, mlflow_run=run_id)
 
 
-def _tags(origin: LineageFiles, made: Made) -> dict[str, str]:
-    """What a version says of its origin without a look into its files; of those, the SHA-256."""
-    record = origin.record
+def _version_tags(lineage: LineageFiles, model: TrainedModel) -> dict[str, str]:
+    """The main facts of the lineage, which can be read without its files, and the SHA-256 of each file."""
+    record = lineage.record
     facts = {
-        DIGEST_TAG: made.digests["train"],
-        TRAIN_KEY_TAG: made.training["train_key"],
-        "tuneline.git_commit": record["git"]["commit"],
-        "tuneline.git_dirty": json.dumps(record["git"]["dirty"]),
-        "tuneline.rebuildable": json.dumps(record["rebuildable"]),
-        "tuneline.data": json.dumps(origin.data_digests()),
-        "tuneline.pretrained": made.training["parameters"]["model"]["sha256"],
-        "tuneline.environment": json_digest(record["environment"]),
-        FLOW_RUN_TAG: record["flow_run"],
-        **{f"{FILE_TAG}{name}": digest for name, digest in origin.digests().items()},
+        DIGEST_TAG: model.digests["train"],
+        TRAIN_KEY_TAG: record.train_key,
+        "tuneline.git_commit": record.git.commit,
+        "tuneline.git_dirty": json.dumps(record.git.dirty),
+        "tuneline.rebuildable": json.dumps(record.rebuildable),
+        "tuneline.data": json.dumps(lineage.data_digests()),
+        "tuneline.pretrained": model.training.parameters["model"]["sha256"],
+        "tuneline.environment": json_digest(asdict(record.environment)),
+        FLOW_RUN_TAG: record.flow_run,
+        **{f"{FILE_TAG}{name}": digest for name, digest in lineage.digests().items()},
     }
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def _logged_model(client: "MlflowClient", run_id: str, made: Made) -> "LoggedModel | None":
-    """What a registration uploaded that was killed before it made a version of it, or that made one of another name."""
+def _find_upload(client: "MlflowClient", run_id: str, model: TrainedModel) -> "LoggedModel | None":
+    """An earlier upload of this model: of a registration that was killed, or of a version with another name."""
     experiment = client.get_run(run_id).info.experiment_id
-    found = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
-    whole_ones = [
-        each for each in found if each.status == "READY" and each.tags.get(DIGEST_TAG) == made.digests["train"]
+    uploads = client.search_logged_models([experiment], f"source_run_id = '{run_id}'")
+    complete = [
+        each for each in uploads if each.status == "READY" and each.tags.get(DIGEST_TAG) == model.digests["train"]
     ]
-    return whole_ones[0] if whole_ones else None
+    return complete[0] if complete else None
 
 
-def _upload(run_id: str, made: Made) -> "LoggedModel":
+def _upload(run_id: str, model: TrainedModel) -> "LoggedModel":
     import mlflow
 
     mlflow.start_run(run_id=run_id)
@@ -277,18 +292,18 @@ def _upload(run_id: str, made: Made) -> "LoggedModel":
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(SERVED_CODE),
-            artifacts={"model": str(made.folders["train"])},
+            artifacts={"model": str(model.folders["train"])},
             code_paths=[str(STAGES)],
             pip_requirements=[f"{package}=={_public_version(package)}" for package in SERVED_PACKAGES],
-            metadata={DIGEST_TAG: made.digests["train"]},
-            tags={DIGEST_TAG: made.digests["train"]},
+            metadata={DIGEST_TAG: model.digests["train"]},
+            tags={DIGEST_TAG: model.digests["train"]},
         )
     finally:
-        mlflow.end_run("FINISHED")  # as the training was, whatever happens to the upload
+        mlflow.end_run("FINISHED")  # the status of the training run, whether or not the upload succeeds
     assert logged.model_id is not None
     return mlflow.get_logged_model(logged.model_id)
 
 
 def _public_version(package: str) -> str:
-    """The installed version without a build's local part: the index knows no `2.13.0+cpu`."""
+    """The installed version without a build's local part: the package index has no `2.13.0+cpu`."""
     return version(package).partition("+")[0]

@@ -1,6 +1,7 @@
-"""Finds MLflow and sends journals to it. With stages/tracking/registry.py, the door of the recipes to mlflow.
+"""Syncs event logs to MLflow. The recipes use MLflow through this module and stages/tracking/registry.py alone.
 
-One MLflow run belongs to one journal's key, whoever sends to it. What a store has not got is sent at the next chance.
+One MLflow run belongs to the key of one event log, whoever syncs it. What a store does not get is synced at the next
+opportunity.
 """
 
 import importlib
@@ -16,9 +17,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from stages.errors import first_line
-from stages.tracking.client import connect, reachable, shown_uri
+from stages.tracking.client import connect, shown_uri, translate_errors
 from stages.tracking.environment import FLOW_RUN
-from stages.tracking.event_log import FINAL, EventLog, Kind
+from stages.tracking.event_log import CURVES, EventLog, Kind, Position
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,13 +30,14 @@ EXPERIMENT = "tuneline"
 TRAIN_KEY_TAG = "tuneline.train_key"
 ENCODED_TAG = "tuneline.encoded"
 KEY_TAGS = {"train": TRAIN_KEY_TAG, "tokenize": ENCODED_TAG}
-MADE = "made"  # the folder of a run in which each of its stages says how it was made
-COMPLETE_TAG = "tuneline.complete"  # set once a run has all of its training
+EXECUTIONS = "made"  # the artifact folder for how each stage was executed; a name that stores have
+COMPLETE_TAG = "tuneline.complete"  # set once a run has its whole training run
 FLOW_RUN_TAG = "prefect.flow_run_id"
 
-SEND_EVERY = 10  # seconds
-PATIENCE = 60  # seconds that a training waits at its end for its last figures to be sent
-HURRY = 5  # seconds that it waits when it was stopped or failed
+FINAL = 0  # the step of scores that belong to no step; steps of training count from 1
+SYNC_INTERVAL = 10  # seconds
+SYNC_TIMEOUT = 60  # seconds that a finished training run waits for the last sync
+SYNC_TIMEOUT_ON_FAILURE = 5  # seconds that one waits that was stopped or failed
 METRICS_PER_CALL = 1000  # MLflow's limit for one log-batch call
 PARAMS_PER_CALL = 100
 DIGEST_CHARACTERS = 36  # the longest digest that MLflow keeps for a dataset
@@ -45,57 +47,58 @@ log = logging.getLogger("tracking")
 
 @contextmanager
 def sync_live(event_log: EventLog) -> Iterator[None]:
-    """Within, a process of its own sends what the event_log gains, every few seconds, and the rest at the end.
+    """Sync the event log every few seconds while active, in a separate process, and once more at the end.
 
-    A slow or absent server holds nothing up; what it has not got after a while is sent at the next chance.
+    A slow or unreachable server delays nothing but the end, by a limited time.
     """
-    sender = subprocess.Popen(
-        [sys.executable, "-m", "stages.tracking.sync", event_log.key, event_log.kind],
+    history = [] if event_log.live_history is None else [str(event_log.live_history)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "stages.tracking.sync", event_log.key, event_log.kind, *history],
         stdin=subprocess.PIPE,
         start_new_session=True,
     )
-    patience = HURRY
+    timeout = SYNC_TIMEOUT_ON_FAILURE
     try:
         yield
-        patience = PATIENCE
+        timeout = SYNC_TIMEOUT
     finally:
-        assert sender.stdin is not None
-        sender.stdin.close()  # by which it knows that this process has ended, however it did
+        assert process.stdin is not None
+        process.stdin.close()  # as it would be if this process were killed
         try:
-            sender.wait(patience)
+            process.wait(timeout)
         except subprocess.TimeoutExpired:
-            sender.kill()
-            sender.wait()
+            process.kill()
+            process.wait()
             log.warning(
-                "warning: MLflow at %s is slow; the event_log %s is sent at the next chance.",
+                "warning: MLflow at %s is slow; the event log %s will be synced at the next opportunity.",
                 shown_uri(),
                 event_log.path,
             )
 
 
-def sync_until_closed(event_log: EventLog, ended: IO[str]) -> None:
-    """Send a event_log again and again until `ended`, a pipe that the process of the stage holds, is closed."""
-    with suppress(ImportError):  # which is said when it is sent
-        importlib.import_module("mlflow")  # seconds, in which the stage is at work
+def sync_until_closed(event_log: EventLog, pipe: IO[str]) -> None:
+    """Sync an event log again and again until the process at the other end of `pipe` closes it, and once more then."""
+    with suppress(ImportError):  # sync_event_log reports it
+        importlib.import_module("mlflow")  # takes seconds, which the stage need not wait for
     warned = False
-    while not select.select([ended], [], [], SEND_EVERY)[0]:
+    while not select.select([pipe], [], [], SYNC_INTERVAL)[0]:
         try:
             sync_event_log(event_log)
             warned = False
         except Exception as error:
             if not warned:
-                log.warning("warning: MLflow at %s does not answer (%s); trying on.", shown_uri(), first_line(error))
+                log.warning("warning: MLflow at %s does not answer (%s); retrying.", shown_uri(), first_line(error))
             warned = True
     try_sync(event_log)
 
 
 def try_sync(event_log: EventLog, *, report: Path | None = None) -> None:
-    """As `sync_event_log`, but whatever goes wrong is a warning, for the results are safe."""
+    """Sync as `sync_event_log` does, but turn every error into a warning: the results are safe."""
     try:
         sync_event_log(event_log, report=report)
-    except Exception as error:  # a training of hours must not be lost to a wrong port or a missing driver
+    except Exception as error:  # a wrong port or a missing driver must not cost a training run of hours
         log.warning(
-            "warning: MLflow at %s was not told (%s). The event_log %s is sent at the next chance.",
+            "warning: MLflow at %s was not synced (%s). The event log %s will be synced at the next opportunity.",
             shown_uri(),
             first_line(error),
             event_log.path,
@@ -103,46 +106,53 @@ def try_sync(event_log: EventLog, *, report: Path | None = None) -> None:
 
 
 def sync_event_log(event_log: EventLog, *, report: Path | None = None) -> str:
-    """Send what the present MLflow store has not got, and the folder `report`; return the id of the run.
+    """Send what the current MLflow store lacks, and the folder `report`; return the id of the run.
 
-    RegistryError if the store is away.
+    RegistryError if the store is unreachable.
     """
-    with event_log.locked(), reachable():
+    with event_log.lock(), translate_errors():
         client = connect()
-        run_id, told = _run_of(client, event_log)
-        events = event_log.events()
-        unsent = events[event_log.sent(run_id) :]
-        if told:
-            # It was told from another checkout, or by an earlier training of this key, and the curves are the same.
-            unsent = [event for event in unsent if _is_of_evaluation(event)]
-        _tell(client, run_id, unsent)
-        event_log.mark_sent(run_id, len(events))
+        run_id, is_complete = _find_or_create_run(client, event_log)
+        position = event_log.position(run_id)
+        events = event_log.events()  # before the history, which is complete once the log has ended
+        steps = event_log.history(start=position.steps)
+        if is_complete:
+            # Another checkout has synced the same training run, or an earlier repetition of it.
+            _send(client, run_id, [e for e in events[position.events :] if _belongs_to_evaluation(e)], [])
+        else:
+            _send(client, run_id, events[position.events :], steps)
+        event_log.mark_sent(run_id, Position(len(events), position.steps + len(steps)))
         if report is not None:
             client.log_artifacts(run_id, str(report), "report")
         return run_id
 
 
 def find_run(client: "MlflowClient", event_log: EventLog) -> "Run | None":
-    """The run of a journal's key in the present experiment, if it has one already."""
+    """Find the run of an event log's key in the current experiment."""
     experiment = client.get_experiment_by_name(_experiment_name())
     if experiment is None:
         return None
-    of_key = f"tags.`{KEY_TAGS[event_log.kind]}` = '{event_log.key}'"
-    found = client.search_runs([experiment.experiment_id], of_key)
-    return min(found, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
+    has_key = f"tags.`{KEY_TAGS[event_log.kind]}` = '{event_log.key}'"
+    runs = client.search_runs([experiment.experiment_id], has_key)
+    return min(runs, key=lambda run: (run.info.start_time, run.info.run_id), default=None)
+
+
+def execution_file(stage: str, digest: str) -> str:
+    """The artifact of a run that says how a stage was executed that made the folder of this digest."""
+    return f"{EXECUTIONS}/{stage}-{digest[:12]}.json"
 
 
 def _experiment_name() -> str:
     return os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
 
 
-def _run_of(client: "MlflowClient", event_log: EventLog) -> tuple[str, bool]:
-    """The run of a journal's key, and whether it has all there is to tell of it; created if there is none."""
+def _find_or_create_run(client: "MlflowClient", event_log: EventLog) -> tuple[str, bool]:
+    """The run of an event log's key, and whether it has its whole training run."""
     from mlflow.exceptions import MlflowException
 
     name = _experiment_name()
     if client.get_experiment_by_name(name) is None:
-        with suppress(MlflowException):  # somebody else was faster
+        with suppress(MlflowException):  # another process was faster
             client.create_experiment(name)
     found = find_run(client, event_log)
     if found:
@@ -155,26 +165,30 @@ def _run_of(client: "MlflowClient", event_log: EventLog) -> tuple[str, bool]:
     ours = client.create_run(experiment.experiment_id, tags=tags, run_name=f"{event_log.kind}-{event_log.key[:8]}")
     first = find_run(client, event_log)
     assert first is not None
-    if first.info.run_id != ours.info.run_id:  # another machine has made one at the same moment
+    if first.info.run_id != ours.info.run_id:  # another machine has created one at the same moment
         client.delete_run(ours.info.run_id)
     return first.info.run_id, False
 
 
-def _is_of_evaluation(event: dict[str, Any]) -> bool:
-    """Whether an event may be another one each time that the finished model is evaluated."""
-    if event["kind"] == "executed":
-        return bool(event["stage"] == "evaluate")
-    return event["kind"] == "metrics" and bool(event["step"] == FINAL)
+def _belongs_to_evaluation(event: dict[str, Any]) -> bool:
+    """Whether an event may differ each time that the finished model is evaluated."""
+    return (event["kind"], event.get("stage")) in (("metrics", None), ("execution", "evaluate"))
 
 
-def _tell(client: "MlflowClient", run_id: str, events: list[dict[str, Any]]) -> None:
-    """Send events in few calls; sending one twice changes nothing."""
+def _send(client: "MlflowClient", run_id: str, events: list[dict[str, Any]], steps: list[dict[str, Any]]) -> None:
+    """Send events and lines of a history in few calls; MLflow ignores what it has already."""
     from mlflow.entities import Metric, Param
 
     begin = [event for event in events if event["kind"] == "begin"]
     parameters = [Param(key, str(value)) for event in begin for key, value in event["parameters"].items()]
     metrics = [
-        Metric(key, float(value), event["time"], event["step"])
+        Metric(name, float(line[field]), line["time"], line["step"])
+        for line in steps
+        for field, name in CURVES.items()
+        if field in line
+    ]
+    metrics += [
+        Metric(key, float(value), event["time"], FINAL)
         for event in events
         if event["kind"] == "metrics"
         for key, value in event["values"].items()
@@ -185,18 +199,13 @@ def _tell(client: "MlflowClient", run_id: str, events: list[dict[str, Any]]) -> 
         if event["datasets"]:
             client.log_inputs(run_id, _dataset_inputs(event["datasets"]))
     for event in events:
-        if event["kind"] == "executed":
-            client.log_dict(run_id, event["execution"], made_file(event["stage"], event["digest"]))
+        if event["kind"] == "execution":
+            client.log_dict(run_id, event["execution"], execution_file(event["stage"], event["digest"]))
     for chunk in _chunks(metrics, METRICS_PER_CALL):
         client.log_batch(run_id, metrics=chunk)
     if any(event["kind"] == "end" for event in events):
         client.set_terminated(run_id, "FINISHED")
         client.set_tag(run_id, COMPLETE_TAG, "true")
-
-
-def made_file(stage: str, digest: str) -> str:
-    """Where a run says how a stage made the folder of this digest."""
-    return f"{MADE}/{stage}-{digest[:12]}.json"
 
 
 def _dataset_inputs(datasets: dict[str, dict[str, Any]]) -> list["DatasetInput"]:
@@ -224,4 +233,5 @@ def _chunks(items: list[Any], count: int) -> Iterator[list[Any]]:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    sync_until_closed(EventLog(sys.argv[1], cast(Kind, sys.argv[2])), sys.stdin)
+    key, kind, *paths = sys.argv[1:]
+    sync_until_closed(EventLog(key, cast(Kind, kind), live_history=Path(paths[0]) if paths else None), sys.stdin)

@@ -1,31 +1,33 @@
-"""Checkpoints of a training: all that decides how it goes on, so that one that was killed ends with the same bytes.
+"""Checkpoints of a training run: a run that was killed resumes from the last one and ends with the same bytes.
 
 <runtime.checkpoint_dir>/<train key>/
+    history.jsonl           every step so far with its dev scores; see history.py
     step-00000120/
-        state.safetensors   masters of the weights and moments of the optimizer
-        best.safetensors    masters as they were after the best epoch so far, once there is one
-        progress.json       every step and every dev score so far, the digests of the other two, and its own
+        state.safetensors   master weights, and moments of the optimizer
+        best.safetensors    master weights after the best epoch so far, once there is one
+        progress.json       the number of steps, the digest of their history and of the other two files, and its own
 
-Rates, batches and dropout masks follow from the number of a step (see training.py): no generator has a state to keep.
-A checkpoint is written aside, flushed and renamed: it is whole or absent. The last two are kept. No pickle is read.
+Learning rates, batches and dropout masks follow from the number of a step (see loop.py), so no random generator has a
+state to save. A checkpoint is written to a temporary name, flushed and renamed: it is complete or absent. The last two
+are kept. No pickle is read.
 """
 
 import logging
 import os
 import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from stages.artifacts import atomic_write, file_digest, json_digest, parse_dataclass, read_versioned, write_json
+from stages.artifacts import atomic_write, file_digest, json_digest, read_versioned, write_json
 from stages.errors import ArtifactError
-from stages.training.loop import Step
+from stages.training.history import FILE, History, Step
 from stages.training.optimizer import MasterWeights
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 KEPT = 2
 STATE, BEST, PROGRESS = "state.safetensors", "best.safetensors", "progress.json"
 
@@ -34,39 +36,50 @@ log = logging.getLogger("train")
 
 @dataclass
 class Progress:
-    """What a training has done: its steps, the dev F1 of each epoch, and the masters after the best one."""
+    """The history of a training run, and the master weights after its best epoch."""
 
-    history: list[Step] = field(default_factory=list)
-    dev_f1: list[float] = field(default_factory=list)
-    best_epoch: int = 0
+    history: History
     best_masters: list[torch.Tensor] = field(default_factory=list)
 
-    def score(self, f1: float, weights: MasterWeights) -> None:
-        """Note the dev F1 of the epoch that just ended, and keep its weights if none were better before."""
-        if not self.dev_f1 or f1 > max(self.dev_f1):
-            self.best_epoch, self.best_masters = len(self.dev_f1) + 1, weights.snapshot()
-        self.dev_f1.append(f1)
+    @property
+    def steps(self) -> int:
+        """The number of steps so far."""
+        return len(self.history.entries)
+
+    @property
+    def best_epoch(self) -> int:
+        """The first of the epochs with the best dev F1, counted from 1; 0 before the end of the first epoch."""
+        dev_f1 = self.history.dev_f1
+        return dev_f1.index(max(dev_f1)) + 1 if dev_f1 else 0
+
+    def add(self, step: Step, dev_f1: float | None, weights: MasterWeights) -> None:
+        """Add a step, with the dev F1 if it ended an epoch; keep the weights if that is the best so far."""
+        self.history.append(step, dev_f1)
+        if dev_f1 is not None and self.best_epoch == len(self.history.dev_f1):
+            self.best_masters = weights.snapshot()
 
     def has_stalled(self, patience: int) -> bool:
         """Whether the last `patience` epochs brought no better dev F1; never, if that is 0."""
-        return 0 < patience <= len(self.dev_f1) - self.best_epoch
+        return 0 < patience <= len(self.history.dev_f1) - self.best_epoch
 
 
 class Checkpoints:
-    """The checkpoints of one training, in a folder of their own."""
+    """The checkpoints of one training run, in a folder of their own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._best_file: tuple[int, Path] | None = None  # of which epoch, and where its weights were written last
+        self.history_path = folder / FILE
+        self._best_file: tuple[int, Path] | None = None  # the best epoch, and the last file with its weights
 
     def save(self, progress: Progress, weights: MasterWeights) -> None:
-        """Write one of the weights after the last step of `progress`.
+        """Write a checkpoint of the weights after the last step of `progress`.
 
-        ArtifactError if it cannot be written; those before stay.
+        ArtifactError if it cannot be written; earlier ones stay.
         """
-        target = self.folder / f"step-{len(progress.history):08}"
+        target = self.folder / f"step-{progress.steps:08}"
         if target.exists():
             return
+        progress.history.flush()
         with atomic_write(target) as folder:
             folder.mkdir()
             save_file({name: value.cpu() for name, value in weights.state().items()}, folder / STATE)
@@ -74,61 +87,67 @@ class Checkpoints:
                 self._write_best(progress, folder / BEST)
             fields = {
                 "format_version": FORMAT_VERSION,
-                "history": [asdict(step) for step in progress.history],
-                "dev_f1": progress.dev_f1,
-                "best_epoch": progress.best_epoch,
+                "steps": progress.steps,
+                "history": progress.history.digest,
                 "digests": {path.name: file_digest(path) for path in sorted(folder.glob("*.safetensors"))},
             }
             write_json(folder / PROGRESS, fields | {"digest": json_digest(fields)})
         self._best_file = (progress.best_epoch, target / BEST)
-        for old in self._found()[:-KEPT]:
+        for old in self._list()[:-KEPT]:
             shutil.rmtree(old, ignore_errors=True)
 
     def restore(self, weights: MasterWeights) -> Progress:
-        """Put the newest whole checkpoint into `weights`; an empty Progress, and nothing changed, if there is none."""
+        """Load the newest usable checkpoint into `weights`; if there is none, leave them and return no progress."""
         for leftover in self.folder.glob(".*.part"):  # of a write that was killed
             shutil.rmtree(leftover, ignore_errors=True)
-        for folder in reversed(self._found()):
+        progress = Progress(History(self.history_path))
+        progress.history.load()
+        for folder in reversed(self._list()):
             try:
-                progress, state = self._read(folder)
+                steps, state, best_masters = _read(folder, progress.history)
                 weights.load(state)
             except (ArtifactError, ValueError) as error:
                 log.warning("warning: the checkpoint %s is not usable: %s", folder, error)
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
+            progress.history.resume(steps)
+            progress.best_masters = best_masters
             self._best_file = (progress.best_epoch, folder / BEST)
-            return progress
-        return Progress()
+            break
+        return progress
 
     def remove(self) -> None:
-        """Delete them all, once the training has ended well."""
+        """Delete all of them and the history, after the training run has finished."""
+        for folder in self._list():  # before the history, without which none is usable
+            shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _write_best(self, progress: Progress, path: Path) -> None:
         if self._best_file and self._best_file[0] == progress.best_epoch and self._best_file[1].exists():
             try:
-                os.link(self._best_file[1], path)  # the weights of an epoch do not change any more
+                os.link(self._best_file[1], path)  # the weights of a finished epoch never change
             except OSError:  # not every file system has hard links
                 shutil.copyfile(self._best_file[1], path)
         else:
             save_file({str(number): master for number, master in enumerate(progress.best_masters)}, path)
 
-    def _read(self, folder: Path) -> tuple[Progress, dict[str, torch.Tensor]]:
-        fields = read_versioned(folder / PROGRESS, format_version=FORMAT_VERSION, stage="train")
-        try:
-            if fields.pop("digest") != json_digest(fields):
-                raise ArtifactError(f"{PROGRESS} is damaged")
-            del fields["format_version"]
-            for name, digest in fields.pop("digests").items():
-                if file_digest(folder / name) != digest:
-                    raise ArtifactError(f"{name} is damaged")
-            state = load_file(folder / STATE)
-            best = load_file(folder / BEST) if fields["best_epoch"] else {}
-            fields["history"] = [parse_dataclass(step, Step, folder / PROGRESS) for step in fields["history"]]
-        except (OSError, KeyError, TypeError, AttributeError, SafetensorError) as error:
-            raise ArtifactError(f"it is damaged ({error})") from None
-        masters = [best[str(number)] for number in range(len(best))]
-        return parse_dataclass(fields | {"best_masters": masters}, Progress, folder / PROGRESS), state
-
-    def _found(self) -> list[Path]:
+    def _list(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"))
+
+
+def _read(folder: Path, history: History) -> tuple[int, dict[str, torch.Tensor], list[torch.Tensor]]:
+    """The number of steps, the state of the optimizer and the best masters; ArtifactError for any damage."""
+    fields = read_versioned(folder / PROGRESS, format_version=FORMAT_VERSION, stage="train")
+    try:
+        if fields.pop("digest") != json_digest(fields):
+            raise ArtifactError(f"{PROGRESS} is damaged")
+        for name, digest in fields["digests"].items():
+            if file_digest(folder / name) != digest:
+                raise ArtifactError(f"{name} is damaged")
+        if history.stored_digest(fields["steps"]) != fields["history"]:
+            raise ArtifactError(f"{history.path} is damaged")
+        state = load_file(folder / STATE)
+        best = load_file(folder / BEST) if BEST in fields["digests"] else {}
+    except (OSError, KeyError, TypeError, AttributeError, SafetensorError) as error:
+        raise ArtifactError(f"it is damaged ({error})") from None
+    return fields["steps"], state, [best[str(number)] for number in range(len(best))]

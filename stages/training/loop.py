@@ -1,7 +1,7 @@
-"""The training loop: a generator that yields one small report per step and writes nothing.
+"""The training loop: a generator that yields a `Step` after each optimizer step and writes nothing.
 
-A step depends on its number, the weights and the moments of the optimizer, and on nothing else: batches and dropout
-masks are drawn anew for each epoch and step from the seed. So a training can go on after any step.
+A step depends on its number, the weights and the moments of the optimizer, and on nothing else: the batches of each
+epoch and the dropout masks of each step are drawn from the seed. So a training run can resume after any step.
 """
 
 import logging
@@ -16,11 +16,12 @@ from transformers import PreTrainedModel
 
 from stages.encoding.files import EncodedSplit
 from stages.errors import TrainingError
-from stages.modeling.batches import Batch, Rows, collate, label_count, parts, shuffled_rows
+from stages.modeling.batches import Batch, Rows, collate, label_count, shuffled_rows, split_rows
 from stages.modeling.device import Compute
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits
-from stages.training.distributed import SINGLE_PROCESS, Processes
+from stages.training.distributed import SINGLE_PROCESS, World
+from stages.training.history import Step
 from stages.training.optimizer import MasterWeights
 from stages.training.schedule import Schedule, lr_multiplier
 
@@ -32,7 +33,7 @@ log = logging.getLogger("train")
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides the outcome of a training, beside data and weights."""
+    """What decides the outcome of a training run, apart from data and pretrained weights."""
 
     seed: int
     epochs: int
@@ -42,25 +43,7 @@ class Settings:
     max_gradient_norm: float
     label_smoothing: float
     batch_tokens: int
-    micro_batch_tokens: int  # computed at once, at most; 0: all of a batch
-
-
-@dataclass(frozen=True)
-class Step:
-    """One optimizer step, 1-based.
-
-    `loss` is the mean over its labels, `gradient_norm` that before clipping; `subwords` and `words` are its own.
-    """
-
-    step: int
-    steps: int
-    epoch: int
-    ends_epoch: bool
-    loss: float
-    learning_rate: float
-    gradient_norm: float
-    subwords: int
-    words: int
+    micro_batch_tokens: int  # of a batch, how many are computed at once, at most; 0: all
 
 
 def train(
@@ -71,13 +54,13 @@ def train(
     compute: Compute,
     *,
     done: int = 0,
-    processes: Processes = SINGLE_PROCESS,
+    world: World = SINGLE_PROCESS,
 ) -> Iterator[Step]:
-    """Train `model` in place, a report after each step; the first `done` steps were made before.
+    """Train `model` in place from step `done` + 1 on, and yield each step.
 
-    The caller may use the model between two steps. If memory does not suffice, less of a batch is computed at once from
-    then on, with the same result but for rounding. TrainingError, with the weights as after the step before, if the
-    loss or its gradient is not finite.
+    The caller may use the model between two steps. If memory runs out, the rest of the run computes smaller parts of a
+    batch at once, which changes the result by rounding alone. TrainingError, with the weights as after the step before,
+    if the loss or its gradient is not finite.
     """
     plan = [
         (epoch, rows)
@@ -87,7 +70,7 @@ def train(
     micro_batch_tokens = settings.micro_batch_tokens or int(max(split.lengths[rows].sum() for _, rows in plan))
     for index in range(done, len(plan)):
         epoch, rows = plan[index]
-        shard = processes.shard(parts(rows, split.lengths, count=processes.count))
+        shard = world.shard(split_rows(rows, split.lengths, count=world.size))
         labels = label_count(split, rows)  # at least 1: every window owns a word
         while True:
             try:
@@ -102,17 +85,19 @@ def train(
             except (MemoryError, RuntimeError) as error:
                 if not _is_out_of_memory(error):
                     raise
-                micro_batch_tokens = _smaller(micro_batch_tokens, int(split.lengths[rows[shard]].max()), step=index + 1)
+                micro_batch_tokens = _halve(micro_batch_tokens, int(split.lengths[rows[shard]].max()), step=index + 1)
             weights.zero_grad()
-        loss = processes.all_reduce(loss, weights.accumulated())
+        loss = world.all_reduce(loss, weights.accumulated())
         learning_rate = settings.learning_rate * lr_multiplier(
             settings.schedule, index=index, steps=len(plan), warmup_ratio=settings.warmup_ratio
         )
         if not math.isfinite(loss):
-            raise TrainingError(_not_finite(split, rows, f"step {index + 1}: the loss is {loss}"))
+            raise TrainingError(_describe_divergence(split, rows, f"step {index + 1}: the loss is {loss}"))
         norm = weights.step(learning_rate=learning_rate, max_gradient_norm=settings.max_gradient_norm)
         if not math.isfinite(norm):
-            raise TrainingError(_not_finite(split, rows, f"step {index + 1}: the norm of the gradient is {norm}"))
+            raise TrainingError(
+                _describe_divergence(split, rows, f"step {index + 1}: the norm of the gradient is {norm}")
+            )
         yield Step(
             step=index + 1,
             steps=len(plan),
@@ -121,13 +106,13 @@ def train(
             loss=loss,
             learning_rate=learning_rate,
             gradient_norm=norm,
-            subwords=int(split.lengths[rows].sum()),
+            tokens=int(split.lengths[rows].sum()),
             words=labels,
         )
 
 
 def _loss(model: PreTrainedModel, batch: Batch, masks: Masks, label_smoothing: float) -> torch.Tensor:
-    """Cross entropy summed over the labelled sub-words, in fp32."""
+    """Cross entropy summed over the labelled tokens, in fp32."""
     logits_LC = label_logits(model, batch, masks).float()
     return functional.cross_entropy(logits_LC, batch.labels_L, reduction="sum", label_smoothing=label_smoothing)
 
@@ -147,20 +132,20 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def _smaller(micro_batch_tokens: int, longest: int, *, step: int) -> int:
-    """Half of what was computed at once; TrainingError if not even one window fits."""
+def _halve(micro_batch_tokens: int, longest: int, *, step: int) -> int:
+    """Halve the number of tokens that are computed at once; TrainingError if not even one window fits."""
     if micro_batch_tokens <= longest:
         raise TrainingError(
-            f"step {step}: memory does not suffice for a single window of {longest} sub-words. "
+            f"step {step}: memory does not suffice for a single window of {longest} tokens. "
             "Choose a smaller tokenize.window_length or a smaller encoder."
         )
     log.warning(
-        "warning: step %d: out of memory with %d sub-words at once; going on with half of it", step, micro_batch_tokens
+        "warning: step %d: out of memory with %d tokens at once; continuing with half of them", step, micro_batch_tokens
     )
     return max(longest, micro_batch_tokens // 2)
 
 
-def _not_finite(split: EncodedSplit, rows: Rows, what: str) -> str:
+def _describe_divergence(split: EncodedSplit, rows: Rows, what: str) -> str:
     """The message that names the step and its sentences."""
     sentences = np.unique(split.sentence[rows])
     lines = [f"{what}. Its sentences, counted from 1 in the train split:"]

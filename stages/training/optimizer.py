@@ -1,11 +1,13 @@
-"""fp32 masters of a model's weights, and the fused AdamW that moves them.
+"""fp32 master weights of a model, and the fused AdamW that updates them.
 
-The model works in bf16 where the machine has it, since products are several times faster there; a step of 1e-4 would
-vanish in the 8 bits of a bf16 mantissa, so AdamW moves fp32 masters, from which the working weights are rounded after
-each step, and no cast is paid inside it. Masters, gradients and moments lie flat, one stretch of memory for all weights
-with the same rate and decay: clipping, adding up, update and rounding are a few passes, not hundreds of calls.
+The model computes in bf16 where the hardware supports it, since matrix products are several times faster then. A step
+of 1e-4 would vanish in the 8 bits of a bf16 mantissa, so AdamW updates fp32 masters, from which the working weights are
+rounded after each step; no cast is paid inside it. Masters, gradients and moments are flat: one contiguous tensor for
+all weights with the same learning rate and weight decay, so that clipping, accumulation, update and rounding are a few
+passes over memory instead of hundreds of calls.
 
-Of the word embeddings only the rows that occur in the training data can ever get a gradient; only they have masters.
+Of the token embeddings only the rows of tokens that occur in the training data ever get a gradient; only these rows
+have masters.
 """
 
 import re
@@ -22,13 +24,11 @@ from stages.modeling.device import Compute, move_to
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
-# Values that a CPU clips, moves and rounds before it goes on to the next, so that they stay in its cache meanwhile.
-CHUNK = 2**19
 
 
 @dataclass(frozen=True)
 class _Slot:
-    """The place of a parameter in the flat tensors; of the word embeddings, that of the rows that train."""
+    """The range of a parameter in the flat tensors; for the token embeddings, that of the trained rows."""
 
     name: str
     parameter: Parameter
@@ -44,8 +44,9 @@ class _Slot:
 class MasterWeights:
     """Masters, gradients and optimizer of `model`, whose parameters become the working weights.
 
-    `vocabulary` holds the ids that occur in the training data. `layerwise_lr_decay` multiplies the learning rate once
-    for each layer between a weight and the head (Clark et al., 2020, ELECTRA), `head_lr_multiplier` that of the head.
+    `vocabulary` holds the token ids that occur in the training data. `layerwise_lr_decay` multiplies the learning rate
+    once for each layer between a weight and the head (Clark et al., 2020, ELECTRA), `head_lr_multiplier` that of the
+    head.
     """
 
     def __init__(
@@ -67,15 +68,17 @@ class MasterWeights:
 
         pretrained = {name: parameter.detach().float() for name, parameter in model.named_parameters()}
         move_to(model, compute)
-        rates = _lr_multipliers(model, layerwise_lr_decay=layerwise_lr_decay, head_lr_multiplier=head_lr_multiplier)
-        # Biases and norms are vectors; only matrices decay (Devlin et al., 2019). Word embeddings do not either: decay
-        # would shrink the rare words, which have no gradient in most steps.
+        multipliers = _lr_multipliers(
+            model, layerwise_lr_decay=layerwise_lr_decay, head_lr_multiplier=head_lr_multiplier
+        )
+        # Only matrices decay, not biases and norms, which are vectors (Devlin et al., 2019). Token embeddings do not
+        # either: decay would shrink rare tokens, which have no gradient in most steps.
         decays = {n: p.ndim > 1 and p is not self.embedding.weight for n, p in model.named_parameters()}
-        groups = sorted({(rates[name], decays[name]) for name in pretrained})
+        groups = sorted({(multipliers[name], decays[name]) for name in pretrained})
         self.slots: list[_Slot] = []
         lengths = [0] * len(groups)
         for name, parameter in model.named_parameters():
-            group = groups.index((rates[name], decays[name]))
+            group = groups.index((multipliers[name], decays[name]))
             rows = len(vocabulary) if parameter is self.embedding.weight else parameter.shape[0]
             shape = torch.Size((rows, *parameter.shape[1:]))
             self.slots.append(_Slot(name, parameter, group, lengths[group], shape))
@@ -96,16 +99,15 @@ class MasterWeights:
             else:
                 master.copy_(weight)
                 slot.parameter.data = slot.of(self.working)
-        self.lr_multipliers = [rate for rate, _ in groups]
+        self.lr_multipliers = [multiplier for multiplier, _ in groups]
         self.weight_decays = [weight_decay if decay else 0.0 for _, decay in groups]
         self.exp_avgs = [torch.zeros_like(master) for master in self.masters]
         self.exp_avg_sqs = [torch.zeros_like(master) for master in self.masters]
-        self.step_count = torch.zeros((), device=device)  # how many there were
-        self._chunk = CHUNK if device.type == "cpu" else max(lengths)
+        self.step_count = torch.zeros((), device=device)
         self.sync_model()
 
     def accumulate(self) -> None:
-        """Add the gradients of the working weights to those in fp32 that the next update takes."""
+        """Add the gradients of the working weights to the fp32 gradients of the next step, and clear them."""
         for slot in self.slots:
             gradient, flat = slot.parameter.grad, slot.of(self.gradients)
             slot.parameter.grad = None
@@ -115,10 +117,10 @@ class MasterWeights:
                 continue
             if gradient.is_sparse:
                 rows = self.row_of_id[gradient._indices()[0]]
-                trained = rows >= 0  # where rows are padded, the padding is not
+                trained = rows >= 0  # the padding token is not
                 flat.index_add_(0, rows[trained], gradient._values()[trained].float())
                 continue
-            if slot.shape != gradient.shape:  # an architecture that does not use its embedding as a sparse one
+            if slot.shape != gradient.shape:  # an architecture that does not use its embedding sparsely
                 gradient = gradient[self.vocabulary]
             if self._has_accumulated:
                 flat.add_(gradient.float())  # adding the bf16 tensor itself takes ten times as long
@@ -127,7 +129,7 @@ class MasterWeights:
         self._has_accumulated = True
 
     def accumulated(self) -> list[torch.Tensor]:
-        """The collected gradients, flat; zeros if there are none, as where a process had no share of a batch."""
+        """The accumulated flat gradients; zeros if there are none, as in a process with an empty shard of a batch."""
         if not self._has_accumulated:
             self.accumulate()
         return self.gradients
@@ -139,57 +141,41 @@ class MasterWeights:
         self._has_accumulated = False
 
     def step(self, *, learning_rate: float, max_gradient_norm: float) -> float:
-        """Clip the collected gradients by their global norm, step, round; return the norm.
+        """Clip the accumulated gradients by their global norm, update, round; return the norm.
 
-        A norm that is not finite is returned before anything is changed.
+        If the norm is not finite, nothing is changed.
         """
         norm = torch.nn.utils.get_total_norm(self.accumulated())
         if not norm.isfinite():
             return norm.item()
         clip = torch.clamp(max_gradient_norm / (norm + 1e-6), max=1.0)  # as torch.nn.utils.clip_grads_with_norm_
-        kinds = (self.masters, self.gradients, self.exp_avgs, self.exp_avg_sqs, self.working)
-        for *flat, factor, decay in zip(*kinds, self.lr_multipliers, self.weight_decays, strict=True):
-            for chunk in zip(*(values.split(self._chunk) for values in flat), strict=True):
-                self._step_chunk(*chunk, clip=clip, learning_rate=learning_rate * factor, weight_decay=decay)
+        for group, multiplier in enumerate(self.lr_multipliers):
+            master, gradient = self.masters[group], self.gradients[group]
+            gradient.mul_(clip)
+            adamw(
+                [master], [gradient], [self.exp_avgs[group]], [self.exp_avg_sqs[group]], [], [self.step_count.clone()],
+                fused=True, amsgrad=False, maximize=False, beta1=BETAS[0], beta2=BETAS[1], eps=EPSILON,
+                lr=learning_rate * multiplier, weight_decay=self.weight_decays[group],
+            )  # fmt: skip
+            if self.working[group].dtype != master.dtype:
+                self.working[group].copy_(master)
         self.step_count += 1
         self.zero_grad()
         self._sync_embedding()
         return norm.item()
-
-    def _step_chunk(
-        self,
-        master: torch.Tensor,
-        gradient: torch.Tensor,
-        exp_avg: torch.Tensor,
-        exp_avg_sq: torch.Tensor,
-        working: torch.Tensor,
-        *,
-        clip: torch.Tensor,
-        learning_rate: float,
-        weight_decay: float,
-    ) -> None:
-        """Clip, step by AdamW and round neighbouring values of one group."""
-        gradient.mul_(clip)
-        adamw(
-            [master], [gradient], [exp_avg], [exp_avg_sq], [], [self.step_count.clone()],
-            fused=True, amsgrad=False, maximize=False, beta1=BETAS[0], beta2=BETAS[1], eps=EPSILON,
-            lr=learning_rate, weight_decay=weight_decay,
-        )  # fmt: skip
-        if working.dtype != master.dtype:
-            working.copy_(master)
 
     def snapshot(self) -> list[torch.Tensor]:
         """A copy of the flat masters, on the CPU."""
         return [master.detach().to("cpu", copy=True) for master in self.masters]
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Masters, moments and the count of steps by name, not copied."""
+        """Masters, moments and step count by name, not copied."""
         kinds = {"masters": self.masters, "exp_avg": self.exp_avgs, "exp_avg_sq": self.exp_avg_sqs}
         flat = {f"{kind}.{number}": values for kind, group in kinds.items() for number, values in enumerate(group)}
         return {**flat, "step": self.step_count}
 
     def load(self, state: dict[str, torch.Tensor]) -> None:
-        """Take over a `state`; ValueError, and nothing changed, if it is that of another model."""
+        """Load a `state`; ValueError, with nothing changed, if it is that of another model."""
         mine = self.state()
         if {name: value.shape for name, value in mine.items()} != {name: state[name].shape for name in state}:
             raise ValueError("it holds the weights of another model")
@@ -198,7 +184,7 @@ class MasterWeights:
         self.sync_model()
 
     def by_name(self, masters: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Flat masters, such as a `snapshot`, as the weights of the model in fp32 on the CPU, all rows included."""
+        """Convert flat masters, such as a `snapshot`, to the fp32 weights of the model on the CPU, with all rows."""
         weights = {slot.name: slot.of(masters) for slot in self.slots}
         name = next(slot.name for slot in self.slots if slot.parameter is self.embedding.weight)
         rows = weights[name]
@@ -223,7 +209,7 @@ class MasterWeights:
 def _lr_multipliers(
     model: PreTrainedModel, *, layerwise_lr_decay: float, head_lr_multiplier: float
 ) -> dict[str, float]:
-    """The factor of the learning rate by parameter: `head_lr_multiplier` for the head, decayed for each layer below."""
+    """The learning rate multiplier of each parameter: that of the head, or 1 decayed for each layer below it."""
     names = [name for name, _ in model.named_parameters()]
     head = {name: head_lr_multiplier for name in names if not name.startswith(f"{model.base_model_prefix}.")}
     layers = {name: int(found[1]) + 1 for name in names if (found := re.search(r"\.layers?\.(\d+)\.", name))}

@@ -1,19 +1,46 @@
-"""training.json, the record of how a model was made, beside its weights: written and read here alone."""
+"""training.json beside the weights of a model: how it was trained. Written and read here alone."""
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.artifacts import read_versioned, write_json
+from stages.artifacts import parse_dataclass, read_versioned, write_json
 
 FORMAT_VERSION = 1
 FILE = "training.json"
 
 
-def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Write the record: train key, parameters, datasets, machine, best epoch, dev F1 of each epoch."""
-    write_json(folder / FILE, {"format_version": FORMAT_VERSION, **record})
+@dataclass(frozen=True)
+class TrainingRecord:
+    """The identity of a training run, its parameters, data and machine, and its dev scores."""
+
+    train_key: str
+    parameters: dict[str, dict[str, Any]]  # by section of params.yaml: model, tokenize and train
+    datasets: dict[str, dict[str, Any]]  # by split: its digest and its counts
+    device: str
+    precision: str
+    threads: int
+    best_epoch: int  # from 1; 0 before the end of the first epoch
+    dev_f1: list[float]  # of each epoch
+
+    @property
+    def machine(self) -> dict[str, Any]:
+        """What decides how sums are rounded: device, precision and threads."""
+        return {"device": self.device, "precision": self.precision, "threads": self.threads}
+
+    @property
+    def logged_parameters(self) -> dict[str, dict[str, Any]]:
+        """The parameters of the run in MLflow: those of all sections, and the machine."""
+        return {**self.parameters, "machine": self.machine}
 
 
-def read_training(folder: Path) -> dict[str, Any]:
+def write_training(folder: Path, record: TrainingRecord) -> None:
+    """Write the record into the folder of a model."""
+    write_json(folder / FILE, {"format_version": FORMAT_VERSION, **asdict(record)})
+
+
+def read_training(folder: Path) -> TrainingRecord:
     """Read the record; ArtifactError if it is absent, damaged or of another format version."""
-    return read_versioned(folder / FILE, format_version=FORMAT_VERSION, stage="train")
+    fields = read_versioned(folder / FILE, format_version=FORMAT_VERSION, stage="train")
+    del fields["format_version"]
+    return parse_dataclass(fields, TrainingRecord, folder / FILE)

@@ -1,4 +1,4 @@
-"""How the learning rate runs over a training."""
+"""The schedule of the learning rate over a training run."""
 
 import math
 from typing import Literal
@@ -7,10 +7,10 @@ Schedule = Literal["linear", "cosine", "constant"]
 
 
 def lr_multiplier(schedule: Schedule, *, index: int, steps: int, warmup_ratio: float) -> float:
-    """What the learning rate is multiplied with in step `index`, counted from 0, of `steps`.
+    """The learning rate multiplier of step `index`, counted from 0, of `steps`.
 
     It rises linearly over the first `warmup_ratio` of the steps. Then it falls to 0, linearly or as half a cosine
-    (Loshchilov and Hutter, 2017, SGDR without restarts), or stays.
+    (Loshchilov and Hutter, 2017, SGDR without restarts), or stays constant.
     """
     warmup = max(1, round(steps * warmup_ratio))
     if index < warmup:

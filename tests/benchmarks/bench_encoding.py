@@ -1,11 +1,11 @@
-"""Encoding speed beside `datasets.map` with the usual alignment loop, and peak memory on 10 and 50 million words.
+"""Encoding speed against `datasets.map` with the usual alignment loop, and peak memory on 10 and 50 million words.
 
     make bench-encoding        about eight minutes on two cores, 8 GB of temporary disk
 
 The corpus is the real ones at hand (WNUT-17 and Wikigold beside the project, else the demo), repeated, with two words
 in a hundred perturbed, so that the vocabulary grows as it does in a real one. Both start from the same Parquet shards
-and end with a file of windows and labels. Each measurement is a process of its own. Tuneline's time includes reading
-the shards, the peer's does not. Tuneline checks the corpus in a pass of its own before: that is told apart.
+and end with a file of windows and labels. Each measurement is a separate process. Tuneline's time includes reading
+the shards, the peer's does not. The pass in which Tuneline checks the corpus before that is reported separately.
 """
 
 import argparse
@@ -28,13 +28,13 @@ import pyarrow.parquet as pq
 from stages.config.tokenize import Params
 from stages.corpus.reading import DataParams, open_corpus
 from stages.corpus.text.diagnostics import Diagnostics
-from stages.corpus.text.sentences import joined
+from stages.corpus.text.sentences import concatenate
 from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer
 from stages.encoding.vocabulary import Vocabulary
 from stages.modeling.pretrained import find_pretrained
 from stages.params import load_params
-from stages.tokenize import checked, encode
+from stages.tokenize import check_corpus, encode
 from tests.conftest import CORPORA, DEMO, ROOT
 
 ROUNDS = 3  # in which the contenders take turns
@@ -43,7 +43,7 @@ PERTURBED = 0.02  # of the words
 
 
 def main() -> None:
-    """Print words a second and peak memory of each contender, and the ratios."""
+    """Print words per second and peak memory of each contender, and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--role", choices=ROLES)
     parser.add_argument("--folder", type=Path)
@@ -57,7 +57,7 @@ def main() -> None:
         small, large, million = (Path(temporary) / name for name in ("small", "large", "million"))
         write_corpus(small, few)
         write_corpus(million, 1)
-        rounds = [{name: measured(role, small) for name, role in CONTENDERS.items()} for _ in range(ROUNDS)]
+        rounds = [{name: measure(role, small) for name, role in CONTENDERS.items()} for _ in range(ROUNDS)]
         medians = {
             name: {figure: statistics.median(found[name][figure] for found in rounds) for figure in rounds[0][name]}
             for name in CONTENDERS
@@ -72,7 +72,7 @@ def main() -> None:
             )
         print(f"Tuneline's check before it           {ours['check_words_per_second']:>11,.0f} words/s")
         write_corpus(large, many)
-        more = measured("tuneline", large)
+        more = measure("tuneline", large)
         growth = more["peak_mib"] / ours["peak_mib"]
         print(
             f"{many} million words: Tuneline {more['words_per_second']:,.0f} words/s, "
@@ -119,17 +119,17 @@ def real_sentences() -> tuple[pa.ListArray, pa.ListArray]:
     ]
     block = blocks[0]
     for following in blocks[1:]:
-        block = joined(block, following)
+        block = concatenate(block, following)
     return block.words, pa.ListArray.from_arrays(block.words.offsets, block.tags.cast(pa.string()))
 
 
 def data_params(folder: Path) -> DataParams:
-    """A folder, read as its files tell."""
+    """Read a folder with everything detected from its files."""
     return DataParams(dir=str(folder), format="auto", words="auto", tags="auto", split=None)
 
 
-def measured(role: str, folder: Path) -> dict[str, float]:
-    """The figures of one contender, from a process of its own."""
+def measure(role: str, folder: Path) -> dict[str, float]:
+    """Measure one contender in a separate process."""
     command = [sys.executable, "-m", "tests.benchmarks.bench_encoding", "--role", role, "--folder", str(folder)]
     finished = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
     found: dict[str, float] = json.loads(finished.stdout.splitlines()[-1])
@@ -137,7 +137,7 @@ def measured(role: str, folder: Path) -> dict[str, float]:
 
 
 def peak_mib() -> float:
-    """Most memory that this process and any of its children held so far."""
+    """Peak memory of this process and of the largest of its children."""
     own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return (own + children) / 1024
 
@@ -149,9 +149,9 @@ def tuneline(folder: Path) -> dict[str, float]:
     vocabulary = Vocabulary(load_tokenizer(find_pretrained(**params.model.model_dump())))
     encoder = Encoder(vocabulary, length=params.tokenize.window_length, overlap=params.tokenize.window_overlap)
     started = time.perf_counter()
-    tags, words = checked(corpus, vocabulary, context="sentence")
+    tags, words = check_corpus(corpus, vocabulary, context="sentence")
     checked_at = time.perf_counter()
-    # As `datasets.map` has to learn it: what the check has looked up is forgotten.
+    # An empty vocabulary cache, as `datasets.map` has: drop what the check has looked up.
     encoder = Encoder(Vocabulary(vocabulary.tokenizer), length=encoder.length, overlap=encoder.overlap)
     with tempfile.TemporaryDirectory(dir=folder) as target:
         encode(corpus, tags, encoder, Path(target), context="sentence", on_block=lambda _: None)

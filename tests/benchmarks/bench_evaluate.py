@@ -1,10 +1,10 @@
-"""Scoring beside seqeval, and inference beside the token-classification pipeline of transformers, in one run.
+"""Scoring compared with seqeval, inference with the token-classification pipeline of transformers, in one run.
 
     make bench-evaluate        about ten minutes on two cores; `make run` first, for the model
 
 Scoring: a million sentences, the tags of WNUT-17 (else of the demo) repeated, a tenth of the predicted ones replaced at
-random. Tuneline's figures hold all three tables and their intervals; seqeval's are one report each. Inference: raw text
-to entities with data/model, in real words a second; medians of three rounds in which the contenders take turns.
+random. Tuneline's figures include all three tables and their intervals, those of seqeval one report each. Inference:
+raw text to entities with data/model, in words per second; medians of three rounds in which the contenders take turns.
 """
 
 import argparse
@@ -39,7 +39,7 @@ FEW_TEXTS = 300  # for the pipeline as documented, which takes them one by one
 
 
 def main() -> None:
-    """Print seconds, words a second and the ratios."""
+    """Print seconds, words per second and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sentences", type=int, default=1_000_000)
     set_deterministic(seed=13, threads=0)
@@ -49,7 +49,7 @@ def main() -> None:
 
 def bench_scoring(sentences: int) -> None:
     """Tables of `sentences` sentences, by Tuneline and by seqeval."""
-    gold, predicted = million(sentences)
+    gold, predicted = repeat_corpus(sentences)
     print(f"{sentences:,} sentences, {len(gold.ids_W):,} words", flush=True)
     ours = [seconds(lambda: scores(gold, predicted)) for _ in range(ROUNDS)]
     tables = scores(gold, predicted)
@@ -75,8 +75,8 @@ def bench_scoring(sentences: int) -> None:
 
 
 def bench_inference() -> None:
-    """Raw text to entities, in words a second."""
-    texts = [spaced(" ".join(words)) for words in corpus("words")]
+    """Raw text to entities, in words per second."""
+    texts = [space_words(" ".join(words)) for words in corpus("words")]
     few = texts[:FEW_TEXTS]
     bf16 = choose_compute("auto", "auto")
     recognizer = Recognizer.load(MODEL)
@@ -111,8 +111,8 @@ def bench_inference() -> None:
         print(f"same entities as the pipeline in {name}: {sum(same)} of {len(same)} texts")
 
 
-def spaced(text: str) -> str:
-    """The text with spaces around its words, so that both contenders cut it into the same ones."""
+def space_words(text: str) -> str:
+    """Put spaces around the words of a text, so that both contenders split it into the same words."""
     return " ".join(text[start:end] for start, end in word_spans(text))
 
 
@@ -127,7 +127,7 @@ def begins(text: str, found: list[dict[str, Any]]) -> list[tuple[int, str]]:
 
 
 def begins_of_peer(text: str, tokens: list[dict[str, Any]]) -> list[tuple[int, str]]:
-    """The same of what the pipeline says of the first sub-word of each word."""
+    """The same from the pipeline's prediction for the first token of each word."""
     starts = {start for start, _ in word_spans(text)}
     return [(token["start"], token["entity"][2:]) for token in tokens if token["start"] in starts]
 
@@ -143,8 +143,8 @@ def corpus(column: str) -> list[list[str]]:
     return [oracles.tags_of(oracles.entities(s.tags, strict=False), len(s.tags)) for s in sentences]
 
 
-def million(sentences: int) -> tuple[Tagging, Tagging]:
-    """Gold and predicted tags of so many sentences."""
+def repeat_corpus(sentences: int) -> tuple[Tagging, Tagging]:
+    """Gold and predicted tags of `sentences` sentences."""
     (once,) = taggings(corpus("tags"))
     times = -(-sentences // once.sentences)
     lengths = np.tile(np.diff(once.bounds), times)[:sentences]

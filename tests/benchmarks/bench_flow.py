@@ -1,4 +1,4 @@
-"""What Prefect costs: `tuneline run` on a running server beside bare `dvc repro`, all four stages.
+"""The overhead of Prefect: `tuneline run` on a running server compared with plain `dvc repro`, all four stages.
 
 make bench-flow      five minutes on two cores
 """
@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from pipeline.checkout.layout import STAGES
-from pipeline.checkout.params_file import with_values
+from pipeline.checkout.params_file import apply_settings
 from stages.config.train import Params
 from stages.modeling.pretrained import find_pretrained
 from stages.params import load_params
@@ -41,9 +41,9 @@ def measure(bare: Project, flow: Project, api: str) -> None:
         for name, (project, command) in contenders.items():
             params = project.folder / "params.yaml"
             changes = [f"tokenize.window_overlap={10 + number}", f"train.seed={number}", "train.epochs=1"]
-            params.write_text(with_values(params, changes), encoding="utf-8")
-            seconds[name].append(timed(project, command, api))
-    nothing = {name: timed(project, command, api) for name, (project, command) in contenders.items()}
+            params.write_text(apply_settings(params, changes), encoding="utf-8")
+            seconds[name].append(time_command(project, command, api))
+    nothing = {name: time_command(project, command, api) for name, (project, command) in contenders.items()}
     medians = {name: statistics.median(times[1:]) for name, times in seconds.items()}
     for name, times in seconds.items():
         print(
@@ -54,7 +54,7 @@ def measure(bare: Project, flow: Project, api: str) -> None:
     print(f"overhead       {more:5.2f} s a stage")
 
 
-def timed(project: Project, command: list[str], api: str) -> float:
+def time_command(project: Project, command: list[str], api: str) -> float:
     """Seconds of a command in a checkout."""
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PREFECT_API_URL": api}
     started = time.perf_counter()

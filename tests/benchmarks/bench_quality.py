@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stages.modeling.device import Compute, choose_compute, set_deterministic
 from tests.benchmarks.contenders import Rows, defaults, dev_f1, trainer, tuneline
-from tests.benchmarks.corpora import Corpus, encoded
+from tests.benchmarks.corpora import Corpus, encode_corpus
 
 CORPORA = ("WNUT-17", "Wikigold")
 SEEDS = (13, 14, 15)
@@ -25,7 +25,7 @@ def main() -> None:
     compute, peer_compute = choose_compute("auto", "auto"), choose_compute("auto", "fp32")
     for name in CORPORA:
         with tempfile.TemporaryDirectory() as folder:
-            corpus = encoded(name, Path(folder))
+            corpus = encode_corpus(name, Path(folder))
             rows = Rows(corpus.train)
             ratios, bests, goals = [], [], []
             for seed in SEEDS:

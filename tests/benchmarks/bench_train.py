@@ -1,9 +1,9 @@
-"""Training speed beside three peers: real sub-words a second, all in one process, on the demo corpus.
+"""Training speed compared with three peers: tokens per second, all in one process, on the demo corpus.
 
     make bench-train        about eight minutes on two cores
 
-Every contender trains the same pretrained encoder on the same windows; padding does not count. Medians of three rounds,
-in which the contenders take turns, as does a product of two large matrices: what the machine can do at that time.
+Every contender trains the same pretrained encoder on the same windows; padding does not count. The figures are medians
+of three rounds in which the contenders take turns with a product of two large matrices, as a measure of the machine.
 """
 
 import statistics
@@ -17,30 +17,30 @@ import torch
 from stages.config.train import TrainParams
 from stages.modeling.device import Compute, choose_compute, set_deterministic
 from tests.benchmarks.contenders import Rows, defaults, textbook, trainer, tuneline
-from tests.benchmarks.corpora import Corpus, encoded
+from tests.benchmarks.corpora import Corpus, encode_corpus
 
 ROUNDS = 3
-SUBWORDS = 20_000  # of each contender in each round
-TEXTBOOK_SUBWORDS = 5_000
+TOKENS = 20_000  # of each contender in each round
+TEXTBOOK_TOKENS = 5_000
 MATRIX = 2048
 LARGE_BATCH = 2048
-TUNELINE, LARGE = "Tuneline, defaults", f"Tuneline, batches of {LARGE_BATCH:,} sub-words"
+TUNELINE, LARGE = "Tuneline, defaults", f"Tuneline, batches of {LARGE_BATCH:,} tokens"
 
 
 def main(folder: Path) -> None:
-    """Print sub-words a second of each contender, how many times faster Tuneline is, and its share of the matrix rate.
+    """Print tokens per second of each contender, how many times faster Tuneline is, and its share of the matrix speed.
 
     `folder` is empty.
     """
     set_deterministic(seed=13, threads=0)
     compute = choose_compute("auto", "auto")
-    corpus = encoded("demo", folder / "encoded")
-    rows, few_rows = Rows(corpus.train, SUBWORDS), Rows(corpus.train, TEXTBOOK_SUBWORDS)
+    corpus = encode_corpus("demo", folder / "encoded")
+    rows, few_rows = Rows(corpus.train, TOKENS), Rows(corpus.train, TEXTBOOK_TOKENS)
 
     def peer(**options: object) -> Callable[[], float]:
         def run() -> float:
             with tempfile.TemporaryDirectory(dir=folder) as output:
-                return rows.subwords / trainer(corpus, rows, Path(output), num_train_epochs=1, **options)[1]
+                return rows.tokens / trainer(corpus, rows, Path(output), num_train_epochs=1, **options)[1]
 
         return run
 
@@ -51,17 +51,17 @@ def main(folder: Path) -> None:
         "Trainer, tuned (batch 32, bf16, by length)": peer(
             per_device_train_batch_size=32, bf16=compute.precision == "bf16", train_sampling_strategy="group_by_length"
         ),
-        "Textbook loop (batch 16, padded to 128, fp32)": lambda: few_rows.subwords / textbook(corpus, few_rows),
+        "Textbook loop (batch 16, padded to 128, fp32)": lambda: few_rows.tokens / textbook(corpus, few_rows),
     }
     speeds: dict[str, list[float]] = {name: [] for name in contenders}
     shares: dict[str, list[float]] = {TUNELINE: [], LARGE: []}
     for _ in range(ROUNDS):
         for name, run in contenders.items():
-            before = matrix_rate(compute)
+            before = matrix_speed(compute)
             speeds[name].append(run())
             if name in shares:
-                rate = (before + matrix_rate(compute)) / 2
-                shares[name].append(speeds[name][-1] * operations_per_subword(corpus) / rate)
+                peak = (before + matrix_speed(compute)) / 2
+                shares[name].append(speeds[name][-1] * operations_per_token(corpus) / peak)
 
     medians = {name: statistics.median(values) for name, values in speeds.items()}
     print(f"\n{compute.device.type}, {compute.precision}, {torch.get_num_threads()} threads, {ROUNDS} rounds")
@@ -70,27 +70,27 @@ def main(folder: Path) -> None:
         ratios = (
             f"defaults / this = {medians[TUNELINE] / speed:.2f}, large batches / this = {medians[LARGE] / speed:.2f}"
         )
-        print(f"{name:<46} {speed:>7,.0f} sub-words/s ({spread})  {ratios}")
+        print(f"{name:<46} {speed:>7,.0f} tokens/s ({spread})  {ratios}")
     for name, values in shares.items():
         share = f"{statistics.median(values):.0%} ({min(values):.0%} to {max(values):.0%})"
-        print(f"{name}: {share} of the {compute.precision} matrix rate, over whole steps")
+        print(f"{name}: {share} of the {compute.precision} matrix speed, over whole steps")
 
 
 def our_speed(corpus: Corpus, compute: Compute, params: TrainParams) -> float:
-    """Sub-words a second of whole steps."""
+    """Tokens per second of whole steps."""
     _, steps = tuneline(corpus, params, compute)
     seen, started = 0, time.perf_counter()
     for step in steps:
-        seen += step.subwords
-        if seen >= SUBWORDS:
+        seen += step.tokens
+        if seen >= TOKENS:
             break
     return seen / (time.perf_counter() - started)
 
 
-def operations_per_subword(corpus: Corpus) -> float:
-    """Multiplications and additions of all matrix products of a step, forward and backward, for each real sub-word.
+def operations_per_token(corpus: Corpus) -> float:
+    """Multiplications and additions of all matrix products of a step, forward and backward, for each token.
 
-    What the last layer leaves out for sub-words without a label is not counted.
+    What the last layer does not compute for tokens without a label is not counted.
     """
     from transformers import AutoConfig
 
@@ -104,18 +104,18 @@ def operations_per_subword(corpus: Corpus) -> float:
     return 3 * 2 * (weights + attention)  # the backward costs two products for each of the forward
 
 
-def matrix_rate(compute: Compute) -> float:
-    """Operations a second of a product of two large square matrices."""
+def matrix_speed(compute: Compute) -> float:
+    """Operations per second of a product of two large square matrices."""
     left, right = (torch.randn(MATRIX, MATRIX, device=compute.device, dtype=compute.dtype) for _ in range(2))
     left @ right
-    rates = []
+    speeds = []
     for _ in range(10):
         started = time.perf_counter()
         left @ right
         if compute.device.type == "cuda":
             torch.cuda.synchronize()
-        rates.append(2 * MATRIX**3 / (time.perf_counter() - started))
-    return statistics.median(rates)
+        speeds.append(2 * MATRIX**3 / (time.perf_counter() - started))
+    return statistics.median(speeds)
 
 
 if __name__ == "__main__":

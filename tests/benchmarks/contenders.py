@@ -1,4 +1,4 @@
-"""Tuneline and its peers, each as a function that trains one model: same encoder, same windows, same labels."""
+"""Tuneline and its peers, each as a function that trains a model: same encoder, same windows, same labels."""
 
 import math
 import time
@@ -24,7 +24,8 @@ from stages.params import load_params
 from stages.tasks.token_classification.entities import Tagging, strict_f1
 from stages.tasks.token_classification.head import load_classifier
 from stages.tasks.token_classification.inference import predict
-from stages.training.loop import Settings, Step, train
+from stages.training.history import Step
+from stages.training.loop import Settings, train
 from stages.training.optimizer import MasterWeights
 from tests.benchmarks.corpora import Corpus
 from tests.conftest import ROOT
@@ -54,14 +55,14 @@ def tuneline(corpus: Corpus, params: TrainParams, compute: Compute) -> tuple[Pre
 
 
 class Rows(Dataset[dict[str, list[int]]]):
-    """The windows of a split as the Trainer wants them, as many as make up `subwords`."""
+    """The windows of a split as the Trainer wants them, as many as have about `tokens` tokens."""
 
-    def __init__(self, split: EncodedSplit, subwords: float = math.inf) -> None:
-        self.subwords = 0
+    def __init__(self, split: EncodedSplit, tokens: float = math.inf) -> None:
+        self.tokens = 0
         self.rows: list[dict[str, list[int]]] = []
         for start, end in pairwise(split.offsets):
-            if self.subwords < subwords:
-                self.subwords += int(end - start)
+            if self.tokens < tokens:
+                self.tokens += int(end - start)
                 columns = {"input_ids": split.input_ids, "labels": split.labels}
                 self.rows.append({name: values[start:end].tolist() for name, values in columns.items()})
 

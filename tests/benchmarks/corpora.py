@@ -13,7 +13,7 @@ from stages.encoding.tokenizer import load_tokenizer
 from stages.encoding.vocabulary import Vocabulary
 from stages.modeling.pretrained import find_pretrained
 from stages.params import load_params
-from stages.tokenize import checked, encode
+from stages.tokenize import check_corpus, encode
 from tests.conftest import CORPORA, ROOT
 
 # Wikigold comes without splits.
@@ -35,7 +35,7 @@ class Corpus:
     tokenizer: PreTrainedTokenizerFast
 
 
-def encoded(name: str, folder: Path) -> Corpus:
+def encode_corpus(name: str, folder: Path) -> Corpus:
     """Encode the corpus called `name` into the empty `folder`."""
     params = load_params(ROOT / "params.yaml", Params)
     pretrained = find_pretrained(**params.model.model_dump())
@@ -44,6 +44,6 @@ def encoded(name: str, folder: Path) -> Corpus:
     encoder = Encoder(
         Vocabulary(tokenizer), length=params.tokenize.window_length, overlap=params.tokenize.window_overlap
     )
-    tags, _ = checked(source, encoder.vocabulary, context=params.tokenize.context)
+    tags, _ = check_corpus(source, encoder.vocabulary, context=params.tokenize.context)
     encode(source, tags, encoder, folder, context=params.tokenize.context, on_block=lambda _: None)
     return Corpus(tags.labels, read_split(folder, "train"), read_split(folder, "dev"), pretrained, tokenizer)

@@ -1,6 +1,6 @@
 """What `tuneline gc` shows and deletes, in a real checkout with git, DVC and an MLflow store, without any training.
 
-The tests of this file go on in one checkout, in this order: those that delete come last.
+The tests of this file use one checkout, in this order: those that delete come last.
 """
 
 import hashlib
@@ -21,14 +21,14 @@ from typer.testing import CliRunner
 
 from pipeline.checkout.locks import DVC_LOCK, RUN_LOCK
 from pipeline.cleanup.garbage import Garbage
-from pipeline.cleanup.plan import remove, undisturbed, unreached
+from pipeline.cleanup.plan import cleanup_lock, delete, find_garbage
 from pipeline.cli.gc import commands
 from pipeline.registry import alias_history
 from stages.errors import RegistryError, UserError
 from stages.tracking.client import connect, tracking_uri
 from stages.tracking.lineage_record import RECORD
 from stages.tracking.registry import DIGEST_TAG, FILE_TAG, MARKER, lineage_folder
-from tests.cleanup.used_checkout import CORPUS, NAME, NOW, STAGES, Checkout, filled, git, key, put
+from tests.cleanup.used_checkout import CORPUS, NAME, NOW, STAGES, Checkout, fill_checkout, git, key, put
 
 # DVC 3.67 reads it in the way that pygtrie is about to drop.
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
@@ -61,11 +61,11 @@ def checkpoint(name: str, *, days: float) -> Path:
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
-    """What a few weeks of work leave: models of each fate, in the registry, in commits and in DVC's cache."""
+    """A checkout after weeks of work: used and unused models in the registry, in commits and in DVC's cache."""
     folder = tmp_path_factory.mktemp("project")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        # Whole: of a path that is not, MLflow opens again, in any folder, the file that it has opened first.
+        # Absolute: MLflow opens a relative path in whatever folder it was first opened in.
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder}/mlflow.db")
         git("init", "--quiet")
         with Repo.init() as repo, repo.config.edit() as config:
@@ -75,14 +75,14 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
         Path("dvc.yaml").write_text(STAGES, encoding="utf-8")
         Path(".gitignore").write_text(".tuneline/\n.checkpoints/\nmlflow.db*\nmlruns/\n", encoding="utf-8")
         CORPUS.mkdir(parents=True)
-        yield filled(connect())
+        yield fill_checkout(connect())
 
 
 def found(kind: str, *, now: datetime = NOW) -> list[Garbage]:
-    return [garbage for garbage in unreached(now=now) if garbage.kind == kind]
+    return [garbage for garbage in find_garbage(now=now) if garbage.kind == kind]
 
 
-def test_a_version_is_unreached_if_no_alias_no_entry_and_no_dvc_lock_names_it(checkout: Checkout) -> None:
+def test_a_version_is_unused_if_no_alias_no_entry_and_no_dvc_lock_refers_to_it(checkout: Checkout) -> None:
     (version,) = found("version")
     assert version.place == (NAME, str(checkout.versions["unreached"]))
     assert version.what.startswith(f"{NAME}/{checkout.versions['unreached']} of ")
@@ -90,7 +90,7 @@ def test_a_version_is_unreached_if_no_alias_no_entry_and_no_dvc_lock_names_it(ch
     assert upload.size == sum(path.stat().st_size for path in Path("data/model").iterdir())
 
 
-def test_runs_of_no_version_are_unreached_once_they_are_old(checkout: Checkout) -> None:
+def test_runs_without_a_version_are_unused_once_they_are_old(checkout: Checkout) -> None:
     names = {run: name for name, run in checkout.runs.items()}
     assert {names[run.place[0]] for run in found("run")} == {"train-unreached", "abandoned", "old-encoding"}
     assert {names[run.place[0]] for run in found("run", now=LATER)} == {
@@ -98,7 +98,7 @@ def test_runs_of_no_version_are_unreached_once_they_are_old(checkout: Checkout) 
     }  # fmt: skip
 
 
-def test_uploads_without_a_version_are_unreached_once_they_are_old(checkout: Checkout) -> None:
+def test_uploads_without_a_version_are_unused_once_they_are_old(checkout: Checkout) -> None:
     ours = checkout.upload(checkout.runs["fresh"], tags={DIGEST_TAG: "0" * 64})
     checkout.upload(checkout.runs["fresh"], tags={})
     checkout.upload(checkout.runs["of-others"], tags={DIGEST_TAG: "0" * 64})
@@ -112,7 +112,7 @@ def test_the_cache_keeps_what_commits_checkouts_and_versions_need(checkout: Chec
     kept = {str(path) for path in Path(".dvc/cache/files/md5").resolve().glob("??/*")} - gone
     texts = {path: Path(path).read_bytes().decode() for path in gone | kept}
     for model in checkout.locks:
-        goes = model in ("unreached", "plain", "forgotten")  # of the last nobody could say that the file is of it
+        goes = model in ("unreached", "plain", "forgotten")  # nothing shows that the file belongs to the last one
         assert (f"weights of {model}" in {texts[path] for path in gone}) == goes
         assert (f"weights of {model}" in {texts[path] for path in kept}) != goes
         corpus = f"corpus {model}\n"
@@ -120,7 +120,7 @@ def test_the_cache_keeps_what_commits_checkouts_and_versions_need(checkout: Chec
     assert "the same for all" in {texts[path] for path in kept}
 
 
-def test_a_worktree_counts_with_what_it_has_not_committed(checkout: Checkout, tmp_path: Path) -> None:
+def test_uncommitted_files_of_a_worktree_count(checkout: Checkout, tmp_path: Path) -> None:
     git("worktree", "add", "--quiet", "--detach", str(tmp_path / "tree"))
     try:
         (tmp_path / "tree/dvc.lock").write_bytes(checkout.locks["unreached"])
@@ -135,25 +135,25 @@ def test_a_shared_cache_stays(checkout: Checkout, tmp_path: Path, monkeypatch: p
     Path(".dvc/config.local").write_text(f"[cache]\n    dir = {tmp_path / 'cache'}\n", encoding="utf-8")
     lines: list[str] = []
     try:
-        assert [each for each in unreached(now=NOW, on_line=lines.append) if each.kind == "cache"] == []
+        assert [each for each in find_garbage(now=NOW, on_line=lines.append) if each.kind == "cache"] == []
     finally:
         Path(".dvc/config.local").unlink()
     assert [line for line in lines if str(tmp_path / "cache") in line]
 
 
-def test_a_broken_ledger_keeps_all_versions_of_its_model(checkout: Checkout) -> None:
-    tag = f"{alias_history.PREFIX}000001"
+def test_a_broken_alias_history_keeps_all_versions_of_its_model(checkout: Checkout) -> None:
+    tag = f"{alias_history.TAG_PREFIX}000001"
     before = checkout.client.get_registered_model(NAME).tags[tag]
     checkout.client.set_registered_model_tag(NAME, tag, "nonsense")
     lines: list[str] = []
     try:
-        assert [each for each in unreached(now=NOW, on_line=lines.append) if each.kind == "version"] == []
+        assert [each for each in find_garbage(now=NOW, on_line=lines.append) if each.kind == "version"] == []
     finally:
         checkout.client.set_registered_model_tag(NAME, tag, before)
-    assert any("its ledger may not name all" in line and "is no entry of Tuneline's" in line for line in lines)
+    assert any("its alias history may not name all" in line and "is not a valid entry" in line for line in lines)
 
 
-def test_a_stash_counts_even_if_it_is_not_the_newest(checkout: Checkout) -> None:
+def test_older_stashes_count_too(checkout: Checkout) -> None:
     for model in ("unreached", "present"):
         Path("dvc.lock").write_bytes(checkout.locks[model])
         git("stash", "push", "--quiet", "--", "dvc.lock")
@@ -165,7 +165,7 @@ def test_a_stash_counts_even_if_it_is_not_the_newest(checkout: Checkout) -> None
         git("reflog", "expire", "--expire=now", "--all")
 
 
-def test_without_the_registry_that_the_checkout_knows_nothing_is_judged(
+def test_without_the_registry_of_the_checkout_nothing_is_judged(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     MARKER.parent.mkdir(exist_ok=True)
@@ -174,23 +174,25 @@ def test_without_the_registry_that_the_checkout_knows_nothing_is_judged(
     try:
         assert found("cache")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///other.db")
-        with pytest.raises(UserError, match=f"its last model at {known}, and now it is sqlite:///other.db"):
-            unreached(now=NOW)
+        with pytest.raises(
+            UserError, match=f"registered at {known}, which is not the current registry, sqlite:///other.db"
+        ):
+            find_garbage(now=NOW)
     finally:
         MARKER.unlink()
     lines: list[str] = []
-    unreached(now=NOW, on_line=lines.append)
-    assert lines == ["there is no registry at sqlite:///other.db; only commits and checkouts count"]
+    find_garbage(now=NOW, on_line=lines.append)
+    assert lines == ["there is no registry at sqlite:///other.db; only commits and worktrees count"]
 
 
-def test_a_stage_that_dvc_runs_is_noticed(checkout: Checkout) -> None:
+def test_a_running_stage_of_dvc_is_noticed(checkout: Checkout) -> None:
     program = "import sys, time; print('ready', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", program, "dvc"], stdout=subprocess.PIPE) as stage:
         assert stage.stdout is not None
         stage.stdout.readline()
         DVC_LOCK.write_text(json.dumps({"write": {"data/model": {"pid": stage.pid, "cmd": "dvc repro"}}}))
         try:
-            with pytest.raises(UserError, match="a stage of `dvc repro` runs here"), undisturbed(lambda _: None):
+            with pytest.raises(UserError, match="a stage of `dvc repro` is running here"), cleanup_lock(lambda _: None):
                 pass
         finally:
             stage.kill()
@@ -205,19 +207,19 @@ def test_a_copy_of_a_version_keeps_it(checkout: Checkout) -> None:
         checkout.client.delete_registered_model("copy")
 
 
-def test_a_version_that_lost_its_record_stops_everything(checkout: Checkout) -> None:
+def test_a_version_without_its_record_stops_everything(checkout: Checkout) -> None:
     version = checkout.client.get_model_version(NAME, str(checkout.versions["champion"]))
     folder = lineage_folder(NAME, version.tags[f"{FILE_TAG}{RECORD}"])
     record = Path("mlruns", checkout.experiment, version.run_id, "artifacts", folder, RECORD)
     aside = record.rename(record.with_suffix(".aside"))
     try:
         with pytest.raises(UserError, match=rf"{NAME}/{checkout.versions['champion']}: .* nothing was deleted"):
-            unreached(now=NOW)
+            find_garbage(now=NOW)
     finally:
         aside.rename(record)
 
 
-def test_only_old_checkpoints_that_no_training_holds_are_unreached(checkout: Checkout) -> None:
+def test_only_old_checkpoints_that_no_training_run_uses_are_unused(checkout: Checkout) -> None:
     old, held = checkpoint("old", days=2), checkpoint("held", days=2)
     checkpoint("young", days=0.5)
     ended = Path(f".checkpoints/{key('ended')}.lock")
@@ -229,7 +231,7 @@ def test_only_old_checkpoints_that_no_training_holds_are_unreached(checkout: Che
         assert found("lock") == []
 
 
-def test_leftovers_of_dead_commands_are_unreached(checkout: Checkout) -> None:
+def test_folders_of_killed_commands_are_unused(checkout: Checkout) -> None:
     process = subprocess.Popen(["true"])
     process.wait()
     for name in (f"reproduce-{process.pid}-ab_c", f"import-{os.getpid()}-abc", "workspaces/train-0"):
@@ -238,18 +240,18 @@ def test_leftovers_of_dead_commands_are_unreached(checkout: Checkout) -> None:
     assert (left.what, left.size) == (f".tuneline/reproduce-{process.pid}-ab_c", 4)
 
 
-def test_a_look_changes_no_byte_and_fetches_nothing(checkout: Checkout) -> None:
+def test_a_dry_run_changes_no_byte_and_fetches_nothing(checkout: Checkout) -> None:
     before = contents(Path.cwd())
     shown = CliRunner().invoke(commands, [])
     assert shown.exit_code == 0, shown.output
-    told = json.loads(CliRunner().invoke(commands, ["--dry-run", "--json"]).stdout)
+    report = json.loads(CliRunner().invoke(commands, ["--dry-run", "--json"]).stdout)
     assert contents(Path.cwd()) == before
-    assert told["deleted"] is False
-    assert told["bytes"] == sum(entry["size"] or 0 for entry in told["unreached"])
-    assert {entry["kind"] for entry in told["unreached"]} == {
+    assert report["deleted"] is False
+    assert report["bytes"] == sum(entry["size"] or 0 for entry in report["unreached"])
+    assert {entry["kind"] for entry in report["unreached"]} == {
         "version", "model", "run", "cache", "checkpoint", "lock", "leftover",
     }  # fmt: skip
-    assert f"{len(told['unreached'])} unreached" in shown.output
+    assert f"{len(report['unreached'])} unused" in shown.output
     assert "gc --yes" in shown.output
 
 
@@ -257,7 +259,9 @@ def test_both_options_together_are_refused(checkout: Checkout) -> None:
     assert isinstance(CliRunner().invoke(commands, ["--dry-run", "--yes"]).exception, UserError)
 
 
-def test_nothing_is_deleted_while_the_registry_is_away(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_deleted_while_the_registry_is_unreachable(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = contents(Path(".dvc/cache")) | contents(Path(".checkpoints"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert isinstance(CliRunner().invoke(commands, ["--yes"]).exception, RegistryError)
@@ -268,32 +272,32 @@ def test_a_version_that_is_promoted_meanwhile_is_not_deleted(checkout: Checkout)
     (version,) = found("version")
     checkout.client.set_registered_model_alias(NAME, "canary", version.place[1])
     with pytest.raises(UserError, match="has been promoted meanwhile"):
-        remove(version)
+        delete(version)
     checkout.client.delete_registered_model_alias(NAME, "canary")
     assert "unreached" in checkout.left()
 
 
 def test_deletion_waits_for_a_run_in_this_checkout(checkout: Checkout) -> None:
-    lock, told = FileLock(RUN_LOCK), []
+    lock, lines = FileLock(RUN_LOCK), []
 
-    def ends(line: str) -> None:
-        told.append(line)
+    def end_run(line: str) -> None:
+        lines.append(line)
         lock.release()
 
     lock.acquire()
-    with undisturbed(ends), Repo() as repo:
-        assert told
+    with cleanup_lock(end_run), Repo() as repo:
+        assert lines
         with pytest.raises(LockError):
             repo.lock.lock()
 
 
-def test_deleting_leaves_all_that_is_reached_and_what_it_needs(checkout: Checkout) -> None:
+def test_deleting_keeps_everything_that_is_used_and_what_it_needs(checkout: Checkout) -> None:
     remote = contents(Path(Repo().config["remote"]["store"]["url"]))
     with FileLock(f".checkpoints/{key('held')}.lock"):
         finished = CliRunner().invoke(commands, ["--yes", "--json"])
         assert finished.exit_code == 0, finished.exception
         assert json.loads(finished.stdout)["deleted"] is True
-        assert unreached(now=NOW) == []
+        assert find_garbage(now=NOW) == []
     assert checkout.left() == set(checkout.versions) - {"unreached"}
     assert checkout.active_runs() == set(checkout.runs) - {"train-unreached", "abandoned", "old-encoding"}
     assert sorted(path.name for path in Path(".checkpoints").iterdir()) == sorted(
@@ -310,7 +314,7 @@ def test_deleting_leaves_all_that_is_reached_and_what_it_needs(checkout: Checkou
 
 
 def restore(lock: bytes) -> None:
-    """What a dvc.lock names, from the cache alone."""
+    """Check out the files of a dvc.lock from the cache alone."""
     for folder in ("data/model", "data/encoded"):
         shutil.rmtree(folder)
     Path("dvc.lock").write_bytes(lock)

@@ -1,21 +1,23 @@
-"""A checkout after a few weeks of work: models of each fate, in the registry, in commits and in DVC's cache."""
+"""A checkout after weeks of work: used and unused models in the registry, in commits and in DVC's cache."""
 
 import hashlib
-import json
 import shutil
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from dvc.repo import Repo
 from mlflow import MlflowClient
 
 from pipeline.registry import alias_history
-from stages.tracking.lineage_record import RECORD, LineageFiles, read_lock, stage_record
+from stages.tracking.environment import Execution
+from stages.tracking.git import GitState
+from stages.tracking.lineage_record import RECORD, LineageFiles, read_lock, record_stage
 from stages.tracking.registry import CHAMPION, DIGEST_TAG, FILE_TAG, lineage_folder
-from stages.tracking.sync import MADE
+from stages.tracking.sync import EXECUTIONS
+from stages.training.record import TrainingRecord, write_training
+from tests.registry.versions import RECORDED
 
 NAME = "demo-ner"
 NOW = datetime.now(UTC)
@@ -30,16 +32,16 @@ STAGES = """stages:
 
 @dataclass
 class Checkout:
-    """The working directory, with what is in its registry and in its DVC cache."""
+    """The working directory, with the content of its registry and of its DVC cache."""
 
     client: MlflowClient
     experiment: str
-    locks: dict[str, bytes] = field(default_factory=dict)  # the dvc.lock of each model that was made
+    locks: dict[str, bytes] = field(default_factory=dict)  # the dvc.lock of each model
     versions: dict[str, int] = field(default_factory=dict)  # by the same names
     runs: dict[str, str] = field(default_factory=dict)
 
     def make(self, model: str, *, corpus: str = "one") -> None:
-        """As if tokenize and train had run: their outputs, DVC's cache and dvc.lock."""
+        """Write what tokenize and train would: their outputs, DVC's cache and dvc.lock."""
         (CORPUS / "train.conll").write_text(f"corpus {corpus}\n", encoding="utf-8")
         put(Path("data/encoded"), manifest=f"encoded {corpus}")
         put(Path("data/model"), weights=f"weights of {model}", config="the same for all")
@@ -49,12 +51,13 @@ class Checkout:
         self.locks[model] = Path("dvc.lock").read_bytes()
 
     def run(self, name: str, *, old: bool = True, running: bool = False, commit: str = "", **tags: str) -> str:
-        """A run that began three days ago, or now; `commit` is where its stage was computed."""
+        """Create a run that began three days ago, or now; `commit` is that of its stage."""
         started = OLD if old else None
         tags = {"tuneline." + key: value for key, value in tags.items()}
         run = self.client.create_run(self.experiment, start_time=started, tags=tags, run_name=name).info.run_id
         if not running:
-            self.client.log_dict(run, {"commit": commit or head()}, f"{MADE}/train-1.json")
+            execution = execution_at(commit or head())
+            self.client.log_dict(run, execution.to_json(), f"{EXECUTIONS}/train-1.json")
             self.client.set_terminated(run, end_time=started)
         self.runs[name] = run
         return run
@@ -66,19 +69,22 @@ class Checkout:
         return str(model.model_id)
 
     def register(self, model: str, *, commit: str = "", encoding: str | None = None) -> int:
-        """A version of a model that was made, with the record of its origin; `encoding` is its tokenize run."""
+        """Register a model that was made, with its lineage; `encoding` is the run of its tokenize."""
         run = self.run(f"train-{model}", old=False, train_key=key(model))
         locked = read_lock(self.locks[model])
-        stages: dict[str, Any] = {name: stage_record(locked[name]) | {"made_by": None} for name in locked}
-        stages["tokenize"]["made_by"] = encoding and {"mlflow_run": encoding}
-        git = {"commit": commit or head(), "dirty": False, "remote": None}
-        record = {"format_version": 1, "registered": NOW.isoformat(), "git": git, "stages": stages}
-        folder = Path(".tuneline") / f"origin-{model}"
-        origin = LineageFiles(self.locks[model], Path("params.yaml").read_bytes(), b"", record)
-        origin.write(folder)
-        self.client.log_artifacts(run, str(folder), lineage_folder(NAME, origin.digests()[RECORD]))
+        made_by = {"tokenize": encoding and replace(execution_at(head()), mlflow_run=encoding)}
+        record = replace(
+            RECORDED,
+            registered=NOW.isoformat(),
+            git=GitState(commit or head(), dirty=False, remote=None),
+            stages={name: record_stage(locked[name], made_by.get(name) or None) for name in locked},
+        )
+        folder = Path(".tuneline") / f"lineage-{model}"
+        lineage = LineageFiles(self.locks[model], Path("params.yaml").read_bytes(), b"", record)
+        lineage.write(folder)
+        self.client.log_artifacts(run, str(folder), lineage_folder(NAME, lineage.digests()[RECORD]))
         upload = self.upload(run, tags={DIGEST_TAG: key(model)})
-        tags = {f"{FILE_TAG}{name}": digest for name, digest in origin.digests().items()}
+        tags = {f"{FILE_TAG}{name}": digest for name, digest in lineage.digests().items()}
         version = self.client.create_model_version(NAME, f"models:/{upload}", run, tags=tags, model_id=upload)
         self.versions[model] = int(version.version)
         return self.versions[model]
@@ -99,12 +105,12 @@ class Checkout:
         return {name for name, run in self.runs.items() if run in ids}
 
 
-def filled(client: MlflowClient) -> Checkout:
-    """The checkout in the working directory, once all that work is done."""
+def fill_checkout(client: MlflowClient) -> Checkout:
+    """Fill the checkout in the working directory."""
     client.create_registered_model(NAME)
     here = Checkout(client, client.create_experiment("tuneline"))
 
-    here.make("forgotten", corpus="zero")  # in a commit, and in the remote; the list of its folder is lost here
+    here.make("forgotten", corpus="zero")  # in a commit and in the remote, but the list of its folder is missing here
     commit("start")
     with Repo() as repo:
         repo.push()
@@ -122,17 +128,21 @@ def filled(client: MlflowClient) -> Checkout:
     for model in ("was-champion", "by-hand", "champion", "shadow", "unreached", "elsewhere", "plain"):
         here.make(model, corpus=model)
     here.make("present")
-    Path("data/model/training.json").write_text(json.dumps({"train_key": key("present")}), encoding="utf-8")
+    training = TrainingRecord(
+        train_key=key("present"), parameters={}, datasets={}, device="cpu", precision="fp32", threads=1,
+        best_epoch=1, dev_f1=[0.5],
+    )  # fmt: skip
+    write_training(Path("data/model"), training)
     for model in ("committed", "was-champion", "by-hand", "shadow", "unreached", "present"):
         here.register(model)
     here.register("elsewhere", commit=ELSEWHERE)
     here.register("champion", encoding=encoding)
     here.champion("was-champion")
-    client.set_registered_model_alias(NAME, CHAMPION, str(here.versions["by-hand"]))  # no entry has it as its target
+    client.set_registered_model_alias(NAME, CHAMPION, str(here.versions["by-hand"]))  # no entry has it as target
     here.champion("champion")
     client.set_registered_model_alias(NAME, "shadow", str(here.versions["shadow"]))
     run = here.run("plain")
-    plain = client.create_model_version(NAME, f"runs:/{run}/model", run)  # registered by other means
+    plain = client.create_model_version(NAME, f"runs:/{run}/model", run)  # not registered by Tuneline
     here.versions["plain"] = int(plain.version)
 
     here.run("abandoned", train_key=key("abandoned"))
@@ -153,6 +163,10 @@ def put(folder: Path, **files: str) -> None:
 
 def key(model: str) -> str:
     return hashlib.sha256(model.encode()).hexdigest()
+
+
+def execution_at(commit: str) -> Execution:
+    return Execution(time=NOW.isoformat(), flow_run=None, commit=commit, dirty=False, remote=None)
 
 
 def git(*words: str) -> str:

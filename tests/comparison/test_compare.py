@@ -1,4 +1,4 @@
-"""Two versions of a real MLflow store beside each other: what differs, as data, text and page. No model is trained."""
+"""The comparison of two versions in a real MLflow store as data, text and page, without any training."""
 
 import io
 import json
@@ -16,10 +16,11 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from pipeline.comparison.compare import Comparison, compare
-from pipeline.comparison.page import render
-from pipeline.comparison.text import entities, rendered
+from pipeline.comparison.page import render_page
+from pipeline.comparison.text import extract_entities, render_text
 from stages.errors import UserError
 from stages.tracking.client import connect
+from stages.tracking.lineage_record import FileEntry
 from tests.registry.versions import (
     CORPUS,
     FIRST,
@@ -28,9 +29,10 @@ from tests.registry.versions import (
     SECOND,
     TRAIN,
     WORDS,
+    make_record,
     predictions,
-    read_lineage_record,
     register,
+    stage,
 )
 from tests.tasks.token_classification.test_report import HOSTILE, Read
 
@@ -39,7 +41,7 @@ from tests.tasks.token_classification.test_report import HOSTILE, Read
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout with a registry.
 
-    demo-ner/1 and 2 differ in everything, other/1 is made of data that nobody has any more, other/2 was scored on
+    demo-ner/1 and 2 differ in everything, other/1 is made from data that no longer exists, other/2 was scored on
     other sentences of dev.
     """
     folder = tmp_path_factory.mktemp("project")
@@ -57,16 +59,16 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             subprocess.run(["git", "commit", "--quiet", "--message", "data"], check=True)
             head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
             commits.append(head.stdout.strip())
-        first = read_lineage_record(commits[0], before)
-        second = read_lineage_record(commits[1], after, python="3.12.1", precision="fp32", packages={"torch": "2.13.0"})
-        second["params"]["train"] = {"seed": 14, "epochs": 5, "dropout": None}
-        second["stages"]["train"]["inputs"] = [{"path": "stages/params.py", "digest": "0" * 32}]
-        second["stages"]["tokenize"]["inputs"] = [
-            *second["stages"]["tokenize"]["inputs"][:3],
-            {"path": "stages/params.py", "digest": "0" * 32},
-            {"path": "stages/new.py", "digest": "1" * 32},
-        ]
-        lost = read_lineage_record(commits[0], {**before, "dev.conll": "lost O\n"})
+        first = make_record(commits[0], before)
+        second = make_record(commits[1], after, python="3.12.1", precision="fp32", packages={"torch": "2.13.0"})
+        params, new = FileEntry("stages/params.py", "0" * 32), FileEntry("stages/new.py", "1" * 32)
+        corpus = second.stages["tokenize"].inputs[:3]
+        second = replace(
+            second,
+            params=second.params | {"train": {"seed": 14, "epochs": 5, "dropout": None}},
+            stages={"tokenize": stage(*corpus, params, new), "train": stage(params)},
+        )
+        lost = make_record(commits[0], {**before, "dev.conll": "lost O\n"})
         dev = predictions(WORDS[:1], GOLD[:1], FIRST[:1])
         other_dev = predictions(WORDS[1:], GOLD[1:], SECOND[1:])
         client = connect()
@@ -87,7 +89,7 @@ def here(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
 
 
-def compared(first: str, second: str) -> Comparison:
+def compare_versions(first: str, second: str) -> Comparison:
     return compare(first, second, on_progress=lambda _: None)
 
 
@@ -96,10 +98,10 @@ def comparison(project: Path) -> Comparison:
     """Of demo-ner/1 and demo-ner/2."""
     with chdir(project), pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project}/mlflow.db")
-        return compared(f"{NAME}@champion", f"{NAME}/2")
+        return compare_versions(f"{NAME}@champion", f"{NAME}/2")
 
 
-def test_what_made_two_versions_is_compared(comparison: Comparison) -> None:
+def test_parameters_code_and_environment_are_compared(comparison: Comparison) -> None:
     assert [(each["name"], each["version"], each["aliases"]) for each in comparison.versions.values()] == [
         (NAME, 1, ["champion"]), (NAME, 2, [])
     ]  # fmt: skip
@@ -134,7 +136,7 @@ def test_scores_are_compared_with_their_significance(comparison: Comparison) -> 
     assert comparison.note is None
 
 
-def test_sentences_whose_predictions_changed_are_told_by_what_became_of_them(comparison: Comparison) -> None:
+def test_sentences_with_changed_predictions_are_listed_by_kind(comparison: Comparison) -> None:
     assert comparison.predictions is not None
     assert comparison.predictions["sentences"] == 4
     assert comparison.predictions["counts"] == {"broken": 1, "fixed": 1, "otherwise": 1}
@@ -147,33 +149,33 @@ def test_sentences_whose_predictions_changed_are_told_by_what_became_of_them(com
 
 
 def test_a_version_does_not_differ_from_itself(here: None) -> None:
-    found = compared(f"{NAME}/2", f"{NAME}/2")
+    found = compare_versions(f"{NAME}/2", f"{NAME}/2")
     assert (found.params, found.code, found.environment) == ({}, [], [])
-    assert found.data["note"] == "both were made from the same files, read in the same way"
+    assert found.data["note"] == "the same files, read with the same parameters"
     assert found.scores["test"]["interval"] == (0, 0)
     assert found.scores["test"]["p_value"] == 1
     assert found.predictions is not None
     assert sum(found.predictions["counts"].values()) == 0
-    assert "Parameters: the same" in printed(found)
-    assert "They are the same." in Read(render(found)).text
+    assert "Parameters: the same" in print_text(found)
+    assert "The same." in Read(render_page(found)).text
 
 
 def test_without_the_data_of_one_version_all_else_is_compared(here: None) -> None:
-    found = compared(NAME + "/1", "other/1")
+    found = compare_versions(NAME + "/1", "other/1")
     assert found.data["splits"] == {}
     assert found.data["note"] is not None
     assert re.fullmatch(rf"not compared: {CORPUS}/dev.conll with the MD5 \S+ is neither here .*", found.data["note"])
     assert found.scores["test"]["second"] > 0
-    assert "Data: not compared: " in printed(found)
-    assert found.data["note"] in Read(render(found)).text
+    assert "Data: not compared: " in print_text(found)
+    assert found.data["note"] in Read(render_page(found)).text
 
 
 def test_scores_on_other_sentences_of_dev_get_no_significance(here: None) -> None:
-    found = compared("other/1", "other/2")
+    found = compare_versions("other/1", "other/2")
     assert (found.scores["dev"]["interval"], found.scores["dev"]["p_value"]) == (None, None)
     assert found.scores["test"]["p_value"] is not None
-    assert "not on the same sentences" in printed(found)
-    assert "The two were not scored on the same sentences of dev." in Read(render(found)).text
+    assert "not on the same sentences" in print_text(found)
+    assert "The two were not scored on the same sentences of dev." in Read(render_page(found)).text
 
 
 def test_without_predictions_all_else_is_compared(here: None, project: Path) -> None:
@@ -181,26 +183,26 @@ def test_without_predictions_all_else_is_compared(here: None, project: Path) -> 
     content = path.read_bytes()
     path.write_bytes(content[:100])
     try:
-        found = compared(f"{NAME}/1", "other/2")
+        found = compare_versions(f"{NAME}/1", "other/2")
     finally:
         path.write_bytes(content)
     assert (found.scores, found.predictions) == ({}, None)
     assert found.note is not None
     assert found.note.startswith("scores and predictions were not compared: other/2 has no predictions that this")
-    assert found.note in Read(render(found)).text
-    assert "Parameters: the same" in printed(found)
+    assert found.note in Read(render_page(found)).text
+    assert "Parameters: the same" in print_text(found)
 
 
-def test_a_record_that_was_altered_is_warned_of(here: None, project: Path) -> None:
+def test_an_altered_record_causes_a_warning(here: None, project: Path) -> None:
     (path,) = project.glob("made3/artifacts/*/artifacts/origin/other/*/params.yaml")
     before = path.read_bytes()
     path.write_bytes(b"altered")
     try:
-        found = compared(f"{NAME}/1", "other/2")
+        found = compare_versions(f"{NAME}/1", "other/2")
     finally:
         path.write_bytes(before)
     assert (found.versions["first"]["altered"], found.versions["second"]["altered"]) == ([], ["params.yaml"])
-    for shown in (printed(found), Read(render(found)).text):
+    for shown in (print_text(found), Read(render_page(found)).text):
         assert "the recorded params.yaml of other/2 is not the one that was registered" in shown
 
 
@@ -212,17 +214,17 @@ def test_a_record_that_was_altered_is_warned_of(here: None, project: Path) -> No
         ("nobody", f"^no model is registered as nobody; there is {NAME}, other$"),
     ],
 )
-def test_an_unknown_version_is_refused_with_those_there_are(here: None, reference: str, message: str) -> None:
+def test_an_unknown_version_is_refused_with_a_list_of_the_known_ones(here: None, reference: str, message: str) -> None:
     for sides in ((reference, NAME), (NAME, reference)):
         with pytest.raises(UserError, match=message):
-            compared(*sides)
+            compare_versions(*sides)
 
 
-def printed(comparison: Comparison, width: int = 80) -> str:
-    """What a terminal shows, on a console as the commands have it."""
+def print_text(comparison: Comparison, width: int = 80) -> str:
+    """The output on a terminal, on a console like that of the commands."""
     shown = io.StringIO()
     console = Console(file=shown, width=width, soft_wrap=True, highlight=False, markup=False, emoji=False)
-    for part in rendered(comparison):
+    for part in render_text(comparison):
         console.print(part)
     return shown.getvalue()
 
@@ -251,7 +253,7 @@ def full_of(text: str, comparison: Comparison) -> Comparison:
 
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_page_shows_every_string_as_text(comparison: Comparison, hostile: str) -> None:
-    page, expected = (Read(render(full_of(text, comparison))) for text in (hostile, "harmless"))
+    page, expected = (Read(render_page(full_of(text, comparison))) for text in (hostile, "harmless"))
     assert page.elements == expected.elements
     assert page.attributes == expected.attributes
     assert page.texts.count(hostile) >= 10
@@ -259,7 +261,7 @@ def test_page_shows_every_string_as_text(comparison: Comparison, hostile: str) -
 
 
 def test_page_refers_to_nothing_outside_itself_and_its_elements_are_closed(comparison: Comparison) -> None:
-    page = render(comparison)
+    page = render_page(comparison)
     read = Read(page)
     assert "default-src 'none'; style-src 'unsafe-inline'\"" in page
     assert not {"script", "link", "img", "iframe", "object"} & set(read.elements)
@@ -270,11 +272,11 @@ def test_page_refers_to_nothing_outside_itself_and_its_elements_are_closed(compa
     identities = re.findall(r' id="([^"]+)"', page)
     assert len(identities) == len(set(identities))
     assert set(re.findall(r'href="#?([^"]+)"', page)) <= set(identities)
-    assert render(comparison) == page
+    assert render_page(comparison) == page
 
 
-def test_text_and_page_tell_all_parts(comparison: Comparison) -> None:
-    page, text = Read(render(comparison)).text, " ".join(printed(comparison).split())
+def test_text_and_page_have_all_parts(comparison: Comparison) -> None:
+    page, text = Read(render_page(comparison)).text, " ".join(print_text(comparison).split())
     for words in (f"{NAME}/1", f"{NAME}/2", "train.seed", "absent", "stages/new.py", "numpy none instead of 2.4.0"):
         assert words in page
         assert words in text
@@ -286,9 +288,9 @@ def test_text_and_page_tell_all_parts(comparison: Comparison) -> None:
 
 
 @pytest.mark.parametrize("width", [40, 80])
-def test_text_is_folded_where_it_is_too_long_and_cut_nowhere(comparison: Comparison, width: int) -> None:
+def test_long_lines_of_text_are_wrapped_and_never_truncated(comparison: Comparison, width: int) -> None:
     found = full_of("a-long-name/" * 9, comparison)
-    text = printed(found, width)
+    text = print_text(found, width)
     assert max(cell_len(line) for line in text.splitlines()) <= width
     assert "…" not in text
 
@@ -303,8 +305,8 @@ TAGS = st.lists(st.sampled_from(["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]), max_
 @given(TAGS, TAGS)
 def test_no_two_sequences_of_tags_have_the_same_entities(first: list[str], second: list[str]) -> None:
     if len(first) == len(second):
-        assert (entities(first) == entities(second)) == (first == second)
+        assert (extract_entities(first) == extract_entities(second)) == (first == second)
     last = 0
-    for _, start, end in entities(first):
+    for _, start, end in extract_entities(first):
         assert last <= start < end <= len(first)
         last = end

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.corpora.download import DATA_EXTENSIONS, SPLIT_FOLDERS, recorded, without_credentials
+from pipeline.corpora.download import DATA_EXTENSIONS, SPLIT_FOLDERS, remove_credentials, to_portable_source
 from stages.corpus.folder import ALIASES, FORMATS
 
 
@@ -24,11 +24,11 @@ from stages.corpus.folder import ALIASES, FORMATS
         ),
     ],
 )
-def test_recorded_source_tells_neither_secrets_nor_this_machine(source: str, shown: str, kept: str) -> None:
-    assert without_credentials(source) == shown
-    assert recorded(source) == kept
+def test_portable_source_has_neither_secrets_nor_local_folders(source: str, shown: str, kept: str) -> None:
+    assert remove_credentials(source) == shown
+    assert to_portable_source(source) == kept
 
 
-def test_names_of_data_are_those_that_the_readers_know() -> None:
+def test_data_extensions_are_those_of_the_readers() -> None:
     assert set(DATA_EXTENSIONS) == set(FORMATS)
     assert set(SPLIT_FOLDERS) == set(ALIASES)

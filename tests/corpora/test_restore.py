@@ -4,16 +4,17 @@ import hashlib
 import shutil
 import subprocess
 from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pipeline.corpora.restore import data_digests, fetched
+from pipeline.corpora.restore import data_digests, restore_corpus
 from stages.errors import UserError
-from stages.tracking.environment import git_diff
-from stages.tracking.lineage_record import LineageFiles
-from tests.conftest import BIN
+from stages.tracking.git import git_diff
+from stages.tracking.lineage_record import FileEntry, LineageFiles
+from tests.processes import BIN
+from tests.registry.versions import RECORDED, stage
 
 # DVC 3.67 reads it in the way that pygtrie is about to drop.
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
@@ -49,13 +50,14 @@ def commit() -> str:
     return command("git", "rev-parse", "HEAD")
 
 
-def origin(inputs: dict[str, str], *, place: Path = CORPUS, diff: bytes = b"") -> LineageFiles:
-    """What a version keeps that was made at the present commit."""
-    record: dict[str, Any] = {
-        "git": {"commit": command("git", "rev-parse", "HEAD")},
-        "params": {"data": {"dir": str(place)}},
-        "stages": {"tokenize": {"inputs": [{"path": path, "digest": digest} for path, digest in inputs.items()]}},
-    }
+def lineage_of(inputs: dict[str, str], *, place: Path = CORPUS, diff: bytes = b"") -> LineageFiles:
+    """The lineage files of a version that was registered at the current commit."""
+    record = replace(
+        RECORDED,
+        git=replace(RECORDED.git, commit=command("git", "rev-parse", "HEAD")),
+        params={"data": {"dir": str(place)}},
+        stages={"tokenize": stage(*(FileEntry(path, digest) for path, digest in inputs.items()))},
+    )
     return LineageFiles(b"", b"", diff, record)
 
 
@@ -70,7 +72,7 @@ def inputs_of(files: dict[str, bytes]) -> dict[str, str]:
 def content_of(version: LineageFiles, folder: Path) -> dict[str, bytes]:
     """The files that are fetched for a version; it leaves nothing else behind."""
     folder.mkdir()
-    place = fetched(version, folder)
+    place = restore_corpus(version, folder)
     assert place == folder
     return {str(path.relative_to(place)): path.read_bytes() for path in sorted(place.rglob("*"))}
 
@@ -81,18 +83,18 @@ def sorted_(files: dict[str, bytes]) -> dict[str, bytes]:
 
 def test_the_corpus_is_what_lies_in_its_folder_by_its_place_there() -> None:
     inputs = {"data/corpora/mine/de/train.conll": "1", "data/corpora/minerals.txt": "2", "stages/tokenize.py": "3"}
-    record = {"params": {"data": {"dir": "data/corpora/mine/"}}, "stages": {"tokenize": {"inputs": [
-        {"path": path, "digest": digest} for path, digest in inputs.items()]}}}  # fmt: skip
+    read = stage(*(FileEntry(path, digest) for path, digest in inputs.items()))
+    record = replace(RECORDED, params={"data": {"dir": "data/corpora/mine/"}}, stages={"tokenize": read})
     assert data_digests(LineageFiles(b"", b"", b"", record)) == {"de/train.conll": "1"}
 
 
 def test_what_still_lies_here_is_not_copied(here: Path) -> None:
-    assert content_of(origin(inputs_of(FILES)), here / "work") == sorted_(FILES)
+    assert content_of(lineage_of(inputs_of(FILES)), here / "work") == sorted_(FILES)
     assert (here / "work/train.conll").is_symlink()
 
 
 def test_a_file_that_changed_since_comes_from_the_recorded_commit(here: Path) -> None:
-    version = origin(inputs_of(FILES))
+    version = lineage_of(inputs_of(FILES))
     write(CORPUS, {"train.conll": b"changed\n"})
     commit()
     (CORPUS / "dev.conll").unlink()
@@ -107,7 +109,7 @@ def test_a_file_that_was_not_committed_comes_from_the_recorded_changes(here: Pat
         "more.conll": b"new O\n",
     }
     write(CORPUS, changed)
-    version = origin(inputs_of(changed), diff=git_diff([f"{CORPUS}/more.conll"]))
+    version = lineage_of(inputs_of(changed), diff=git_diff([f"{CORPUS}/more.conll"]))
     command("git", "checkout", "--quiet", str(CORPUS))
     (CORPUS / "more.conll").unlink()
     assert content_of(version, here / "work") == sorted_(changed)
@@ -116,10 +118,10 @@ def test_a_file_that_was_not_committed_comes_from_the_recorded_changes(here: Pat
 
 def test_one_file_is_fetched_under_its_name(here: Path) -> None:
     place = CORPUS / "train.conll"
-    version = origin({str(place): md5(FILES["train.conll"])}, place=place)
+    version = lineage_of({str(place): md5(FILES["train.conll"])}, place=place)
     place.unlink()
     (here / "work").mkdir()
-    assert fetched(version, here / "work") == here / "work/train.conll"
+    assert restore_corpus(version, here / "work") == here / "work/train.conll"
     assert (here / "work/train.conll").read_bytes() == FILES["train.conll"]
 
 
@@ -154,10 +156,10 @@ def folder_digest() -> str:
 
 
 @pytest.mark.parametrize("gone", ["remote", ".dvc/cache"])
-@pytest.mark.parametrize("opened", [True, False])
-def test_what_dvc_keeps_comes_from_its_cache_or_its_remote(kept: Path, gone: str, opened: bool) -> None:
+@pytest.mark.parametrize("has_listing", [True, False])
+def test_files_of_dvc_come_from_its_cache_or_its_remote(kept: Path, gone: str, has_listing: bool) -> None:
     shutil.rmtree(kept / gone)
-    version = origin(inputs_of(FILES) if opened else {str(CORPUS): folder_digest()})
+    version = lineage_of(inputs_of(FILES) if has_listing else {str(CORPUS): folder_digest()})
     assert content_of(version, kept / "work") == sorted_(FILES)
 
 
@@ -166,7 +168,7 @@ def test_a_damaged_object_is_not_taken(kept: Path) -> None:
     cached = kept / f".dvc/cache/files/md5/{digest[:2]}/{digest[2:]}"
     cached.chmod(0o644)
     cached.write_bytes(b"damaged\n")
-    assert content_of(origin(inputs_of(FILES)), kept / "work") == sorted_(FILES)
+    assert content_of(lineage_of(inputs_of(FILES)), kept / "work") == sorted_(FILES)
 
 
 @pytest.mark.parametrize(("default", "reason"), [("store", ""), ("", " (it has no default remote here)")])
@@ -176,7 +178,7 @@ def test_a_file_that_is_nowhere_is_refused_in_one_line(kept: Path, default: str,
     config = Path(".dvc/config")
     config.write_text(config.read_text(encoding="utf-8").replace("remote = store", f"remote = {default}"))
     with pytest.raises(UserError) as raised:
-        content_of(origin(inputs_of(FILES)), kept / "work")
+        content_of(lineage_of(inputs_of(FILES)), kept / "work")
     assert str(raised.value) == (
         f"{CORPUS}/dev.conll with the MD5 {md5(FILES['dev.conll'])} is neither here nor in git at the recorded "
         f"commit, nor in DVC's cache or remote{reason}"
@@ -184,6 +186,6 @@ def test_a_file_that_is_nowhere_is_refused_in_one_line(kept: Path, default: str,
 
 
 def test_a_corpus_outside_a_project_without_dvc_is_refused(here: Path) -> None:
-    version = origin({"/elsewhere/train.conll": "0" * 32}, place=Path("/elsewhere"))
+    version = lineage_of({"/elsewhere/train.conll": "0" * 32}, place=Path("/elsewhere"))
     with pytest.raises(UserError, match=r"^/elsewhere/train.conll with the MD5 0{32} is neither here .* \(.*\)$"):
         content_of(version, here / "work")

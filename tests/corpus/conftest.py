@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import strategies as st
 
-from pipeline.checkout.params_file import with_values
+from pipeline.checkout.params_file import apply_settings
 from stages import tokenize
 from stages.corpus.reading import Corpus, DataParams, SplitParams, open_corpus
 from stages.corpus.text.diagnostics import Diagnostics
@@ -71,24 +71,26 @@ def fill(folder: Path, files: Files) -> Path:
     return folder
 
 
-def data_params(place: Path, *, split: SplitParams | None = None, **knobs: Any) -> DataParams:
-    return DataParams(**{"dir": str(place), "format": "auto", "words": "auto", "tags": "auto", "split": split, **knobs})
+def data_params(place: Path, *, split: SplitParams | None = None, **parameters: Any) -> DataParams:
+    return DataParams(
+        **{"dir": str(place), "format": "auto", "words": "auto", "tags": "auto", "split": split, **parameters}
+    )
 
 
 def read(corpus: Corpus, diagnostics: Diagnostics | None = None) -> dict[str, list[Sentence]]:
     """All sentences by split; where the caller does not look at the diagnostics, none may be an error."""
-    noted = Diagnostics() if diagnostics is None else diagnostics
+    collected = Diagnostics() if diagnostics is None else diagnostics
     splits: dict[str, list[Sentence]] = {split: [] for split in corpus.splits}
-    for block, split_S in corpus.blocks(noted):
+    for block, split_S in corpus.blocks(collected):
         for sentence, number in zip(block.sentences(), split_S, strict=True):
             splits[corpus.splits[number]].append(sentence)
-    assert diagnostics is not None or not noted.of("error"), noted.kept
+    assert diagnostics is not None or not collected.of("error"), collected.kept
     return splits
 
 
-def read_file(path: Path, diagnostics: Diagnostics | None = None, **knobs: Any) -> list[Sentence]:
+def read_file(path: Path, diagnostics: Diagnostics | None = None, **parameters: Any) -> list[Sentence]:
     """The sentences of one file."""
-    return read(open_corpus(data_params(path, **knobs), allow_unsplit=True), diagnostics)["all"]
+    return read(open_corpus(data_params(path, **parameters), allow_unsplit=True), diagnostics)["all"]
 
 
 def case_list(*tables: dict[str, Any]) -> list[Any]:
@@ -112,7 +114,7 @@ def refuse(
     def refuse(files: Files, changes: dict[str, Any] | None = None) -> str:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(sys, "argv", ["stage"])
-        text = with_values(params_file, [f"{key}={value}" for key, value in (changes or {}).items()])
+        text = apply_settings(params_file, [f"{key}={value}" for key, value in (changes or {}).items()])
         fill(Path("corpus"), files)
         Path("params.yaml").write_text(text, encoding="utf-8")
         before = sorted(Path().rglob("*"))

@@ -13,7 +13,7 @@ from tests.corpus.conftest import SENTENCES, Pairs, data_params, fill, pairs, re
 SIEMENS = [[("Siemens", "B-ORG"), ("rose", "O")], [("Bonn", "B-LOC")]]
 
 
-def written(folder: Path, text: str | bytes, name: str = "x.conll") -> Path:
+def write(folder: Path, text: str | bytes, name: str = "x.conll") -> Path:
     path = folder / name
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return path
@@ -57,12 +57,12 @@ def written(folder: Path, text: str | bytes, name: str = "x.conll") -> Path:
     ],
 )
 def test_conll_reads_each_variant_alike(tmp_path: Path, text: str) -> None:
-    assert pairs(read_file(written(tmp_path, text))) == SIEMENS
+    assert pairs(read_file(write(tmp_path, text))) == SIEMENS
 
 
 @pytest.mark.parametrize("name", ["x.txt", "x.TSV", "x.bio", "x.conllu", "x.iob2"])
-def test_conll_goes_by_many_names(tmp_path: Path, name: str) -> None:
-    assert pairs(read_file(written(tmp_path, "Siemens B-ORG\nrose O\n\nBonn B-LOC\n", name))) == SIEMENS
+def test_conll_is_recognised_by_many_extensions(tmp_path: Path, name: str) -> None:
+    assert pairs(read_file(write(tmp_path, "Siemens B-ORG\nrose O\n\nBonn B-LOC\n", name))) == SIEMENS
 
 
 @pytest.mark.parametrize(
@@ -83,15 +83,15 @@ def test_conll_goes_by_many_names(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_conll_keeps_odd_words(tmp_path: Path, word: str) -> None:
-    """Wherever they stand: at the start of the file, of a sentence, within one."""
+    """At any place: at the start of the file, of a sentence, within one."""
     sentence = [(word, "B-LOC"), ("is", "O"), (word, "I-LOC")]
     text = "\n\n".join("\n".join(f"{word}\t{tag}" for word, tag in sentence) for _ in range(2))
-    assert pairs(read_file(written(tmp_path, text))) == [sentence, sentence]
+    assert pairs(read_file(write(tmp_path, text))) == [sentence, sentence]
 
 
 def test_conll_reads_chinese_by_the_character(tmp_path: Path) -> None:
     text = "我 O\n在 O\n北 B-LOC\n京 M-LOC\n市 E-LOC\n。 O\n\n浙 S-LOC\n"
-    assert pairs(read_file(written(tmp_path, text, "x.char.bmes.txt"))) == [
+    assert pairs(read_file(write(tmp_path, text, "x.char.bmes.txt"))) == [
         [("我", "O"), ("在", "O"), ("北", "B-LOC"), ("京", "M-LOC"), ("市", "E-LOC"), ("。", "O")],
         [("浙", "S-LOC")],
     ]
@@ -99,14 +99,14 @@ def test_conll_reads_chinese_by_the_character(tmp_path: Path) -> None:
 
 def test_conll_counts_lines_from_one(tmp_path: Path) -> None:
     text = "\n# text = a b\na\tO\nb\tO\n\nc\tO\n"
-    assert [sentence.line for sentence in read_file(written(tmp_path, text))] == [3, 6]
+    assert [sentence.line for sentence in read_file(write(tmp_path, text))] == [3, 6]
 
 
 def test_conll_warns_of_a_second_column_of_tags(tmp_path: Path) -> None:
     """As in GermEval 2014, whose last column has the nested entities, and CoNLL-2003 with its chunks."""
-    path, diagnostics = written(tmp_path, "1\tBonner\tB-LOCderiv\tO\n2\tUniversität\tO\tB-ORG\n"), Diagnostics()
+    path, diagnostics = write(tmp_path, "1\tBonner\tB-LOCderiv\tO\n2\tUniversität\tO\tB-ORG\n"), Diagnostics()
     assert pairs(read_file(path, diagnostics)) == [[("Bonner", "O"), ("Universität", "B-ORG")]]
-    assert [(found.grade, found.code, found.where) for found in diagnostics.kept] == [
+    assert [(found.severity, found.code, found.where) for found in diagnostics.kept] == [
         ("warning", "ambiguous-tags", str(path))
     ]
     assert diagnostics.kept[0].message == "took the tags of column 4; column 3 holds tags too. Choose with data.tags."
@@ -115,27 +115,27 @@ def test_conll_warns_of_a_second_column_of_tags(tmp_path: Path) -> None:
     assert not chosen.kept
 
 
-def test_conll_takes_the_columns_that_are_named(tmp_path: Path) -> None:
-    path = written(tmp_path, "B-LOC x Bonn\nO x rains\n")
+def test_conll_reads_the_columns_that_the_parameters_name(tmp_path: Path) -> None:
+    path = write(tmp_path, "B-LOC x Bonn\nO x rains\n")
     assert pairs(read_file(path, words=3, tags=1)) == [[("Bonn", "B-LOC"), ("rains", "O")]]
 
 
 def test_conll_notes_how_many_comments_it_skipped(tmp_path: Path) -> None:
     diagnostics = Diagnostics()
-    read_file(written(tmp_path, "# a b c\n# d\nBonn B-LOC\n\n# e\nrains O\n"), diagnostics)
-    assert [(found.grade, found.message) for found in diagnostics.kept] == [("note", "3 comment lines skipped")]
+    read_file(write(tmp_path, "# a b c\n# d\nBonn B-LOC\n\n# e\nrains O\n"), diagnostics)
+    assert [(found.severity, found.message) for found in diagnostics.kept] == [("note", "3 comment lines skipped")]
 
 
 @pytest.mark.parametrize("mark", ["-DOCSTART- -X- O\n\n", "-DOCSTART-\tO\n", "# newdoc id = 7\n"])
-def test_conll_tells_documents_apart(tmp_path: Path, mark: str) -> None:
+def test_conll_numbers_documents(tmp_path: Path, mark: str) -> None:
     text = f"{mark}a\tO\n\nb\tO\n\n{mark}c\tO\n"
-    corpus = open_corpus(data_params(written(tmp_path, text)), allow_unsplit=True)
+    corpus = open_corpus(data_params(write(tmp_path, text)), allow_unsplit=True)
     assert [int(number) for block, _ in corpus.blocks(Diagnostics()) for number in block.documents] == [0, 0, 1]
 
 
-def test_conll_takes_what_stands_before_the_first_mark_as_a_document(tmp_path: Path) -> None:
+def test_conll_reads_the_text_before_the_first_mark_as_a_document(tmp_path: Path) -> None:
     text = "a\tO\n\nb\tO\n\n-DOCSTART-\tO\n\nc\tO\n\n-DOCSTART-\tO\n"
-    corpus = open_corpus(data_params(written(tmp_path, text)), allow_unsplit=True)
+    corpus = open_corpus(data_params(write(tmp_path, text)), allow_unsplit=True)
     assert [int(number) for block, _ in corpus.blocks(Diagnostics()) for number in block.documents] == [0, 0, 1]
 
 
@@ -148,7 +148,7 @@ def test_conll_returns_what_was_written(
     if separator != "\t":
         sentences = [[(word.replace(" ", "_"), tag) for word, tag in sentence] for sentence in sentences]
     text = "".join(f"{word}{separator}{tag}\n" if word else "\n" for s in sentences for word, tag in [*s, ("", "")])
-    path = written(tmp_path_factory.mktemp("conll"), text.replace("\n", line_end))
+    path = write(tmp_path_factory.mktemp("conll"), text.replace("\n", line_end))
     assert pairs(read_file(path)) == sentences
 
 
@@ -163,18 +163,18 @@ CHUNKED = "-DOCSTART- -X- O\r\n\r\n" + "".join(
 def test_conll_reads_alike_in_chunks_of_any_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, tail: str
 ) -> None:
-    path = written(tmp_path, "\ufeff" + CHUNKED + tail)
+    path = write(tmp_path, "\ufeff" + CHUNKED + tail)
 
-    def all_of_it() -> tuple[list[Sentence], list[int], Diagnostics]:
+    def read_all() -> tuple[list[Sentence], list[int], Diagnostics]:
         diagnostics = Diagnostics()
         corpus = open_corpus(data_params(path), allow_unsplit=True)
         blocks = [block for block, _ in corpus.blocks(diagnostics)]
         sentences = [sentence for block in blocks for sentence in block.sentences()]
         return sentences, [int(number) for block in blocks for number in block.documents], diagnostics
 
-    whole = all_of_it()
+    whole = read_all()
     monkeypatch.setattr(text_files, "CHUNK", chunk)
-    assert all_of_it() == whole
+    assert read_all() == whole
     assert len(whole[0]) == 40 + tail.startswith("Bonn")
     assert set(whole[1]) == {0, 1}
 
@@ -187,7 +187,7 @@ def test_conll_counts_wnut17_as_its_authors_do(split: str, count: int) -> None:
 
 @needs_corpora
 def test_conll_counts_wikigold_without_its_document_marks() -> None:
-    """The 1,841 blocks that its authors count are 1,696 sentences and 145 lines -DOCSTART-, one behind a document."""
+    """The 1,841 blocks that its authors count are 1,696 sentences and 145 lines -DOCSTART-, one after each document."""
     corpus = open_corpus(data_params(CORPORA / "wikigold/wikigold.conll.txt"), allow_unsplit=True)
     blocks = [block for block, _ in corpus.blocks(Diagnostics())]
     assert sum(map(len, blocks)) == 1841 - 145
@@ -204,26 +204,26 @@ def test_columns_are_chosen_for_all_files_alike(tmp_path: Path) -> None:
     assert diagnostics.counts["ambiguous-tags"] == 1
 
 
-def test_conll_leaves_out_contractions_and_empty_words_of_conllu(tmp_path: Path) -> None:
+def test_conll_skips_contractions_and_empty_words_of_conllu(tmp_path: Path) -> None:
     text = "1\tvengo\tO\n2-3\tdel\tO\n2\tde\tO\n3\tel\tO\n3.1\tnada\tO\n4\tBonn\tB-LOC\n"
     diagnostics = Diagnostics()
-    (sentence,) = read_file(written(tmp_path, text), diagnostics)
+    (sentence,) = read_file(write(tmp_path, text), diagnostics)
     assert sentence.words == ("vengo", "de", "el", "Bonn")
     assert [found.message for found in diagnostics.kept] == ["2 lines of contracted or empty words skipped"]
 
 
-def test_conll_takes_a_hashtag_without_a_tag_for_a_fault_and_no_comment(tmp_path: Path) -> None:
+def test_conll_reports_a_hashtag_without_a_tag_and_does_not_skip_it_as_a_comment(tmp_path: Path) -> None:
     diagnostics = Diagnostics()
-    read_file(written(tmp_path, "#Berlin\nis O\nnice B-X\n"), diagnostics)
-    assert [(found.grade, found.where.rpartition(":")[2]) for found in diagnostics.kept] == [("error", "1")]
+    read_file(write(tmp_path, "#Berlin\nis O\nnice B-X\n"), diagnostics)
+    assert [(found.severity, found.where.rpartition(":")[2]) for found in diagnostics.kept] == [("error", "1")]
 
 
-def test_conll_ignores_blanks_behind_the_tags_of_tab_separated_columns(tmp_path: Path) -> None:
-    (sentence,) = read_file(written(tmp_path, "EU\tB-ORG \nsleeps\tO \n"))
+def test_conll_ignores_blanks_after_the_tags_of_tab_separated_columns(tmp_path: Path) -> None:
+    (sentence,) = read_file(write(tmp_path, "EU\tB-ORG \nsleeps\tO \n"))
     assert sentence.tags == ("B-ORG", "O")
 
 
 def test_conll_refuses_one_column_for_words_and_tags(tmp_path: Path) -> None:
     diagnostics = Diagnostics()
-    read_file(written(tmp_path, "O O\nB-X B-X\n"), diagnostics, words=1, tags=1)
+    read_file(write(tmp_path, "O O\nB-X B-X\n"), diagnostics, words=1, tags=1)
     assert "both name" in diagnostics.of("error")[0].message

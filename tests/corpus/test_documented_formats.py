@@ -1,4 +1,4 @@
-"""The examples of formats in the README and in `tuneline check --help` are read as they say."""
+"""The examples of formats in data/corpora/README.md and in `tuneline check --help` are read as they say."""
 
 import re
 from pathlib import Path
@@ -7,12 +7,13 @@ from textwrap import dedent
 import pytest
 
 from pipeline.cli.corpora import FORMATS
-from stages.corpus.reading import DataParams, open_corpus
+from stages.corpus.folder import FORMATS as FORMAT_OF
+from stages.corpus.reading import READERS, DataParams, open_corpus
 from stages.corpus.text.diagnostics import Diagnostics
 from tests.conftest import ROOT
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-SECTION = README[README.index("## Your own text") : README.index("Where a guess would be wrong")]
+PAGE = (ROOT / "data/corpora/README.md").read_text(encoding="utf-8")
+SECTION = PAGE[PAGE.index("## Formats") : PAGE.index("## Keep a corpus")]
 SUFFIXES = {"Angela ": "conll", '{"': "jsonl", "[": "json", "tokens,": "csv"}
 EXAMPLES = [
     (suffix, block)
@@ -27,6 +28,7 @@ EXAMPLES = [
 
 def test_each_format_has_its_example_in_both_places() -> None:
     assert [suffix for suffix, _ in EXAMPLES] == ["conll", "jsonl", "json", "csv"] * 2
+    assert {FORMAT_OF[suffix] for suffix, _ in EXAMPLES} | {"parquet"} == set(READERS)  # Parquet is no text
 
 
 @pytest.mark.parametrize(("suffix", "text"), EXAMPLES)

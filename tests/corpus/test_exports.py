@@ -103,16 +103,16 @@ def test_json_reads_what_annotation_tools_export(tmp_path: Path, record: dict[st
             [PRODIGY, PRODIGY | {"answer": "reject"}, PRODIGY | {"answer": "ignore"}],
             "2 examples that were not accepted",
         ),
-        ([LABEL_STUDIO, LABEL_STUDIO | {"annotations": []}], "1 tasks that nobody has annotated are left out"),
+        ([LABEL_STUDIO, LABEL_STUDIO | {"annotations": []}], "1 tasks without an annotation were skipped"),
         ([LABEL_STUDIO | {"annotations": LABEL_STUDIO["annotations"] * 2}], "1 tasks have several annotations"),
-        ([DOCCANO | {"label": WHERE}, {"text": " \n", "label": []}], "1 records without a word are left out"),
+        ([DOCCANO | {"label": WHERE}, {"text": " \n", "label": []}], "1 records without a word were skipped"),
     ],
 )
-def test_json_notes_what_it_leaves_out(tmp_path: Path, records: list[Any], note: str) -> None:
+def test_json_notes_what_it_skips(tmp_path: Path, records: list[Any], note: str) -> None:
     diagnostics = Diagnostics()
     sentences = read_file(fill(tmp_path, {"x.jsonl": jsonl(*records)}) / "x.jsonl", diagnostics)
     assert pairs(sentences) == BONN
-    assert [found.grade for found in diagnostics.kept] == ["note"]
+    assert [found.severity for found in diagnostics.kept] == ["note"]
     assert diagnostics.kept[0].message.startswith(note)
 
 
@@ -122,7 +122,7 @@ def test_json_reads_prodigys_examples_without_an_entity(tmp_path: Path) -> None:
     assert pairs(sentences) == [[(word, "O") for word, _ in BONN[0]]]
 
 
-def test_json_leaves_out_prodigys_tokens_of_white_space(tmp_path: Path) -> None:
+def test_json_skips_prodigys_tokens_of_white_space(tmp_path: Path) -> None:
     """spaCy makes one of each double blank and line end."""
     text, places = "Bonn  \nrains", [(0, 4), (5, 7), (7, 12)]
     tokens = [{"text": text[start:end], "start": start, "end": end, "id": n} for n, (start, end) in enumerate(places)]
@@ -147,7 +147,7 @@ def test_json_makes_sentences_of_lines_and_documents_of_texts(tmp_path: Path) ->
     assert [int(number) for number in block.documents] == [0, 0, 0, 1, 1, -1]
 
 
-def test_json_takes_documents_by_their_names(tmp_path: Path) -> None:
+def test_json_numbers_documents_by_their_names(tmp_path: Path) -> None:
     records = [{"tokens": ["a"], "tags": ["O"], "doc_id": name} for name in ("x", "x", "y", "x")]
     place = fill(tmp_path, {"x.jsonl": jsonl(*records)})
     (block,) = [block for block, _ in open_corpus(data_params(place), allow_unsplit=True).blocks(Diagnostics())]
@@ -165,12 +165,12 @@ def test_json_cuts_words_at_the_ends_of_spans_and_notes_it(tmp_path: Path) -> No
 
 
 def test_json_refuses_a_span_that_is_not_the_text_it_says(tmp_path: Path) -> None:
-    """Offsets in UTF-16, as a browser counts: the smiley is two there."""
+    """Offsets in UTF-16, as a browser counts: the smiley has two."""
     value = {"start": 3, "end": 16, "text": "Angela Merkel", "labels": ["PER"]}
     task = {"data": {"text": "😀 Angela Merkel in Bonn"}, "annotations": [{"result": [{"value": value}]}]}
     diagnostics = Diagnostics()
     read_file(fill(tmp_path, {"x.json": json.dumps([task])}) / "x.json", diagnostics)
-    assert "is said to be 'Angela Merkel', but there stands 'ngela Merkel '" in diagnostics.of("error")[0].message
+    assert "should be 'Angela Merkel', but the text there is 'ngela Merkel '" in diagnostics.of("error")[0].message
 
 
 @pytest.mark.parametrize(

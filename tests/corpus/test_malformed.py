@@ -1,6 +1,6 @@
-"""What people feed a trainer by mistake. Each gets one message that says what and where, and nothing is written.
+"""Malformed corpora: each is refused with one message that says what and where, and nothing is written.
 
-Here files and folders as a whole, and columns of text; test_malformed_records.py has JSON, Parquet and CSV.
+Here files, folders and CoNLL columns; test_malformed_records.py has JSON, Parquet and CSV.
 """
 
 import gzip
@@ -45,17 +45,17 @@ TEXT_CASES: dict[str, tuple[Files, str]] = {
         conll("a O\rb O\rBonn B-LOC"),
         "train.conll:1: holds a carriage return that ends no line",
     ),
-    "tag without type": (conll(GOOD + "\nBonn B-\n"), "train.conll:8: 'B-' is no tag"),
-    "bare B": (conll(GOOD + "\nBonn B\n"), "train.conll:8: 'B' is no tag"),
-    "unknown prefix": (conll(GOOD + "\nBonn X-LOC\n"), "train.conll:8: 'X-LOC' is no tag; tags are O, B-TYPE"),
-    "tags first, words last": (conll("B-LOC Bonn\nO rains\n"), "train.conll:1: 'Bonn' is no tag"),
+    "tag without type": (conll(GOOD + "\nBonn B-\n"), "train.conll:8: 'B-' is not a tag"),
+    "bare B": (conll(GOOD + "\nBonn B\n"), "train.conll:8: 'B' is not a tag"),
+    "unknown prefix": (conll(GOOD + "\nBonn X-LOC\n"), "train.conll:8: 'X-LOC' is not a tag; tags are O, B-TYPE"),
+    "tags first, words last": (conll("B-LOC Bonn\nO rains\n"), "train.conll:1: 'Bonn' is not a tag"),
     "bad tag beside a good column of chunks": (
         conll("Bonn NNP I-NP B-LOC\nrains VBZ I-VP O\nin IN I-PP O\nRome NNP I-NP B-\n"),
-        "train.conll:4: 'B-' is no tag",
+        "train.conll:4: 'B-' is not a tag",
     ),
     "columns shifted in a line": (
         conll("Bonn B-LOC NNP\nrains O VBZ\nRome NNP B-LOC\nsnow O NN\n"),
-        "train.conll:3: 'NNP' is no tag",
+        "train.conll:3: 'NNP' is not a tag",
     ),
     "column too few": (
         conll("Bonn NNP B-LOC\nrains O\nhere RB O\n"),
@@ -137,9 +137,9 @@ FOLDER_CASES: dict[str, tuple[Files, str]] = {
         "train-0.conll, train_0.conll: a shard is there twice",
     ),
     "no dev": ({"train.conll": GOOD, "test.conll": GOOD}, "corpus/dev.*: no such file"),
-    "link to nowhere": (
+    "broken link": (
         {"train.conll": lambda path: path.symlink_to("nowhere")} | REST,
-        "train.conll: cannot be read: No such file or directory; it is a link to nowhere",
+        "train.conll: cannot be read: No such file or directory; it is a broken link",
     ),
     "no data file": (
         {"README.md": "nothing here"},
@@ -151,7 +151,7 @@ FOLDER_CASES: dict[str, tuple[Files, str]] = {
     ),
 }
 
-KNOB_CASES: dict[str, tuple[Files, dict[str, Any], str]] = {
+PARAMETER_CASES: dict[str, tuple[Files, dict[str, Any], str]] = {
     "column that is not there": (
         conll(GOOD),
         {"data.tags": 7},
@@ -162,7 +162,7 @@ KNOB_CASES: dict[str, tuple[Files, dict[str, Any], str]] = {
         {"data.words": "tokens"},
         "train.conll: its columns have no names; data.words must be a number, not 'tokens'",
     ),
-    "columns exchanged": (conll(GOOD), {"data.words": 2, "data.tags": 1}, "train.conll:1: 'Angela' is no tag"),
+    "columns exchanged": (conll(GOOD), {"data.words": 2, "data.tags": 1}, "train.conll:1: 'Angela' is not a tag"),
     "field that is not there": (
         REST | {"train.jsonl": jsonl({"tokens": ["a"], "tags": ["O"]})},
         {"data.tags": "ner"},
@@ -176,7 +176,7 @@ KNOB_CASES: dict[str, tuple[Files, dict[str, Any], str]] = {
     "Parquet columns exchanged": (
         REST | {"train.parquet": parquet(LISTS)},
         {"data.words": "ner_tags", "data.tags": "tokens"},
-        "train.parquet:1: 'Bonn' is no tag",
+        "train.parquet:1: 'Bonn' is not a tag",
     ),
     "column 0": (conll(GOOD), {"data.words": 0}, "columns count from 1"),
     "splits and shares": (
@@ -203,23 +203,23 @@ KNOB_CASES: dict[str, tuple[Files, dict[str, Any], str]] = {
     ),
     "train alone": ({"train.conll": GOOD}, {}, "--set 'data.split={dev: 0.1, test: 0.1}'"),
     "no folder": ({}, {"data.dir": "nowhere"}, "nowhere: no such file or folder. Check data.dir"),
-    "folder link to nowhere": (
+    "folder broken link": (
         {"link": lambda path: path.symlink_to("nowhere")},
         {"data.dir": "corpus/link"},
-        "corpus/link: no such file or folder. It is a link to nowhere.",
+        "corpus/link: no such file or folder. It is a broken link.",
     ),
     "unknown extension": (
         {"all.xml": "<a/>"},
         {"data.dir": "corpus/all.xml", "data.split": SHARES},
         "all.xml: ends in none of jsonl, ndjson, json, parquet, csv, conll",
     ),
-    "Parquet that is text": (conll(GOOD), {"data.format": "parquet"}, "train.conll: is no whole Parquet file"),
+    "Parquet that is text": (conll(GOOD), {"data.format": "parquet"}, "train.conll: is not a complete Parquet file"),
     "text that is Parquet": (
         REST | {"train.parquet": parquet(LISTS)},
         {"data.format": "conll"},
         "train.parquet:1: holds a NUL byte",
     ),
-    "JSON that is CoNLL": (conll(GOOD), {"data.format": "jsonl"}, "train.conll:1: no JSON"),
+    "JSON that is CoNLL": (conll(GOOD), {"data.format": "jsonl"}, "train.conll:1: not JSON"),
 }
 
 
@@ -228,8 +228,8 @@ def test_tokenize_refuses_malformed_files(refuse: Refuse, files: Files, message:
     assert message in refuse(files)
 
 
-@pytest.mark.parametrize(("files", "changes", "message"), case_list(KNOB_CASES))
-def test_tokenize_refuses_knobs_that_do_not_fit(
+@pytest.mark.parametrize(("files", "changes", "message"), case_list(PARAMETER_CASES))
+def test_tokenize_refuses_parameters_that_do_not_fit(
     refuse: Refuse, files: Files, changes: dict[str, Any], message: str
 ) -> None:
     assert message in refuse(files, changes)
@@ -246,7 +246,7 @@ def test_tokenize_refuses_what_it_may_not_read(refuse: Refuse, tmp_path: Path, n
     assert f"{Path('corpus') / name}: cannot be read: Permission denied" in shown
 
 
-def test_tokenize_tells_all_faults_of_all_files_at_once(refuse: Refuse) -> None:
+def test_tokenize_reports_all_faults_of_all_files_at_once(refuse: Refuse) -> None:
     shown = refuse(
         {
             "train.conll": "Bonn B-\nalone\n\nRome X-LOC\n",

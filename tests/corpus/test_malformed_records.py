@@ -1,4 +1,4 @@
-"""Records that people feed a trainer by mistake, in JSON, Parquet and CSV; see test_malformed.py."""
+"""Malformed records in JSON, Parquet and CSV; see test_malformed.py."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ def jsonl(*records: Any) -> Files:
     return REST | {"train.jsonl": json_lines(*records)}
 
 
-def spanned(*spans: Any, text: str = "Angela Merkel visited Bonn") -> Files:
+def with_spans(*spans: Any, text: str = "Angela Merkel visited Bonn") -> Files:
     return jsonl({"text": "rain", "label": []}, {"text": text, "label": spans})
 
 
@@ -32,27 +32,27 @@ def csv(text: str) -> Files:
 
 
 SPAN_CASES: dict[str, tuple[Files, str]] = {
-    "overlap": (spanned([0, 13, "PER"], [7, 13, "PER"]), "train.jsonl:2: the span 7-13 PER overlaps"),
-    "leaves": (spanned([22, 27, "LOC"]), "train.jsonl:2: the span 22-27 LOC leaves the text of 26 characters"),
-    "before the text": (spanned([-4, 4, "LOC"]), "train.jsonl:2: the span -4-4 LOC leaves the text"),
-    "start equals end": (spanned([6, 6, "LOC"]), "train.jsonl:2: the span 6-6 LOC does not end after its start"),
-    "start after end": (spanned([9, 6, "LOC"]), "train.jsonl:2: the span 9-6 LOC does not end after its start"),
-    "white space": (spanned([6, 7, "LOC"]), "train.jsonl:2: the span 6-7 LOC holds no word: ' '"),
+    "overlap": (with_spans([0, 13, "PER"], [7, 13, "PER"]), "train.jsonl:2: the span 7-13 PER overlaps"),
+    "leaves": (with_spans([22, 27, "LOC"]), "train.jsonl:2: the span 22-27 LOC leaves the text of 26 characters"),
+    "before the text": (with_spans([-4, 4, "LOC"]), "train.jsonl:2: the span -4-4 LOC leaves the text"),
+    "start equals end": (with_spans([6, 6, "LOC"]), "train.jsonl:2: the span 6-6 LOC does not end after its start"),
+    "start after end": (with_spans([9, 6, "LOC"]), "train.jsonl:2: the span 9-6 LOC does not end after its start"),
+    "white space": (with_spans([6, 7, "LOC"]), "train.jsonl:2: the span 6-7 LOC holds no word: ' '"),
     "no label": (
-        spanned({"start": 0, "end": 6}),
-        "train.jsonl:2: {'start': 0, 'end': 6} is no span: it needs start and end as numbers, and one label",
+        with_spans({"start": 0, "end": 6}),
+        "train.jsonl:2: {'start': 0, 'end': 6} is not a span: it needs start and end as numbers, and one label",
     ),
-    "empty label": (spanned([0, 6, ""]), "train.jsonl:2: [0, 6, ''] is no span"),
-    "two labels": (spanned({"start": 0, "end": 6, "labels": ["PER", "ORG"]}), "and one label"),
-    "strings": (spanned("0-6 PER"), "train.jsonl:2: '0-6 PER' is no span; one is [start, end, label]"),
+    "empty label": (with_spans([0, 6, ""]), "train.jsonl:2: [0, 6, ''] is not a span"),
+    "two labels": (with_spans({"start": 0, "end": 6, "labels": ["PER", "ORG"]}), "and one label"),
+    "strings": (with_spans("0-6 PER"), "train.jsonl:2: '0-6 PER' is not a span; write [start, end, label]"),
     "numbers as strings": (
-        spanned(["0", "6", "PER"]),
-        "train.jsonl:2: ['0', '6', 'PER'] is no span: it needs start and end as numbers",
+        with_spans(["0", "6", "PER"]),
+        "train.jsonl:2: ['0', '6', 'PER'] is not a span: it needs start and end as numbers",
     ),
-    "label with a line end": (spanned([0, 6, "PER\nSON"]), "train.jsonl:2: 'B-PER\\nSON' is no tag"),
+    "label with a line end": (with_spans([0, 6, "PER\nSON"]), "train.jsonl:2: 'B-PER\\nSON' is not a tag"),
     "label with half a surrogate pair": (
-        spanned([0, 6, "\ud800"]),
-        "train.jsonl:2: holds '\\ud800', half of a surrogate pair, which is no character",
+        with_spans([0, 6, "\ud800"]),
+        "train.jsonl:2: holds '\\ud800', half of a surrogate pair, which is not a character",
     ),
     "a class in place of spans": (
         jsonl({"text": "Bonn", "label": "LOC"}),
@@ -68,7 +68,7 @@ JSON_CASES: dict[str, tuple[Files, str]] = {
     ),
     "tag numbers": (
         jsonl({"tokens": ["a"], "ner_tags": [0]}),
-        "train.jsonl:1: the tag 0 is a number that nothing names; write the tags themselves",
+        "train.jsonl:1: the tag 0 is a number without a name; write the tags themselves",
     ),
     "null as token": (
         jsonl({"tokens": ["a", None], "tags": ["O", "O"]}),
@@ -88,7 +88,7 @@ JSON_CASES: dict[str, tuple[Files, str]] = {
     ),
     "half a surrogate pair": (
         jsonl({"tokens": ["a\ud800"], "tags": ["O"]}),
-        "train.jsonl:1: holds '\\ud800', half of a surrogate pair, which is no character",
+        "train.jsonl:1: holds '\\ud800', half of a surrogate pair, which is not a character",
     ),
     "strings for lists": (
         jsonl({"tokens": "Bonn rains", "tags": "B-LOC O"}),
@@ -118,25 +118,25 @@ JSON_CASES: dict[str, tuple[Files, str]] = {
     ),
     "cut off in a line": (
         REST | {"train.jsonl": '{"tokens": ["a"], "tags": ["O"]}\n{"tokens": ["b", "c'},
-        "train.jsonl:2: no JSON (Unterminated string starting at character 18)",
+        "train.jsonl:2: not JSON (Unterminated string starting at character 18)",
     ),
     "array cut off": (
         REST | {"train.json": '[\n{"tokens": ["a"], "tags": ["O"]},\n{"tok'},
-        "train.json:3: no JSON (Unterminated string starting at character 2); is it cut off?",
+        "train.json:3: not JSON (Unterminated string starting at character 2); is it cut off?",
     ),
-    "nested array": (REST | {"train.jsonl": "[" * 100_000}, "train.jsonl: no JSON of a corpus: nested too deep"),
-    "nested objects": (REST | {"train.jsonl": '{"a":' * 100_000}, "train.jsonl:1: no JSON (nested too deep"),
+    "nested array": (REST | {"train.jsonl": "[" * 100_000}, "train.jsonl: not the JSON of a corpus: nested too deep"),
+    "nested objects": (REST | {"train.jsonl": '{"a":' * 100_000}, "train.jsonl:1: not JSON (nested too deep"),
     **{
         f"nested {depth} deep": (REST | {"train.jsonl": f"[{'[' * depth}{']' * depth}]"}, "train.jsonl")
         for depth in (100, 900, 960)
     },
     "number of 5,000 digits": (
         REST | {"train.jsonl": '{"tokens": ["a"], "tags": [' + "9" * 5000 + "]}"},
-        "train.jsonl:1: no JSON",
+        "train.jsonl:1: not JSON",
     ),
     "the same in an array": (
         REST | {"train.json": '[{"tokens": ["a"], "tags": [' + "9" * 5000 + "]}]"},
-        "train.json: no JSON",
+        "train.json: not the JSON of a corpus: a number of",
     ),
     "empty array": (REST | {"train.json": "[]"}, "corpus: no sentence in train"),
 }
@@ -146,12 +146,12 @@ TABLE_CASES: dict[str, tuple[Files, str]] = {
         table(parquet({"tokens": LISTS["tokens"]})),
         "train.parquet: holds tokens, but no tags as ner_tags, tags, labels",
     ),
-    "cut off": (table(parquet(LISTS)[:-40]), "train.parquet: is no whole Parquet file"),
+    "cut off": (table(parquet(LISTS)[:-40]), "train.parquet: is not a complete Parquet file"),
     "damaged": (
         table(parquet(LISTS)[:40] + bytes(40) + parquet(LISTS)[80:]),
-        "train.parquet: is no whole Parquet file",
+        "train.parquet: is not a complete Parquet file",
     ),
-    "magic alone": (table(b"PAR1"), "train.parquet: is no whole Parquet file"),
+    "magic alone": (table(b"PAR1"), "train.parquet: is not a complete Parquet file"),
     "plain strings": (
         table(parquet(LISTS | {"tokens": ["Bonn rains"]})),
         "train.parquet: its column tokens holds string, but must hold lists, a sentence a row",
@@ -175,7 +175,7 @@ TABLE_CASES: dict[str, tuple[Files, str]] = {
     ),
     "numbers without names": (
         table(parquet(LISTS | {"ner_tags": [[1, 0]]})),
-        "train.parquet:1: the tag 1 is a number that nothing names",
+        "train.parquet:1: the tag 1 is a number without a name",
     ),
     "null tag": (
         table(parquet(LISTS | {"ner_tags": [["B-LOC", None]]})),
@@ -192,9 +192,9 @@ TABLE_CASES: dict[str, tuple[Files, str]] = {
     ),
     "NumPy's dots": (
         csv("tokens,ner_tags\n\"['a' 'b' ... 'c' 'd']\",\"['O' 'O' ... 'O' 'O']\"\n"),
-        "train.csv:2: tokens is no list of strings or numbers; NumPy shortened it, so words are lost",
+        "train.csv:2: tokens is not a list of strings or numbers; NumPy shortened it, so words are lost",
     ),
-    "open quote": (csv("tokens,ner_tags\n\"['a'],['O']\n"), "train.csv:2: no CSV: unexpected end of data"),
+    "open quote": (csv("tokens,ner_tags\n\"['a'],['O']\n"), "train.csv:2: not CSV: unexpected end of data"),
     "open bracket": (
         csv("tokens,ner_tags\n\"['a'\",\"['O']\"\n"),
         "train.csv:2: tokens must be a list in brackets, a sentence a row, not \"['a'\"",
@@ -206,17 +206,17 @@ TABLE_CASES: dict[str, tuple[Files, str]] = {
     ),
     "broken escape": (
         csv("tokens,ner_tags\n\"['\\x']\",\"['O']\"\n"),
-        "train.csv:2: tokens has a string with an escape that is none: '\\x'",
+        "train.csv:2: tokens has a string with an invalid escape: '\\x'",
     ),
-    "needless escape": (csv("tokens,ner_tags\n\"['\\d']\",\"['X']\"\n"), "train.csv:2: 'X' is no tag"),
+    "needless escape": (csv("tokens,ner_tags\n\"['\\d']\",\"['X']\"\n"), "train.csv:2: 'X' is not a tag"),
     "half a surrogate pair in CSV": (
         csv("tokens,ner_tags\n\"['\\ud800']\",\"['O']\"\n"),
-        "train.csv:2: holds '\\ud800', half of a surrogate pair, which is no character",
+        "train.csv:2: holds '\\ud800', half of a surrogate pair, which is not a character",
     ),
     "number for word in CSV": (csv("tokens,ner_tags\n[7],\"['O']\"\n"), "train.csv:2: the word 7 has no quotes"),
     "number of 5,000 digits in CSV": (
         csv("tokens,ner_tags\n\"['a']\",[" + "9" * 5000 + "]\n"),
-        "train.csv:2: ner_tags is no list of strings or numbers: '999",
+        "train.csv:2: ner_tags is not a list of strings or numbers: '999",
     ),
     "a word a row": (csv("word,tag\nBonn,B-LOC\n"), "train.csv: holds word, tag, but no words"),
 }

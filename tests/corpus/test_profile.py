@@ -25,27 +25,29 @@ WNUT17, WIKIGOLD = CORPORA / "wnut17", CORPORA / "wikigold/wikigold.conll.txt"
 
 
 class Letters(NamedTuple):
-    """A tokenizer with a sub-word for each letter, that knows no digits."""
+    """A tokenizer with a token for each letter, which knows no digits."""
 
     counts: Any
     unknown: Any
 
 
-def letters(words: pa.DictionaryArray) -> Letters:
+def count_letters(words: pa.DictionaryArray) -> Letters:
     texts = words.to_pylist()
     return Letters(np.array([len(text) for text in texts], np.int32), np.array([text.isdigit() for text in texts]))
 
 
-def surveyed(
+def profile_and_diagnostics(
     place: Path, *, split: SplitParams | None = None, context: Context = "sentence"
 ) -> tuple[CorpusProfile, Diagnostics]:
     diagnostics = Diagnostics()
     corpus = open_corpus(data_params(place, split=split), allow_unsplit=True)
-    return profile_corpus(corpus, diagnostics, measure=letters, context=context, on_block=lambda _: None), diagnostics
+    return profile_corpus(
+        corpus, diagnostics, count_tokens=count_letters, context=context, on_block=lambda _: None
+    ), diagnostics
 
 
 def of(diagnostics: Diagnostics, code: str) -> list[tuple[str, str]]:
-    return [(finding.where, finding.message) for finding in diagnostics.kept if finding.code == code]
+    return [(diagnostic.where, diagnostic.message) for diagnostic in diagnostics.kept if diagnostic.code == code]
 
 
 def text_of(*sentences: str) -> str:
@@ -64,8 +66,8 @@ def corpus(tmp_path: Path) -> Path:
     return fill(tmp_path / "corpus", files)
 
 
-def test_survey_counts_each_split(corpus: Path) -> None:
-    found, _ = surveyed(corpus)
+def test_profile_counts_each_split(corpus: Path) -> None:
+    found, _ = profile_and_diagnostics(corpus)
     assert {name: (s.sentences, s.words, dict(s.entities)) for name, s in found.splits.items()} == {
         "train": (4, 13, {"LOC": 3}),
         "dev": (3, 8, {"LOC": 2}),
@@ -75,34 +77,34 @@ def test_survey_counts_each_split(corpus: Path) -> None:
     assert found.reader.labels == ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
 
 
-def test_survey_warns_of_each_sentence_that_an_earlier_split_holds(corpus: Path) -> None:
-    _, diagnostics = surveyed(corpus)
+def test_profile_warns_of_each_sentence_of_an_earlier_split(corpus: Path) -> None:
+    _, diagnostics = profile_and_diagnostics(corpus)
     assert of(diagnostics, "in-train-and-dev") == [(f"{corpus}/dev.conll:5", "also in train: 'I saw Bonn'")]
     assert of(diagnostics, "in-train-and-test") == [(f"{corpus}/test.conll:1", "also in train: 'so 2024 said'")]
     assert of(diagnostics, "in-dev-and-test") == [(f"{corpus}/test.conll:9", "also in dev: 'I saw Rome'")]
 
 
-def test_survey_tells_the_rest_of_what_is_odd(corpus: Path) -> None:
-    _, diagnostics = surveyed(corpus)
-    assert of(diagnostics, "repeated") == []  # train may repeat what it likes
+def test_profile_reports_all_other_doubts(corpus: Path) -> None:
+    _, diagnostics = profile_and_diagnostics(corpus)
+    assert of(diagnostics, "repeated") == []  # train may repeat sentences
     assert of(diagnostics, "one-split") == [(str(corpus), "PER occurs in test only, 1 times")]
     assert of(diagnostics, "few-examples") == [
         (str(corpus), "LOC has only 3 examples in train, too few to learn from"),
         (str(corpus), "PER has only 0 examples in train, too few to learn from"),
     ]
     assert of(diagnostics, "unknown-word") == [
-        (f"{corpus}/dev.conll:10", "the tokenizer has no sub-words for '2025' (U+0032 U+0030 U+0032 U+0035)"),
-        (f"{corpus}/test.conll:2", "the tokenizer has no sub-words for '2024' (U+0032 U+0030 U+0032 U+0034)"),
+        (f"{corpus}/dev.conll:10", "the tokenizer does not know '2025' (U+0032 U+0030 U+0032 U+0035)"),
+        (f"{corpus}/test.conll:2", "the tokenizer does not know '2024' (U+0032 U+0030 U+0032 U+0034)"),
     ]
     assert of(diagnostics, "repaired-tags") == [
         (f"{corpus}/test.conll:13", "I-LOC does not fit IOB2 here; it was read as conlleval reads it")
     ]
     assert not of(diagnostics, "unsplit")
-    assert {finding.grade for finding in diagnostics.kept} == {"warning"}
+    assert {diagnostic.severity for diagnostic in diagnostics.kept} == {"warning"}
 
 
-def test_survey_warns_of_a_corpus_without_splits(corpus: Path) -> None:
-    found, diagnostics = surveyed(corpus / "train.conll")
+def test_profile_warns_of_a_corpus_without_splits(corpus: Path) -> None:
+    found, diagnostics = profile_and_diagnostics(corpus / "train.conll")
     assert list(found.splits) == ["all"]
     ((where, message),) = of(diagnostics, "unsplit")
     assert where == str(corpus / "train.conll")
@@ -110,26 +112,31 @@ def test_survey_warns_of_a_corpus_without_splits(corpus: Path) -> None:
     assert not of(diagnostics, "one-split")
 
 
-def test_survey_of_enough_examples_in_each_split_finds_nothing(tmp_path: Path) -> None:
+def test_profile_of_enough_examples_in_each_split_has_no_diagnostics(tmp_path: Path) -> None:
     texts = {
         name: text_of(*(f"{name} saw x{'abcdefghij'[n // 10]}{'abcdefghij'[n % 10]}/B-X" for n in range(20)))
         for name in ("train", "dev", "test")
     }
-    _, diagnostics = surveyed(fill(tmp_path, {f"{name}.conll": text for name, text in texts.items()}))
+    _, diagnostics = profile_and_diagnostics(fill(tmp_path, {f"{name}.conll": text for name, text in texts.items()}))
     assert diagnostics.kept == []
 
 
-def test_survey_says_nothing_of_figures_where_the_corpus_has_errors(corpus: Path) -> None:
+def test_profile_has_no_doubts_about_figures_of_a_corpus_with_errors(corpus: Path) -> None:
     (corpus / "train.conll").write_text("lonely\n")
-    _, diagnostics = surveyed(corpus)
-    assert {finding.grade for finding in diagnostics.kept if finding.code != "unknown-word"} == {"error", "warning"}
+    _, diagnostics = profile_and_diagnostics(corpus)
+    assert {diagnostic.severity for diagnostic in diagnostics.kept if diagnostic.code != "unknown-word"} == {
+        "error",
+        "warning",
+    }
     assert not of(diagnostics, "few-examples")
     assert not of(diagnostics, "no-sentence")
 
 
-def test_survey_keeps_twenty_of_a_kind_and_counts_all(tmp_path: Path) -> None:
+def test_profile_keeps_twenty_of_a_kind_and_counts_all(tmp_path: Path) -> None:
     text = text_of(*(f"word {n} Bonn/B-LOC" for n in range(70)))
-    _, diagnostics = surveyed(fill(tmp_path, {"train.conll": text, "dev.conll": text, "test.conll": text}))
+    _, diagnostics = profile_and_diagnostics(
+        fill(tmp_path, {"train.conll": text, "dev.conll": text, "test.conll": text})
+    )
     assert diagnostics.counts["in-train-and-dev"] == 70
     assert len(of(diagnostics, "in-train-and-dev")) == 20
     assert diagnostics.counts["unknown-word"] == 70
@@ -142,7 +149,7 @@ def rank(lengths: list[int], share: float) -> int:
 
 
 @given(sentences=SENTENCES, window=st.integers(1, 40))
-def test_survey_figures_are_those_of_plain_python(
+def test_profile_figures_are_those_of_plain_python(
     tmp_path_factory: pytest.TempPathFactory, sentences: Pairs, window: int
 ) -> None:
     columns = {
@@ -150,8 +157,8 @@ def test_survey_figures_are_those_of_plain_python(
         "ner_tags": [[tag for _, tag in sentence] for sentence in sentences],
     }
     place = fill(tmp_path_factory.mktemp("corpus"), {"x.parquet": parquet(columns)})
-    found, _ = surveyed(place)
-    figures = found.described(window=window)["splits"]["all"]
+    found, _ = profile_and_diagnostics(place)
+    figures = found.to_json(window=window)["splits"]["all"]
     lengths = [sum(map(len, words)) for words in columns["tokens"]]
     kinds = Counter(kind for tags in columns["ner_tags"] for kind, _, _ in entities(tags, strict=False))
     assert figures == {
@@ -159,7 +166,7 @@ def test_survey_figures_are_those_of_plain_python(
         "words": sum(map(len, sentences)),
         "documents": 0,
         "entities": dict(sorted(kinds.items())),
-        "subwords": {
+        "tokens": {
             "median": rank(lengths, 0.5),
             "p90": rank(lengths, 0.9),
             "p99": rank(lengths, 0.99),
@@ -170,16 +177,16 @@ def test_survey_figures_are_those_of_plain_python(
     }
 
 
-def test_survey_tells_percentiles_apart(tmp_path: Path) -> None:
+def test_profile_has_different_percentiles(tmp_path: Path) -> None:
     lengths = list(range(1, 501))
-    found, _ = surveyed(fill(tmp_path, {"all.conll": "\n".join(f"{'x' * n} B-X\n" for n in lengths)}))
-    assert found.described(window=9)["splits"]["all"]["subwords"] == {
+    found, _ = profile_and_diagnostics(fill(tmp_path, {"all.conll": "\n".join(f"{'x' * n} B-X\n" for n in lengths)}))
+    assert found.to_json(window=9)["splits"]["all"]["tokens"] == {
         key: rank(lengths, share) for key, share in (("median", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))
     }
 
 
-def test_survey_tells_entities_that_train_has_not_by_their_small_letters(corpus: Path) -> None:
-    splits = surveyed(corpus)[0].described(window=9)["splits"]
+def test_profile_counts_entities_that_train_lacks_whatever_their_case(corpus: Path) -> None:
+    splits = profile_and_diagnostics(corpus)[0].to_json(window=9)["splits"]
     assert splits["dev"]["unseen_entities"] == 1 / 2  # Rome, not Bonn
     assert splits["test"]["unseen_entities"] == pytest.approx(2 / 3)  # Ada Byron and Rome, not BONN
 
@@ -194,11 +201,11 @@ def test_digest_set_is_a_set(added: list[list[int]], asked: list[int]) -> None:
     if asked:
         other = DigestSet()
         other.add(np.array(asked, np.uint64))
-        assert digests.common(other) == len(plain & set(asked))
+        assert digests.count_common(other) == len(plain & set(asked))
 
 
-def plain(path: Path) -> list[tuple[tuple[str, ...], tuple[str, ...], int]]:
-    """Words, tags and first line of each sentence, read with nothing of ours."""
+def read_plainly(path: Path) -> list[tuple[tuple[str, ...], tuple[str, ...], int]]:
+    """Words, tags and first line of each sentence, read without our code."""
     sentences: list[tuple[tuple[str, ...], tuple[str, ...], int]] = []
     words: list[str] = []
     tags: list[str] = []
@@ -214,11 +221,11 @@ def plain(path: Path) -> list[tuple[tuple[str, ...], tuple[str, ...], int]]:
 
 
 @needs_corpora
-def test_survey_of_wnut17_is_that_of_plain_python() -> None:
-    found, diagnostics = surveyed(WNUT17)
-    splits = {name: plain(WNUT17 / f"{name}.conll") for name in ("train", "dev", "test")}
+def test_profile_of_wnut17_is_that_of_plain_python() -> None:
+    found, diagnostics = profile_and_diagnostics(WNUT17)
+    splits = {name: read_plainly(WNUT17 / f"{name}.conll") for name in ("train", "dev", "test")}
     assert [found.splits[name].sentences for name in splits] == [3394, 1009, 1287]
-    forms = {
+    texts = {
         name: {
             " ".join(words[start:end]).lower()
             for words, tags, _ in sentences
@@ -226,14 +233,14 @@ def test_survey_of_wnut17_is_that_of_plain_python() -> None:
         }
         for name, sentences in splits.items()
     }
-    figures = found.described(window=256)["splits"]
+    figures = found.to_json(window=256)["splits"]
     for name, sentences in splits.items():
         kinds = Counter(kind for _, tags, _ in sentences for kind, _, _ in entities(tags, strict=False))
         assert figures[name]["sentences"] == len(sentences)
         assert figures[name]["words"] == sum(len(words) for words, _, _ in sentences)
         assert figures[name]["entities"] == dict(sorted(kinds.items()))
         if name != "train":
-            unseen = len(forms[name] - forms["train"]) / len(forms[name])
+            unseen = len(texts[name] - texts["train"]) / len(texts[name])
             assert figures[name]["unseen_entities"] == pytest.approx(unseen, abs=0)
     assert "unseen_entities" not in figures["train"]
     for earlier, later in (("train", "dev"), ("train", "test"), ("dev", "test")):
@@ -248,10 +255,10 @@ def test_survey_of_wnut17_is_that_of_plain_python() -> None:
 
 
 @needs_corpora
-def test_survey_of_wikigold_is_that_of_plain_python() -> None:
-    found, diagnostics = surveyed(WIKIGOLD)
-    sentences = plain(WIKIGOLD)
-    figures = found.described(window=256)["splits"]["all"]
+def test_profile_of_wikigold_is_that_of_plain_python() -> None:
+    found, diagnostics = profile_and_diagnostics(WIKIGOLD)
+    sentences = read_plainly(WIKIGOLD)
+    figures = found.to_json(window=256)["splits"]["all"]
     kinds = Counter(kind for _, tags, _ in sentences for kind, _, _ in entities(tags, strict=False))
     assert found.reader.scheme == "IOB1"
     assert figures["sentences"] == len(sentences) == 1696
@@ -262,21 +269,23 @@ def test_survey_of_wikigold_is_that_of_plain_python() -> None:
 
 
 @needs_corpora
-def test_survey_of_wikigold_split_by_a_hash_has_all_of_it_once() -> None:
-    found, diagnostics = surveyed(WIKIGOLD, split=SplitParams(dev=0.1, test=0.1))
+def test_profile_of_wikigold_split_by_a_hash_has_all_of_it_once() -> None:
+    found, diagnostics = profile_and_diagnostics(WIKIGOLD, split=SplitParams(dev=0.1, test=0.1))
     assert sum(split.sentences for split in found.splits.values()) == 1696
     assert not [code for code in diagnostics.counts if code.startswith("in-")]
 
 
-def test_survey_of_the_demo_finds_no_error(tiny_pretrained: Path) -> None:
+def test_profile_of_the_demo_finds_no_error(tiny_pretrained: Path) -> None:
     vocabulary, diagnostics = Vocabulary(load_tokenizer(tiny_pretrained)), Diagnostics()
     corpus = open_corpus(data_params(DEMO))
-    found = profile_corpus(corpus, diagnostics, measure=vocabulary.look_up, context="sentence", on_block=lambda _: None)
+    found = profile_corpus(
+        corpus, diagnostics, count_tokens=vocabulary.look_up, context="sentence", on_block=lambda _: None
+    )
     assert not diagnostics.of("error")
     assert all(split.length_at(1.0) >= split.length_at(0.5) > 3 for split in found.splits.values())
 
 
-def test_check_corpus_prints_findings_and_figures_as_json(
+def test_check_corpus_prints_diagnostics_and_figures_as_json(
     corpus: Path, params_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(corpus.parent)
@@ -285,17 +294,18 @@ def test_check_corpus_prints_findings_and_figures_as_json(
     printed = json.loads(capsys.readouterr().out)
     assert printed["scheme"] == "IOB2"
     assert {name: split["sentences"] for name, split in printed["splits"].items()} == {"train": 4, "dev": 3, "test": 4}
-    assert Diagnostic(**printed["findings"][0])
+    for diagnostic in printed["findings"]:
+        assert diagnostic.pop("grade") == Diagnostic(**diagnostic).severity
     assert printed["counts"]["in-train-and-test"] == 1
 
 
-def test_survey_warns_of_files_that_name_no_split(tmp_path: Path) -> None:
-    _, diagnostics = surveyed(fill(tmp_path / "c", {"train.conll": GOOD, "more.conll": GOOD} | REST))
+def test_profile_warns_of_files_that_name_no_split(tmp_path: Path) -> None:
+    _, diagnostics = profile_and_diagnostics(fill(tmp_path / "c", {"train.conll": GOOD, "more.conll": GOOD} | REST))
     assert [where.rpartition("/")[2] for where, _ in of(diagnostics, "ignored-file")] == ["more.conll"]
 
 
-def test_survey_warns_of_sentences_without_an_end(tmp_path: Path) -> None:
-    _, diagnostics = surveyed(fill(tmp_path / "c", {"train.conll": "a O\n" * 1001 + "\n" + GOOD} | REST))
+def test_profile_warns_of_sentences_without_an_end(tmp_path: Path) -> None:
+    _, diagnostics = profile_and_diagnostics(fill(tmp_path / "c", {"train.conll": "a O\n" * 1001 + "\n" + GOOD} | REST))
     ((where, message),) = of(diagnostics, "long-sentences")
     assert where.endswith("train.conll:1")
     assert "1,001 words" in message
@@ -309,27 +319,27 @@ def test_survey_warns_of_sentences_without_an_end(tmp_path: Path) -> None:
         (f"-DOCSTART- O\n\n{GOOD}" * 30, SplitParams(dev=0.3, test=0.3), "shared-documents"),
     ],
 )
-def test_survey_warns_where_documents_give_no_context_or_too_much(
+def test_profile_warns_where_documents_give_no_context_or_too_much(
     tmp_path: Path, text: str, split: SplitParams | None, code: str | None
 ) -> None:
     files = {f"{name}.conll": text for name in ("train", "dev", "test")} if split is None else {"all.conll": text}
     place = fill(tmp_path / "c", files)
     codes = {"no-documents", "shared-documents"}
-    _, diagnostics = surveyed(place, split=split, context="document")
+    _, diagnostics = profile_and_diagnostics(place, split=split, context="document")
     assert codes & set(diagnostics.counts) == ({code} if code else set())
-    _, diagnostics = surveyed(place, split=split)
+    _, diagnostics = profile_and_diagnostics(place, split=split)
     assert not codes & set(diagnostics.counts)
 
 
-def test_survey_notes_what_is_repeated_where_it_counts_twice_in_a_score(tmp_path: Path) -> None:
+def test_profile_notes_what_is_repeated_where_it_counts_twice_in_a_score(tmp_path: Path) -> None:
     place = fill(tmp_path / "c", {"train.conll": GOOD * 2, "dev.conll": GOOD, "test.conll": f"{GOOD}\n" * 3})
-    _, diagnostics = surveyed(place)
-    assert of(diagnostics, "repeated") == [(str(place), "4 sentences of test are there more than once")]
+    _, diagnostics = profile_and_diagnostics(place)
+    assert of(diagnostics, "repeated") == [(str(place), "4 sentences of test occur more than once")]
 
 
-def test_survey_tells_each_sentence_of_test_once_however_often_train_has_it(tmp_path: Path) -> None:
+def test_profile_tells_each_sentence_of_test_once_however_often_train_has_it(tmp_path: Path) -> None:
     place = fill(
         tmp_path / "c", {"train.conll": f"{GOOD}\n" * 3, "dev.conll": "x B-X\n", "test.conll": f"{GOOD}\n" * 2}
     )
-    _, diagnostics = surveyed(place)
+    _, diagnostics = profile_and_diagnostics(place)
     assert [where.rpartition(":")[2] for where, _ in of(diagnostics, "in-train-and-test")] == ["1", "8", "6", "13"]

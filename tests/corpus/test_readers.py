@@ -115,7 +115,7 @@ def test_parquet_reads_each_type_of_list(tmp_path: Path, kind: pa.DataType) -> N
     assert pairs(read_file(tmp_path / "x.parquet")) == [[("Bonn", "B-LOC"), ("rains", "O")]]
 
 
-def test_parquet_leaves_out_empty_and_null_rows(tmp_path: Path) -> None:
+def test_parquet_skips_empty_and_null_rows(tmp_path: Path) -> None:
     columns = {"tokens": [[], ["a"], None, ["b"]], "ner_tags": [[], ["O"], None, ["B-X"]]}
     sentences = read_file(fill(tmp_path, {"x.parquet": parquet(columns)}) / "x.parquet")
     assert [(sentence.words, sentence.line) for sentence in sentences] == [(("a",), 2), (("b",), 4)]
@@ -156,7 +156,7 @@ def test_readers_read_what_hugging_face_datasets_write(
 
 @pytest.mark.parametrize("name", ["x.parquet", "x.csv", "x.jsonl"])
 @pytest.mark.parametrize("info", ["dataset_info.json", "train/dataset_info.json"])
-def test_readers_take_the_names_of_tag_numbers_from_beside_the_file(tmp_path: Path, name: str, info: str) -> None:
+def test_readers_find_the_names_of_tag_numbers_beside_the_file(tmp_path: Path, name: str, info: str) -> None:
     feature = {"feature": {"names": ["O", "B-LOC"], "_type": "ClassLabel"}, "_type": "Sequence"}
     content = {
         "x.parquet": parquet({"tokens": [["Bonn", "rains"]], "ner_tags": [[1, 0]]}),
@@ -172,11 +172,11 @@ def test_readers_take_the_names_of_tag_numbers_from_beside_the_file(tmp_path: Pa
     else:
         assert pairs(found["train"]) == [[("Bonn", "B-LOC"), ("rains", "O")]]
         assert not found["test"]
-        assert all("nothing names" in error.message for error in diagnostics.of("error"))
+        assert all("without a name" in error.message for error in diagnostics.of("error"))
 
 
 def test_readers_look_for_names_within_the_corpus_alone(tmp_path: Path) -> None:
-    """What lies above is no declared input: to change it would make nothing stale."""
+    """A file outside is no declared input: changing it would make no stage stale."""
     feature = {"feature": {"names": ["O", "B-LOC"], "_type": "ClassLabel"}, "_type": "List"}
     (tmp_path / "dataset_info.json").write_text(json.dumps({"features": {"ner_tags": feature}}))
     place = fill(tmp_path / "data", {"x.jsonl": jsonl({"tokens": ["Bonn"], "ner_tags": [1]})})
@@ -194,7 +194,7 @@ def test_readers_read_the_shards_of_a_hub_dataset_in_order(tmp_path: Path) -> No
     assert pairs(splits["dev"]) == NASTY[:1]
 
 
-def test_readers_take_the_fields_that_are_named(tmp_path: Path) -> None:
+def test_readers_read_the_fields_that_the_parameters_name(tmp_path: Path) -> None:
     columns = {"tokens": [["x"]], "form": [["Bonn"]], "tags": [["O"]], "gold": [["B-LOC"]]}
     record = {name: column[0] for name, column in columns.items()}
     fill(tmp_path, {"x.jsonl": jsonl(record), "x.parquet": parquet(columns)})
@@ -203,16 +203,16 @@ def test_readers_take_the_fields_that_are_named(tmp_path: Path) -> None:
 
 
 def check(place: Path) -> None:
-    """Reads it all; whatever is wrong must be a finding that says where."""
+    """Read everything; each fault must be a diagnostic with its place."""
     diagnostics = Diagnostics()
     profile_corpus(
         open_corpus(data_params(place), allow_unsplit=True),
         diagnostics,
-        measure=None,
+        count_tokens=None,
         context="sentence",
         on_block=lambda _: None,
     )
-    assert all(finding.message and str(place) in finding.where for finding in diagnostics.of("error"))
+    assert all(diagnostic.message and str(place) in diagnostic.where for diagnostic in diagnostics.of("error"))
 
 
 SOUND = {
@@ -231,10 +231,10 @@ SOUND = {
 @pytest.mark.parametrize("name", SOUND)
 @given(data=st.data())
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-def test_readers_find_fault_with_damaged_files_and_raise_nothing(
+def test_readers_report_damaged_files_and_raise_nothing(
     tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
 ) -> None:
-    """Bytes overwritten, put in, or cut off at the end: what can be read is read, the rest is a finding."""
+    """Bytes overwritten, put in, or cut off at the end: what can be read is read, the rest becomes diagnostics."""
     content = SOUND[name]
     at = data.draw(st.integers(0, len(content)))
     put = data.draw(
@@ -275,7 +275,7 @@ VALUES = st.recursive(
 
 @given(st.lists(st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=6) | VALUES, max_size=4))
 @settings(max_examples=300)
-def test_json_finds_fault_with_any_other_records_and_raises_nothing(
+def test_json_reports_any_other_records_and_raises_nothing(
     tmp_path_factory: pytest.TempPathFactory, records: list[Any]
 ) -> None:
     check(fill(tmp_path_factory.mktemp("json"), {"x.jsonl": jsonl({"tokens": ["a"], "tags": ["O"]}, *records)}))
@@ -283,7 +283,7 @@ def test_json_finds_fault_with_any_other_records_and_raises_nothing(
 
 @given(st.lists(st.lists(st.text(st.sampled_from("[]'\"\\,ab1 \n-Oux{}é")), max_size=3), max_size=4))
 @settings(max_examples=200)
-def test_csv_finds_fault_with_any_other_cells_and_raises_nothing(
+def test_csv_reports_any_other_cells_and_raises_nothing(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]
 ) -> None:
     cells = [[f"[{cell}]" if number % 2 else cell for cell in row] for number, row in enumerate(rows)]

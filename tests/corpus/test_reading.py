@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stages.corpus.readers import conll
 from stages.corpus.reading import SplitParams, open_corpus, split_numbers
 from stages.corpus.text.diagnostics import Diagnostics
-from stages.corpus.text.documents import in_whole_documents
+from stages.corpus.text.documents import group_documents
 from stages.corpus.text.schemes import TagReader
 from stages.corpus.text.sentences import SPLITS, Block, BlockBuilder
 from stages.errors import CorpusError
@@ -27,10 +28,10 @@ def one(word: str) -> str:
 
 
 def block_of(sentences: list[str], documents: list[int] | None = None) -> Block:
-    building = BlockBuilder()
+    builder = BlockBuilder()
     for n, words in enumerate(sentences):
-        building.add(words.split(), ["O"] * len(words.split()), n + 1, documents[n] if documents else -1)
-    return building.block("x")
+        builder.add(words.split(), ["O"] * len(words.split()), n + 1, documents[n] if documents else -1)
+    return builder.build("x")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,7 @@ def test_open_corpus_reads_shards_in_order(tmp_path: Path, form: str) -> None:
 
 
 @pytest.mark.parametrize("files", [{"all.conll": GOOD}, {"train.conll": GOOD}, {"a.conll": GOOD, "b.conll": GOOD}])
-def test_open_corpus_leaves_a_corpus_whole_where_that_is_allowed(tmp_path: Path, files: Files) -> None:
+def test_open_corpus_allows_a_corpus_without_splits_on_request(tmp_path: Path, files: Files) -> None:
     place = fill(tmp_path, files)
     with pytest.raises(CorpusError, match=r"data\.split="):
         open_corpus(data_params(place))
@@ -140,12 +141,12 @@ def test_digests_do_not_change_between_versions() -> None:
     assert [f"{digest:016x}" for digest in block_of(["Bonn", "New York", "Zürich"]).digests] == DIGESTS
 
 
-def test_digests_tell_words_from_parts_of_words() -> None:
+def test_digests_distinguish_words_from_parts_of_words() -> None:
     assert len(set(block_of(["a b c", "ab c", "a bc", "abc"]).digests.tolist())) == 4
 
 
 @given(st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=5), min_size=1, max_size=6))
-def test_in_whole_documents_keeps_all_sentences_and_cuts_no_document(steps: list[list[int]]) -> None:
+def test_group_documents_keeps_all_sentences_and_cuts_no_document(steps: list[list[int]]) -> None:
     number, blocks, count = 0, [], 0
     for steps_of_block in steps:
         documents = []
@@ -155,19 +156,53 @@ def test_in_whole_documents_keeps_all_sentences_and_cuts_no_document(steps: list
         sentences = [f"w{count + n}" for n in range(len(documents))]
         blocks.append((block_of(sentences, documents), np.arange(count, count + len(documents))))
         count += len(documents)
-    whole = list(in_whole_documents(blocks))
+    whole = list(group_documents(blocks))
     assert [s.words for block, _ in whole for s in block.sentences()] == [(f"w{n}",) for n in range(count)]
-    assert np.concatenate([beside for _, beside in whole]).tolist() == list(range(count))
-    held = [set(block.documents.tolist()) for block, _ in whole]
-    assert sum(map(len, held)) == len(set().union(*held))
+    assert np.concatenate([numbers for _, numbers in whole]).tolist() == list(range(count))
+    documents_of = [set(block.documents.tolist()) for block, _ in whole]
+    assert sum(map(len, documents_of)) == len(set().union(*documents_of))
 
 
-def test_corpus_yields_only_sound_blocks_and_names_all_faults(tmp_path: Path) -> None:
+def test_corpus_yields_only_valid_blocks_and_reports_all_faults(tmp_path: Path) -> None:
     diagnostics = Diagnostics()
     files: Files = {"train.conll": "lonely\n", "dev.conll": GOOD, "test.conll": "Bonn B-LOC\n\nRome B-\n"}
     splits = read(open_corpus(data_params(fill(tmp_path, files))), diagnostics)
     assert [len(sentences) for sentences in splits.values()] == [0, 2, 1]
-    assert [finding.where for finding in diagnostics.kept] == [f"{tmp_path}/train.conll:1", f"{tmp_path}/test.conll:3"]
+    assert [diagnostic.where for diagnostic in diagnostics.kept] == [
+        f"{tmp_path}/train.conll:1",
+        f"{tmp_path}/test.conll:3",
+    ]
+
+
+def test_corpus_sniffs_each_file_once_for_all_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sniffed: list[Path] = []
+    sniff = conll._sniff
+    monkeypatch.setattr(conll, "_sniff", lambda path, stream: sniffed.append(path) or sniff(path, stream))
+    two_tags = "a\tO\tB-X\n\n-DOCSTART-\tO\tO\n\nb\tB-X\tO\n"
+    corpus = open_corpus(data_params(fill(tmp_path / "c", {f"{split}.tsv": two_tags for split in SPLITS})))
+    passes = []
+    for _ in range(3):
+        diagnostics = Diagnostics()
+        documents = [block.documents.tolist() for block, _ in corpus.blocks(diagnostics)]
+        passes.append((documents, diagnostics))
+    assert sorted(sniffed) == sorted(path for path, _ in corpus.files)
+    assert passes == [passes[0]] * 3
+    assert passes[0][0] == [[0], [1]] * 3  # the text before the first mark is a document, too
+    assert passes[0][1].counts == {"ambiguous-tags": 1}
+
+
+def test_diagnostics_extend_counts_all_and_keeps_twenty() -> None:
+    diagnostics, other = Diagnostics(), Diagnostics()
+    for number in range(30):
+        diagnostics.add("note", "old", f"x:{number}", "seen")
+        other.add("note", "old", f"y:{number}", "seen")
+        other.add("warning", "new", f"y:{number}", "seen")
+    diagnostics.extend(other)
+    assert diagnostics.counts == {"old": 60, "new": 30}
+    assert Counter((each.severity, each.where[0]) for each in diagnostics.kept) == {
+        ("note", "x"): 20,
+        ("warning", "y"): 20,
+    }
 
 
 @pytest.mark.parametrize(
@@ -185,7 +220,7 @@ def test_open_corpus_knows_the_names_that_corpora_are_distributed_by(tmp_path: P
     assert [found[split][0].words[0] for split in SPLITS] == list(SPLITS)
 
 
-def test_open_corpus_takes_files_of_any_name_if_it_is_told_their_format(tmp_path: Path) -> None:
+def test_open_corpus_reads_files_of_any_name_if_their_format_is_given(tmp_path: Path) -> None:
     place = fill(tmp_path / "c", {f"{split}.ner": GOOD for split in SPLITS} | {"README.md": "no data", "LICENSE": "CC"})
     assert set(read(open_corpus(data_params(place, format="conll")))) == set(SPLITS)
 
@@ -205,7 +240,7 @@ def test_marks_that_are_sentences_begin_documents_in_every_format(tmp_path: Path
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
-def test_tables_take_documents_by_their_names(tmp_path: Path, suffix: str) -> None:
+def test_tables_number_documents_by_their_names(tmp_path: Path, suffix: str) -> None:
     content = {
         "parquet": parquet({"tokens": [["a"]] * 4, "tags": [["O"]] * 4, "doc_id": ["x", "x", "y", "x"]}),
         "csv": "tokens,tags,doc_id\n" + "".join(f"['a'],['O'],{name}\n" for name in "xxyx"),

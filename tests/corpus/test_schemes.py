@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
 from stages.corpus.text.diagnostics import Diagnostics
-from stages.corpus.text.schemes import SCHEMES, B, E, Entities, I, O, S, TagReader, label_ids, prefixes, spans
+from stages.corpus.text.schemes import SCHEMES, B, E, Entities, I, O, S, TagReader, encode_prefixes, label_ids, spans
 from stages.corpus.text.sentences import Block, BlockBuilder, Int32s
 from tests.conftest import CORPORA, needs_corpora
 from tests.corpus.conftest import data_params, open_corpus
@@ -24,15 +24,15 @@ RUNS = st.lists(
 PREFIXED = st.builds("{}-{}".format, st.sampled_from("BI"), st.sampled_from(TYPES))
 PREFIXED_IOBES = st.builds("{}-{}".format, st.sampled_from("BIES"), st.sampled_from(TYPES))
 
-# One person and two places in a row, a place of three words, and another of two behind it.
-TELLING: Runs = [[(0, 2), (-1, 2), (1, 1), (1, 1)], [(1, 3), (1, 2), (-1, 1)]]
+# One person and two places in a row, a place of three words, and another of two after it.
+DECISIVE: Runs = [[(0, 2), (-1, 2), (1, 1), (1, 1)], [(1, 3), (1, 2), (-1, 1)]]
 
 
 def block_of(sentences: list[list[str]]) -> Block:
-    building = BlockBuilder()
+    builder = BlockBuilder()
     for line, tags in enumerate(sentences, start=1):
-        building.add(["w"] * len(tags), tags, line)
-    return building.block("x")
+        builder.add(["w"] * len(tags), tags, line)
+    return builder.build("x")
 
 
 def entities_of(runs: Runs) -> tuple[Entities, Int32s]:
@@ -44,23 +44,23 @@ def entities_of(runs: Runs) -> tuple[Entities, Int32s]:
     return Entities((types >= 0) & (within == 0), (types >= 0) & (left == 1), types), offsets
 
 
-def written(runs: Runs, scheme: str) -> Block:
+def write(runs: Runs, scheme: str) -> Block:
     """A block with these entities in the tags of a scheme."""
     found, offsets = entities_of(runs)
     letters = DIALECTS.get(scheme, LETTERS)
-    codes = prefixes("IOBES" if scheme in DIALECTS else scheme, found, offsets)
+    codes = encode_prefixes("IOBES" if scheme in DIALECTS else scheme, found, offsets)
     tags = [
         "O" if code == O else f"{letters[code]}-{TYPES[kind]}" for code, kind in zip(codes, found.types, strict=True)
     ]
     return block_of([tags[start:end] for start, end in pairwise(offsets)])
 
 
-def named(found: Entities, names: list[str]) -> list[tuple[str, int, int]]:
+def to_triples(found: Entities, names: list[str]) -> list[tuple[str, int, int]]:
     starts, ends = spans(found)
     return [(names[found.types[start]], int(start), int(end)) for start, end in zip(starts, ends, strict=True)]
 
 
-def learnt(*blocks: Block) -> TagReader:
+def learn(*blocks: Block) -> TagReader:
     reader = TagReader()
     for block in blocks:
         reader.learn(block)
@@ -71,9 +71,9 @@ def learnt(*blocks: Block) -> TagReader:
 @given(RUNS)
 def test_entities_survive_each_scheme_and_back(scheme: str, runs: Runs) -> None:
     reader = TagReader()
-    found = reader.read(written(runs, scheme))
-    assert named(found, list(reader.types)) == named(entities_of(runs)[0], list(TYPES))
-    assert learnt(written(runs, scheme)).misfits["IOBES" if scheme in DIALECTS else scheme] == 0
+    found = reader.read(write(runs, scheme))
+    assert to_triples(found, list(reader.types)) == to_triples(entities_of(runs)[0], list(TYPES))
+    assert learn(write(runs, scheme)).misfits["IOBES" if scheme in DIALECTS else scheme] == 0
 
 
 @given(st.lists(st.lists(st.just("O") | PREFIXED, min_size=1, max_size=12), min_size=1, max_size=4))
@@ -82,7 +82,7 @@ def test_read_takes_any_tags_as_conlleval_does(sentences: list[list[str]]) -> No
     for tags in sentences:
         expected += [(kind, before + start, before + end) for kind, start, end in entities(tags, strict=False)]
         before += len(tags)
-    assert named(reader.read(block_of(sentences)), list(reader.types)) == expected
+    assert to_triples(reader.read(block_of(sentences)), list(reader.types)) == expected
 
 
 @given(st.lists(st.lists(st.just("O") | PREFIXED_IOBES, min_size=1, max_size=12), min_size=1, max_size=4))
@@ -91,12 +91,12 @@ def test_read_takes_any_tags_with_e_and_s_as_seqeval_does(sentences: list[list[s
     for tags in sentences:
         expected += [(kind, before + start, before + end + 1) for kind, start, end in get_entities(tags)]
         before += len(tags)
-    assert named(reader.read(block_of(sentences)), list(reader.types)) == expected
+    assert to_triples(reader.read(block_of(sentences)), list(reader.types)) == expected
 
 
 @given(st.lists(st.lists(st.just("O") | PREFIXED_IOBES, min_size=1, max_size=12), min_size=1, max_size=4))
 def test_label_ids_are_strict_iob2_of_the_same_entities(sentences: list[list[str]]) -> None:
-    block, reader = block_of(sentences), learnt(block_of(sentences))
+    block, reader = block_of(sentences), learn(block_of(sentences))
     found = reader.read(block)
     if not reader.types:
         return
@@ -106,7 +106,7 @@ def test_label_ids_are_strict_iob2_of_the_same_entities(sentences: list[list[str
         for first, last in pairwise(block.offsets)
         for kind, start, end in entities(tags[first:last], strict=True)
     ]
-    assert strict == named(found, list(reader.types))
+    assert strict == to_triples(found, list(reader.types))
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ def test_label_ids_write_each_scheme_as_iob2(tags: str, iob2: str) -> None:
 
 
 @pytest.mark.parametrize("scheme", [*SCHEMES, *DIALECTS])
-def test_scheme_is_told_by_the_tags(scheme: str) -> None:
-    reader = learnt(written(TELLING, scheme))
+def test_scheme_is_detected_from_the_tags(scheme: str) -> None:
+    reader = learn(write(DECISIVE, scheme))
     assert reader.scheme == scheme
     diagnostics = Diagnostics()
     reader.report(diagnostics)
@@ -142,23 +142,23 @@ def test_scheme_is_told_by_the_tags(scheme: str) -> None:
     ("tags", "scheme"),
     [("I-PER O", "IOB1"), ("O B-PER I-PER", "IOB2"), ("I-PER I-LOC", "IOB1"), ("O O", "IOB2"), ("S-PER", "IOBES")],
 )
-def test_scheme_is_told_by_few_tags(tags: str, scheme: str) -> None:
-    assert learnt(block_of([tags.split()])).scheme == scheme
+def test_scheme_is_detected_from_few_tags(tags: str, scheme: str) -> None:
+    assert learn(block_of([tags.split()])).scheme == scheme
 
 
 def test_scheme_is_that_of_most_blocks_and_the_rest_is_reported() -> None:
     diagnostics = Diagnostics()
-    reader = learnt(*(written(TELLING, "IOB2") for _ in range(5)), block_of([["O", "I-PER", "I-PER"], ["I-LOC"]]))
+    reader = learn(*(write(DECISIVE, "IOB2") for _ in range(5)), block_of([["O", "I-PER", "I-PER"], ["I-LOC"]]))
     reader.report(diagnostics)
     assert reader.scheme == "IOB2"
     assert diagnostics.counts["repaired-tags"] == 2
-    assert [(found.grade, found.where) for found in diagnostics.kept] == [("warning", "x:1"), ("warning", "x:2")]
+    assert [(found.severity, found.where) for found in diagnostics.kept] == [("warning", "x:1"), ("warning", "x:2")]
     assert diagnostics.kept[0].message == "I-PER does not fit IOB2 here; it was read as conlleval reads it"
 
 
 def test_report_counts_all_repaired_tags_and_shows_twenty() -> None:
     diagnostics = Diagnostics()
-    learnt(*(written(TELLING, "IOB2") for _ in range(50)), block_of([["I-PER", "O"] * 33])).report(diagnostics)
+    learn(*(write(DECISIVE, "IOB2") for _ in range(50)), block_of([["I-PER", "O"] * 33])).report(diagnostics)
     assert diagnostics.counts["repaired-tags"] == 33
     assert len(diagnostics.kept) == 20
 
@@ -167,4 +167,4 @@ def test_report_counts_all_repaired_tags_and_shows_twenty() -> None:
 @pytest.mark.parametrize(("file", "scheme"), [("wikigold/wikigold.conll.txt", "IOB1"), ("wnut17/train.conll", "IOB2")])
 def test_scheme_of_real_corpora(file: str, scheme: str) -> None:
     corpus = open_corpus(data_params(CORPORA / file), allow_unsplit=True)
-    assert learnt(*(block for block, _ in corpus.blocks(Diagnostics()))).scheme == scheme
+    assert learn(*(block for block, _ in corpus.blocks(Diagnostics()))).scheme == scheme

@@ -1,4 +1,4 @@
-"""Small tokenizers of the three kinds, trained on the demo corpus, loaded as the stages load theirs."""
+"""Small tokenizers of three kinds, trained on the demo corpus, loaded as in the stages."""
 
 from pathlib import Path
 
@@ -37,6 +37,6 @@ def tokenizer(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
     folder: Path = tmp_path_factory.mktemp("tokenizer")
     names = dict(zip(("pad_token", "unk_token", "bos_token", "eos_token"), SPECIALS, strict=True))
     if request.param == "byte-level BPE":
-        del names["unk_token"]  # every byte has a sub-word
+        del names["unk_token"]  # every byte has a token
     PreTrainedTokenizerFast(tokenizer_object=built, cls_token="<s>", sep_token="</s>", **names).save_pretrained(folder)
     return load_tokenizer(folder)

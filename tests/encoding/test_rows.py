@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
 from stages.encoding.files import IGNORED, NO_WORD, SCHEMA
-from stages.encoding.rows import Encoder, frame
+from stages.encoding.rows import Encoder, frame_of
 from stages.encoding.tokenizer import load_tokenizer
 from stages.encoding.vocabulary import Vocabulary
 
@@ -61,7 +61,7 @@ def test_rows_give_each_word_exactly_one_prediction(
 
 
 @given(SENTENCES)
-def test_rows_equal_the_tokenizers_own_path(tokenizer: PreTrainedTokenizerFast, sentences: list[list[str]]) -> None:
+def test_rows_equal_the_output_of_the_tokenizer(tokenizer: PreTrainedTokenizerFast, sentences: list[list[str]]) -> None:
     sentences = [[word for word in words if word != "\u200d"] for words in sentences]
     rows = rows_of(tokenizer, sentences, length=4000, overlap=0)
     for words, row in zip(sentences, rows, strict=True):
@@ -81,7 +81,9 @@ def test_rows_show_the_neighbours_of_a_sentence_in_its_document_unlabelled(token
     assert [[label for label in row["labels"] if label != IGNORED] for row in rows] == [[0], [0, 1], [0], [0]]
 
 
-def test_rows_of_chosen_sentences_keep_their_context_and_are_numbered_anew(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_rows_of_chosen_sentences_keep_their_context_and_are_numbered_from_zero(
+    tokenizer: PreTrainedTokenizerFast,
+) -> None:
     sentences = [["Bonn"], ["Munich", "is"], ["large"]]
     all_rows = rows_of(tokenizer, sentences, length=64, overlap=0, documents=[0, 0, 0])
     (row,) = rows_of(tokenizer, sentences, length=64, overlap=0, documents=[0, 0, 0], chosen=[False, False, True])
@@ -90,7 +92,7 @@ def test_rows_of_chosen_sentences_keep_their_context_and_are_numbered_anew(token
 
 def test_frame_holds_the_special_tokens_around_a_sequence(tiny_pretrained: Path) -> None:
     tokenizer = load_tokenizer(tiny_pretrained)
-    assert frame(tokenizer) == ([tokenizer.cls_token_id], [tokenizer.sep_token_id])
+    assert frame_of(tokenizer) == ([tokenizer.cls_token_id], [tokenizer.sep_token_id])
 
 
 def test_load_tokenizer_switches_padding_and_truncation_off(tiny_pretrained: Path) -> None:

@@ -16,8 +16,8 @@ from tests.conftest import CORPORA, DEMO, needs_corpora
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
 
 
-def own_path(tokenizer: PreTrainedTokenizerFast, words: list[str]) -> list[list[int]]:
-    """The sub-words of each word by the tokenizer's own way with words."""
+def tokenize_words(tokenizer: PreTrainedTokenizerFast, words: list[str]) -> list[list[int]]:
+    """Tokenize each word with the tokenizer's own method for words."""
     encoding = tokenizer(words, is_split_into_words=True, add_special_tokens=False)
     pieces: list[list[int]] = [[] for _ in words]
     for word, token in zip(encoding.word_ids(), encoding["input_ids"], strict=True):
@@ -25,30 +25,30 @@ def own_path(tokenizer: PreTrainedTokenizerFast, words: list[str]) -> list[list[
     return pieces
 
 
-def pieces_of(known: Vocabulary, words: list[str]) -> list[list[int]]:
+def tokens_of(known: Vocabulary, words: list[str]) -> list[list[int]]:
     found = known.look_up(pa.array(words, pa.string()).dictionary_encode())
     return [found.ids[start : start + count].tolist() for start, count in zip(found.starts, found.counts, strict=True)]
 
 
 @given(st.lists(WORDS, min_size=1, max_size=30))
-def test_look_up_equals_the_tokenizers_own_path(tokenizer: PreTrainedTokenizerFast, words: list[str]) -> None:
+def test_look_up_equals_the_tokenizer(tokenizer: PreTrainedTokenizerFast, words: list[str]) -> None:
     unknown = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else tokenizer.pad_token_id
-    expected = [piece or [unknown] for piece in own_path(tokenizer, words)]
+    expected = [piece or [unknown] for piece in tokenize_words(tokenizer, words)]
     known = Vocabulary(tokenizer)
-    assert pieces_of(known, words) == expected
-    assert pieces_of(known, words[::-1]) == expected[::-1]  # out of memory, and in other company
+    assert tokens_of(known, words) == expected
+    assert tokens_of(known, words[::-1]) == expected[::-1]  # from the cache, and in another order
 
 
 @pytest.mark.parametrize("folder", [DEMO, pytest.param(CORPORA / "wnut17", marks=needs_corpora)], ids=lambda p: p.name)
-def test_look_up_equals_the_tokenizers_own_path_on_real_text(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def test_look_up_equals_the_tokenizer_on_real_text(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     known = Vocabulary(tokenizer)
     unknown = tokenizer.unk_token_id if tokenizer.unk_token_id is not None else tokenizer.pad_token_id
     path = folder / "test.conll"
     with path.open("rb") as stream:
         for block in read_conll(path, stream, Columns(), Diagnostics()):
             for sentence in block.sentences():
-                own = own_path(tokenizer, list(sentence.words))
-                assert pieces_of(known, list(sentence.words)) == [piece or [unknown] for piece in own]
+                own = tokenize_words(tokenizer, list(sentence.words))
+                assert tokens_of(known, list(sentence.words)) == [piece or [unknown] for piece in own]
 
 
 def test_look_up_flags_words_that_the_tokenizer_does_not_know(tokenizer: PreTrainedTokenizerFast) -> None:
@@ -56,10 +56,10 @@ def test_look_up_flags_words_that_the_tokenizer_does_not_know(tokenizer: PreTrai
     assert found.unknown.tolist() == [False, tokenizer.unk_token_id is not None, False]
 
 
-def test_look_up_forgets_when_full_and_stays_right(
+def test_look_up_clears_a_full_cache_and_stays_correct(
     tokenizer: PreTrainedTokenizerFast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vocabulary, "MAX_WORDS", 3)
     known = Vocabulary(tokenizer)
     for words in (["a", "b"], ["c", "d", "a"], ["Munich", "a", "b", "c", "d"]):
-        assert pieces_of(known, words) == own_path(tokenizer, words)
+        assert tokens_of(known, words) == tokenize_words(tokenizer, words)

@@ -56,7 +56,7 @@ def test_windows_own_each_word_once_and_never_overflow(
             assert (of_words == sentence).all()
 
 
-def test_document_windows_share_their_room_evenly_and_give_away_what_a_side_cannot_use() -> None:
+def test_document_windows_widen_both_sides_evenly_and_one_further_where_the_other_ends() -> None:
     counts, offsets = np.ones(30, np.int32), np.array([0, 2, 12, 20, 30], np.int32)
     found = document_windows(
         sentence_windows(offsets, counts, capacity=16, overlap=0),

@@ -18,9 +18,10 @@ Spoil = Callable[[Path], None]
 
 
 @pytest.fixture
-def folder(tmp_path: Path, tiny_pretrained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, tiny_pretrained: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder in which every stage would run."""
     write_small_corpus(tmp_path / "data/corpora/demo", train=20, rest=5)
+    shutil.copy(empty_store, tmp_path)
     shutil.copytree(tiny_pretrained, tmp_path / "pretrained")
     write_params(tmp_path, tmp_path / "pretrained", **{"train.epochs": 1})
     monkeypatch.chdir(tmp_path)
@@ -58,12 +59,12 @@ TRAIN = "data/corpora/demo/train.conll"
     [
         (removed(TRAIN), "data/corpora/demo/train.*: no such file"),
         (written(TRAIN, "Bonn B-LOC\nalone\n"), f"{TRAIN}:2: needs 2 columns, has 1: 'alone'"),
-        (written(TRAIN, "Bonn X-LOC\n"), f"{TRAIN}:1: 'X-LOC' is no tag"),
+        (written(TRAIN, "Bonn X-LOC\n"), f"{TRAIN}:1: 'X-LOC' is not a tag"),
         (written("data/corpora/demo/dev.conll", "\n \n"), "dev.conll: is empty"),
         (replaced("params.yaml", "window_length", "window_lenght"), "did you mean 'window_length'?"),
         (replaced("params.yaml", "window_length: 64", "window_length: many"), "window_length: Input should be"),
         (replaced("params.yaml", "window_length: 64", "window_length: 2"), "greater than or equal to 8, but it is 2"),
-        (replaced("params.yaml", "window_length: 64", "window_length: 256"), "encoder reads at most 128 sub-words"),
+        (replaced("params.yaml", "window_length: 64", "window_length: 256"), "encoder reads at most 128 tokens"),
         (replaced("params.yaml", "window_overlap: 16", "window_overlap: 60"), "at most half of window_length"),
         (replaced("params.yaml", "dir: data/corpora/demo", "dir: ."), "not the whole project"),
         (removed("pretrained/model.safetensors"), "has no model.safetensors"),
@@ -109,9 +110,10 @@ def test_later_stages_refuse(
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> Path:
+def trained(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path, empty_store: Path) -> Path:
     """A folder with a model, which evaluate would take."""
     folder = tmp_path_factory.mktemp("trained")
+    shutil.copy(empty_store, folder)
     write_small_corpus(folder / "data/corpora/demo", train=20, rest=5)
     write_params(folder, tiny_pretrained, **{"train.epochs": 1})
     run_stages(folder, "tokenize", "train")
@@ -176,13 +178,13 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> 
         (["run", "--set", "train.epochs=many"], "train.epochs: Input should be a valid integer"),
         (["run", "--set", "train.epochs"], "write it as SECTION.KEY=VALUE"),
         (["run", "--stage", "trane"], "--stage trane: no such stage; there are tokenize, train, evaluate, register"),
-        (["run", "--seeds", "2", "--stage", "train"], "so it goes as far as evaluate; drop --stage train"),
+        (["run", "--seeds", "2", "--stage", "train"], "so the run must include evaluate; drop --stage train"),
         (["run", "--seeds", "0"], "greater than or equal to 1"),
         (["mistakes"], "data/report/predictions.parquet: no such file. `dvc repro evaluate` makes it."),
         (["predict", "nothing", "params.yaml"], "no model is registered as nothing; there is none yet"),
         (["predict", "nothing", "nofile"], "No such file"),
         (["lineage"], "name a model, as in `tuneline lineage demo-ner@champion`, or a file with --data"),
-        (["lineage", "--data", "nofile"], "nofile: no such file, no MD5 (8 to 32 hexadecimal digits), and nothing"),
+        (["lineage", "--data", "nofile"], "nofile: no such file, no MD5 (8 to 32 hexadecimal digits), and no model"),
         (["reproduce", "nothing@champion"], "no model is registered as nothing"),
         (["compare", "nothing/1", "nothing/2"], "no model is registered as nothing"),
         (["gc", "--yes", "--dry-run"], "give one of them"),
@@ -223,7 +225,7 @@ def test_run_passes_a_stages_refusal_on(project: Project, prefect_api: str) -> N
     finished = project.tuneline("run", code=2, PREFECT_API_URL=prefect_api)
     corpus.write_text(good)
     assert f"{TRAIN}:1: needs 2 columns, has 1" in finished.stderr
-    assert "error: tokenize stopped on a fault in its input" in finished.stderr
+    assert "error: tokenize stopped on an error in its input" in finished.stderr
     assert "Traceback" not in finished.stderr
 
 

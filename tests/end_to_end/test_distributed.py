@@ -44,7 +44,7 @@ def test_two_processes_take_the_steps_of_one(trainable: MakeTrainable) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_ends_the_run_with_a_message_and_the_next_one_goes_on(trainable: MakeTrainable) -> None:
+def test_a_killed_worker_ends_the_run_with_a_message_and_the_next_one_resumes(trainable: MakeTrainable) -> None:
     settings = {"train.epochs": 6, "train.processes": 2}
     undisturbed = trainable("undisturbed", **settings)
     undisturbed.run()
@@ -55,10 +55,10 @@ def test_a_killed_worker_ends_the_run_with_a_message_and_the_next_one_goes_on(tr
         workers(training)[rank].kill()
         assert process.wait(PATIENCE) == TryAgainError.exit_code, training.log()
         assert f"process {rank} of 2 was ended by SIGKILL" in training.log()
-        assert "goes on from the last checkpoint" in training.log()
+        assert "resumes from the last checkpoint" in training.log()
         assert "Traceback" not in training.log()
         assert workers(training) == []
-        assert "going on from the checkpoint after step" in training.run()
+        assert "resuming from the checkpoint after step" in training.run()
         assert training.model() == undisturbed.model()
 
 
@@ -75,7 +75,7 @@ def test_workers_stop_with_a_checkpoint_when_their_launcher_is_stopped(
     wait_until(lambda: not processes_in(training.folder), training.log)
     assert len(training.checkpoints()) == 1
     assert "Traceback" not in training.log()
-    assert "going on from the checkpoint after step" in training.run()
+    assert "resuming from the checkpoint after step" in training.run()
 
 
 @pytest.mark.slow
@@ -99,13 +99,13 @@ def test_torchrun_starts_the_processes_on_one_machine_or_on_several(trainable: M
 
 def test_torchrun_with_another_number_of_processes_is_refused(trainable: MakeTrainable) -> None:
     training = trainable(**{"train.processes": 1})
-    told = training.run(*TORCHRUN, "--standalone", "--nproc-per-node", "2", code=1)
-    assert told.count("error: torchrun started 2 processes, but train.processes is 1") == 1
+    output = training.run(*TORCHRUN, "--standalone", "--nproc-per-node", "2", code=1)
+    assert output.count("error: torchrun started 2 processes, but train.processes is 1") == 1
 
 
-def test_a_fault_of_the_input_is_told_once(trainable: MakeTrainable) -> None:
+def test_a_fault_of_the_input_is_reported_once(trainable: MakeTrainable) -> None:
     training = trainable(**{"train.processes": 2})
     (training.folder / "data/encoded/manifest.json").unlink()
-    told = training.run(code=2)
-    assert told.count("error: data/encoded/manifest.json: no such file") == 1
-    assert "Traceback" not in told
+    output = training.run(code=2)
+    assert output.count("error: data/encoded/manifest.json: no such file") == 1
+    assert "Traceback" not in output

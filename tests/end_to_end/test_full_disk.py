@@ -49,9 +49,9 @@ def test_a_full_disk_stops_no_training_and_leaves_the_last_checkpoint_whole(trai
         process.kill()
         process.wait()
         filler.unlink()
-        told = training.run()
-        assert "going on from the checkpoint after step" in told
-        assert "is not usable" not in told
+        output = training.run()
+        assert "resuming from the checkpoint after step" in output
+        assert "is not usable" not in output
     assert training.model() == undisturbed.model()
 
 
@@ -65,9 +65,11 @@ def test_a_model_that_finds_no_space_is_a_message_and_is_written_by_the_next_run
     with small_disk(data, 2048):
         shutil.copytree(kept / "encoded", data / "encoded")
         filler = fill(data)
-        told = training.run(code=2)
-        assert "error: cannot write data/model: No space left on device" in told.replace(str(training.folder) + "/", "")
-        assert "Traceback" not in told
+        output = training.run(code=2)
+        assert "error: cannot write data/model: No space left on device" in output.replace(
+            str(training.folder) + "/", ""
+        )
+        assert "Traceback" not in output
         assert sorted(path.name for path in data.iterdir()) == ["encoded", "filler"]
         filler.unlink()
         training.run()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from pipeline.lineage.page import render
+from pipeline.lineage.page import render_page
 from tests.end_to_end.test_report_in_browser import ATTACK, CHROMIUM, browser
 from tests.lineage.lineages import full_of, sample, scarce
 
@@ -27,14 +27,14 @@ def test_page_fits_the_screen_and_no_two_labels_of_the_graph_overlap(
     browser: Browser, tmp_path: Path, text: str, width: int
 ) -> None:
     path = tmp_path / "lineage.html"
-    path.write_text(render(full_of(text) if text else sample()), encoding="utf-8")
+    path.write_text(render_page(full_of(text) if text else sample()), encoding="utf-8")
     page = browser.new_page(viewport={"width": width, "height": 740})
-    said: list[str] = []
-    asked: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("dialog", lambda dialog: said.append(dialog.message))
-    page.on("request", lambda request: asked.append(request.url))
+    messages: list[str] = []
+    requests: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
+    page.on("dialog", lambda dialog: messages.append(dialog.message))
+    page.on("request", lambda request: requests.append(request.url))
     page.goto(path.as_uri())
     for summary in page.locator("summary").all():
         summary.click()
@@ -49,15 +49,15 @@ def test_page_fits_the_screen_and_no_two_labels_of_the_graph_overlap(
             or one["bottom"] <= other["top"]
             or other["bottom"] <= one["top"]
         )
-    assert (said, asked) == ([], [path.as_uri()])
+    assert (messages, requests) == ([], [path.as_uri()])
     page.close()
 
 
-def test_page_of_a_version_of_which_little_is_known_is_shown(browser: Browser, tmp_path: Path) -> None:
+def test_page_of_a_version_with_few_recorded_facts_is_shown(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "lineage.html"
-    path.write_text(render(scarce()), encoding="utf-8")
+    path.write_text(render_page(scarce()), encoding="utf-8")
     page = browser.new_page()
     page.goto(path.as_uri())
-    assert page.get_by_text("not told who computed it", exact=True).count() == 4
+    assert page.get_by_text("execution not recorded", exact=True).count() == 4
     assert page.locator(".graph").is_visible()
     page.close()

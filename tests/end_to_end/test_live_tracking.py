@@ -19,7 +19,7 @@ MakeTrainable = Callable[..., Trainable]
 pytestmark = pytest.mark.slow
 
 
-def steps_told(folder: Path) -> list[int]:
+def synced_steps(folder: Path) -> list[int]:
     """The steps of train/loss that the server's store has."""
     client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
     experiment = client.get_experiment_by_name("tuneline")
@@ -28,8 +28,8 @@ def steps_told(folder: Path) -> list[int]:
     return [m.step for run in runs for m in client.get_metric_history(run.info.run_id, "train/loss")]
 
 
-def wait_until_told(folder: Path, count: int, process: "subprocess.Popen[bytes]") -> None:
-    wait_until(lambda: len(steps_told(folder)) >= count, process=process)
+def wait_until_synced(folder: Path, count: int, process: "subprocess.Popen[bytes]") -> None:
+    wait_until(lambda: len(synced_steps(folder)) >= count, process=process)
 
 
 def test_curves_are_live_and_complete_though_the_server_was_away_in_between(
@@ -40,17 +40,17 @@ def test_curves_are_live_and_complete_though_the_server_was_away_in_between(
     training = trainable(**{"train.epochs": 80})
     with mlflow_server(store, port) as url:
         process = training.start(MLFLOW_TRACKING_URI=url)
-        wait_until_told(store, 1, process)
-    before = len(steps_told(store))
+        wait_until_synced(store, 1, process)
+    before = len(synced_steps(store))
     training.wait_for("does not answer", process)
     process.send_signal(signal.SIGSTOP)  # a server takes its time to start, in which a tiny model would be trained
     with mlflow_server(store, port):
         process.send_signal(signal.SIGCONT)
-        wait_until_told(store, before + 1, process)
+        wait_until_synced(store, before + 1, process)
         assert process.wait(PATIENCE) == 0, training.log()
-    told = steps_told(store)
+    synced = synced_steps(store)
     _, history = training.model()
-    assert sorted(told) == list(range(1, len(history.splitlines()) + 1))
+    assert sorted(synced) == list(range(1, len(history.splitlines()) + 1))
     assert "Traceback" not in training.log()
 
 
@@ -77,6 +77,6 @@ def silent_server() -> Iterator[int]:
 def test_a_server_that_never_answers_keeps_no_training_from_its_end(trainable: MakeTrainable) -> None:
     training = trainable(**{"train.epochs": 12})
     with silent_server() as port:
-        told = training.run(MLFLOW_TRACKING_URI=f"http://127.0.0.1:{port}")
-    assert "epoch 12 of 12" in told
-    assert "is sent at the next chance" in told
+        output = training.run(MLFLOW_TRACKING_URI=f"http://127.0.0.1:{port}")
+    assert "epoch 12 of 12" in output
+    assert "will be synced at the next opportunity" in output

@@ -53,7 +53,9 @@ def test_a_person_is_told_the_scores_and_what_to_do_next(project: Project, first
         assert words in shown
 
 
-@pytest.mark.parametrize("touched", ["README.md", "tests/test_params.py", "data/corpora/demo/README.md"])
+@pytest.mark.parametrize(
+    "touched", ["README.md", "tests/test_params.py", "data/corpora/README.md", "data/corpora/demo/README.md"]
+)
 def test_what_no_stage_reads_makes_nothing_stale(project: Project, first: Any, touched: str) -> None:
     (project.folder / touched).parent.mkdir(exist_ok=True)
     with (project.folder / touched).open("a") as stream:
@@ -158,15 +160,15 @@ def test_what_a_run_tells_is_kept_by_the_server(tuned: Tuned, prefect_api: str) 
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from pipeline.runs.flows import how_of, outcomes_in
+    from pipeline.runs.flows import parse_outcome, parse_outcomes
 
     with temporary_settings({PREFECT_API_URL: prefect_api}), get_client(sync_client=True) as client:
         runs = client.read_flow_runs()  # those of other tests too, also ones that failed
     kept = [(run.name, run.state) for run in runs if run.state and run.state.is_completed()]
     assert {"train": "executed", "evaluate": "executed", "register": "executed"} in [
-        outcomes_in(state) for name, state in kept if name == "run"
+        parse_outcomes(state) for name, state in kept if name == "run"
     ]
-    assert {"executed", "restored"} <= {how_of(state) for name, state in kept if name == "train"}
+    assert {"executed", "restored"} <= {parse_outcome(state) for name, state in kept if name == "train"}
 
 
 def test_a_version_becomes_champion_on_evidence_or_by_force_and_the_history_knows(project: Project, first: Any) -> None:
@@ -182,17 +184,17 @@ def test_a_version_becomes_champion_on_evidence_or_by_force_and_the_history_know
     assert 0 < refused["p_value"] <= 1
     assert (forced["forced"], forced["promoted"]) == (True, True)
     assert project.json("rollback", "tiny-ner")["target"] == 1
-    told = project.json("history", "tiny-ner")
-    assert [(entry["action"], entry["source"], entry["target"]) for entry in told["entries"]] == [
+    history = project.json("history", "tiny-ner")
+    assert [(entry["action"], entry["source"], entry["target"]) for entry in history["entries"]] == [
         ("promote", None, 1),
         ("force", 1, 2),
         ("rollback", 2, 1),
     ]
-    assert told["entries"][1]["reason"] == "a trial"
-    assert told["entries"][1]["evidence"]["p_value"] == refused["p_value"]
-    assert told["faults"] == []
+    assert history["entries"][1]["reason"] == "a trial"
+    assert history["entries"][1]["evidence"]["p_value"] == refused["p_value"]
+    assert history["faults"] == []
     assert "had no champion at 2026-05-01" in project.tuneline("history", "tiny-ner", "--at", "2026-05-01").stdout
-    assert "no date or time" in project.tuneline("history", "tiny-ner", "--at", "may", code=2).stderr
+    assert "not a date or time" in project.tuneline("history", "tiny-ner", "--at", "may", code=2).stderr
     there = "there is no tiny-ner/7; there is tiny-ner/1 @champion, tiny-ner/2"
     assert there in project.tuneline("promote", "tiny-ner", "7", code=2).stderr
 

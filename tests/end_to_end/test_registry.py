@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
-from pipeline.checkout.params_file import with_values
+from pipeline.checkout.params_file import apply_settings
 from stages.tracking.lineage_record import RECORD
 from stages.tracking.registry import FILE_TAG, lineage_folder
 from tests.conftest import Project, checkout, set_in
@@ -72,7 +72,7 @@ def clone_of(project: Project, folder: Path) -> Project:
 
 
 def altered(client: MlflowClient, run_id: str, file: str, old: bytes, new: bytes, work: Path) -> bytes:
-    """Put other bytes into a file of the origin, as somebody with access to the server could; what was there before."""
+    """Alter a lineage file, as anybody with access to the server could; return its previous content."""
     before = Path(client.download_artifacts(run_id, f"{place(client)}/{file}", str(work))).read_bytes()
     assert before.count(old) == 1
     put(client, run_id, file, before.replace(old, new), work)
@@ -85,40 +85,40 @@ def put(client: MlflowClient, run_id: str, file: str, content: bytes, work: Path
 
 
 def place(client: MlflowClient) -> str:
-    """Where the run of the first version keeps its origin."""
+    """The artifact folder with the lineage files of the first version."""
     return lineage_folder(NAME, client.get_model_version(NAME, "1").tags[f"{FILE_TAG}{RECORD}"])
 
 
-def test_a_version_keeps_what_made_it(team: Project, client: MlflowClient, tmp_path: Path) -> None:
+def test_a_version_keeps_its_lineage(team: Project, client: MlflowClient, tmp_path: Path) -> None:
     version = client.get_model_version(NAME, "1")
     head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=team.folder, capture_output=True, text=True, check=True)
     assert version.tags["tuneline.git_commit"] == head.stdout.strip()
     assert version.tags["tuneline.git_dirty"] == "true"
     assert version.tags["tuneline.rebuildable"] == "false"  # the tiny pretrained model lies outside
     assert "| test | all |" in version.description
-    origin = Path(client.download_artifacts(version.run_id, place(client), str(tmp_path)))
-    assert (origin / "params.yaml").read_bytes() == (team.folder / "params.yaml").read_bytes()
-    diff = (origin / "tree.diff").read_text(encoding="utf-8")
+    lineage = Path(client.download_artifacts(version.run_id, place(client), str(tmp_path)))
+    assert (lineage / "params.yaml").read_bytes() == (team.folder / "params.yaml").read_bytes()
+    diff = (lineage / "tree.diff").read_text(encoding="utf-8")
     for words in ("+Merkel I-PER", "+import stages.extra", "+++ b/stages/extra.py"):
         assert words in diff
     assert "dvc.lock" not in diff
 
 
-def test_lineage_tells_every_file_and_who_made_it(team: Project) -> None:
-    told = team.json("lineage", NAME)
-    assert (told["version"], told["git"]["dirty"], told["altered"]) == (1, True, [])
+def test_lineage_has_every_file_and_its_execution(team: Project) -> None:
+    lineage = team.json("lineage", NAME)
+    assert (lineage["version"], lineage["git"]["dirty"], lineage["altered"]) == (1, True, [])
     for stage in ("tokenize", "train", "evaluate"):
-        assert told["stages"][stage]["made_by"]["commit"] == told["git"]["commit"]
-        for entry in told["stages"][stage]["outputs"]:
+        assert lineage["stages"][stage]["made_by"]["commit"] == lineage["git"]["commit"]
+        for entry in lineage["stages"][stage]["outputs"]:
             assert (team.folder / entry["path"]).is_file()
-    assert told["stages"]["train"]["made_by"]["mlflow_run"] == told["mlflow_run"]
-    assert told["stages"]["tokenize"]["made_by"]["mlflow_run"] != told["mlflow_run"]
-    train = {entry["path"]: entry["digest"] for entry in told["stages"]["tokenize"]["inputs"]}
+    assert lineage["stages"]["train"]["made_by"]["mlflow_run"] == lineage["mlflow_run"]
+    assert lineage["stages"]["tokenize"]["made_by"]["mlflow_run"] != lineage["mlflow_run"]
+    train = {entry["path"]: entry["digest"] for entry in lineage["stages"]["tokenize"]["inputs"]}
     used = team.json("lineage", "--data", train["data/corpora/demo/train.conll"][:12])["versions"]
     assert [(version["name"], version["version"], version["is_champion"]) for version in used] == [(NAME, 1, False)]
 
 
-def test_what_came_from_the_cache_points_to_the_run_that_computed_it(team: Project) -> None:
+def test_a_cached_result_refers_to_the_run_that_computed_it(team: Project) -> None:
     before = (team.folder / "params.yaml").read_text(encoding="utf-8")
     with set_in(team.folder, "register.name=cached"):
         for made in ("dvc.lock", "data/encoded", "data/model", "data/report"):
@@ -132,7 +132,7 @@ def test_what_came_from_the_cache_points_to_the_run_that_computed_it(team: Proje
 
 
 @pytest.mark.parametrize("call", ["create_model_version", "set_registered_model_alias"])
-def test_a_registration_that_was_killed_is_mended_by_the_next(team: Project, client: MlflowClient, call: str) -> None:
+def test_a_killed_registration_is_completed_by_the_next(team: Project, client: MlflowClient, call: str) -> None:
     name = f"killed-{call.split('_', maxsplit=1)[0]}"
     with set_in(team.folder, f"register.name={name}"):
         killed = subprocess.run(
@@ -143,27 +143,27 @@ def test_a_registration_that_was_killed_is_mended_by_the_next(team: Project, cli
         team.command("dvc", "repro", "--single-item", "register")
     (version,) = client.search_model_versions(f"name = '{name}'")
     assert client.get_registered_model(name).aliases == {"challenger": version.version}
-    # Nothing was uploaded twice: all versions of this run stand on one logged model.
+    # Nothing was uploaded twice: all versions of this run refer to one logged model.
     run = client.get_run(version.run_id)
     assert len(client.search_logged_models([run.info.experiment_id], f"source_run_id = '{version.run_id}'")) == 1
 
 
-def test_two_registrations_at_one_moment_make_one_version(team: Project, client: MlflowClient, tmp_path: Path) -> None:
+def test_two_simultaneous_registrations_make_one_version(team: Project, client: MlflowClient, tmp_path: Path) -> None:
     name = "at-once"
     processes = []
     for number in range(2):
         folder = tmp_path / str(number)
         shutil.copytree(team.folder, folder, symlinks=True)
-        shutil.rmtree(folder / ".tuneline")  # another checkout knows nothing of what this one has told
-        (folder / "params.yaml").write_text(with_values(folder / "params.yaml", [f"register.name={name}"]))
+        shutil.rmtree(folder / ".tuneline")  # another checkout knows nothing of what this one has synced
+        (folder / "params.yaml").write_text(apply_settings(folder / "params.yaml", [f"register.name={name}"]))
         processes.append(
             subprocess.Popen(
                 [sys.executable, "-m", "stages.register"], cwd=folder, stderr=subprocess.PIPE, text=True, env=os.environ
             )
         )
     for process in processes:
-        _, said = process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0, said
+        _, stderr = process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0, stderr
     (version,) = client.search_model_versions(f"name = '{name}'")
     assert client.get_registered_model(name).aliases == {"challenger": version.version}
 
@@ -207,9 +207,7 @@ def test_what_was_altered_is_named_first(
     assert f"the recorded {file} is not the one that was registered" in finished.stderr
 
 
-def test_history_tells_an_alias_that_was_moved_by_hand_and_an_entry_that_was_altered(
-    team: Project, client: MlflowClient
-) -> None:
+def test_history_reports_an_alias_moved_by_hand_and_an_altered_entry(team: Project, client: MlflowClient) -> None:
     assert team.json("promote", NAME)["promoted"]
     assert team.json("history", NAME)["faults"] == []
     client.delete_registered_model_alias(NAME, "champion")
@@ -224,7 +222,7 @@ def test_history_tells_an_alias_that_was_moved_by_hand_and_an_entry_that_was_alt
     assert team.json("history", NAME)["faults"] == []
 
 
-def test_a_champion_that_was_scored_on_other_sentences_is_scored_again(team: Project, client: MlflowClient) -> None:
+def test_a_champion_that_was_scored_on_other_sentences_is_rescored(team: Project, client: MlflowClient) -> None:
     corpus = team.folder / "data/corpora/demo"
     train, test = ((corpus / f"{split}.conll").read_text(encoding="utf-8").split("\n\n") for split in ("train", "test"))
     (corpus / "test.conll").write_text("\n\n".join([train[0], *test[1:]]), encoding="utf-8")
@@ -249,12 +247,12 @@ def test_two_versions_are_compared_on_the_sentences_of_the_second(team: Project,
     assert found["params"]["train.learning_rate"] == {"first": 0.005, "second": 0.004}
     assert found["code"] == []
     assert found["data"]["counts"] == {"added": 0, "removed": 1, "relabelled": 0, "moved": 1}
-    assert found["note"] == f"{NAME}/1 was scored again, on the test sentences of {NAME}/2"
+    assert found["note"] == f"{NAME}/1 was rescored on the test sentences of {NAME}/2"
     recorded = {version["version"]: version["scores"] for version in team.json("models")["models"]}
     assert found["scores"]["test"]["second"] == recorded[2]["test"]
     assert found["scores"]["dev"]["first"] == recorded[1]["dev"]
     assert found["scores"]["dev"]["p_value"] is not None
     shown = team.tuneline("compare", *names, "--html", str(page))
     assert (shown.stdout, shown.stderr) == ("", f"wrote {page}\n")
-    assert f"{NAME}/1 was scored again" in page.read_text(encoding="utf-8")
-    assert "1 moved: in another split now" in team.tuneline("compare", *names).stdout
+    assert f"{NAME}/1 was rescored" in page.read_text(encoding="utf-8")
+    assert "1 moved: in another split of the second" in team.tuneline("compare", *names).stdout

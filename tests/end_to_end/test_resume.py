@@ -1,31 +1,36 @@
-"""A training that is stopped in any way and run again ends with the bytes of one that nobody disturbed."""
+"""A training run that is stopped in any way and started again ends with the bytes of an undisturbed one."""
 
+import itertools
 import json
 import random
 import shutil
 import signal
 import subprocess
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import cycle
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from stages.tracking.event_log import FINAL
+from stages import train
+from stages.runtime.signals import CaughtSignals
+from stages.tracking import sync
+from stages.training.checkpoints import Progress
+from stages.training.history import Step
 from tests.conftest import Trainable, checkout
 from tests.processes import BIN, PATIENCE, processes_in, start, wait_until
 
 MakeTrainable = Callable[..., Trainable]
 
-KILLS_PER_TRAINING = 8
-SEEDS = (1, 2, 3)
+KILLS = 8
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[str, str]]:
-    """What undisturbed trainings made, by their number of epochs."""
+    """The results of undisturbed runs, by their number of epochs."""
     return {}
 
 
@@ -37,28 +42,22 @@ def run_undisturbed(trainable: MakeTrainable, known: dict[int, tuple[str, str]],
     return known[epochs]
 
 
-def assert_told_once(training: Trainable, steps: int) -> None:
-    """Each point of the curves is in the event_log once, and in the one MLflow run of the store."""
+def assert_synced_once(training: Trainable, steps: int) -> None:
+    """Each step is in the history of the event log once, and each point of the curves in the one MLflow run."""
     from mlflow import MlflowClient
 
-    (path,) = training.folder.glob(".tuneline/journal/*.jsonl")
-    events = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    assert [event["kind"] for event in events if event["kind"] != "metrics"] == ["begin", "executed", "end"]
-    points = Counter(
-        (name, event["step"])
-        for event in events
-        if event["kind"] == "metrics" and event["step"] != FINAL
-        for name in event["values"]
-    )
-    assert set(points.values()) == {1}
-    assert sorted(step for name, step in points if name == "train/loss") == list(range(1, steps + 1))
+    (path,) = training.folder.glob(".tuneline/events/*.history.jsonl")
+    history = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert [entry["step"] for entry in history] == list(range(1, steps + 1))
+    events = path.with_name(path.name.replace(".history", "")).read_text(encoding="utf-8").splitlines()
+    assert [json.loads(event)["kind"] for event in events] == ["begin", "execution", "end"]
 
     client = MlflowClient(f"sqlite:///{training.folder}/mlflow.db")
     (run,) = client.search_runs([client.get_experiment_by_name("tuneline").experiment_id])
     assert run.info.status == "FINISHED"
-    for name in ("train/loss", "dev/entity_strict_f1"):
-        told = [metric.step for metric in client.get_metric_history(run.info.run_id, name)]
-        assert sorted(told) == sorted(step for of, step in points if of == name)
+    for field, name in (("loss", "train/loss"), ("dev_f1", "dev/entity_strict_f1")):
+        synced = [metric.step for metric in client.get_metric_history(run.info.run_id, name)]
+        assert sorted(synced) == [entry["step"] for entry in history if field in entry]
 
 
 def assert_same(training: Trainable, expected: tuple[str, str]) -> None:
@@ -87,16 +86,15 @@ def kill_while_it_writes(training: Trainable, process: "subprocess.Popen[bytes]"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", SEEDS)
-def test_kills_at_any_moment_change_neither_model_nor_history_nor_what_mlflow_has(
-    trainable: MakeTrainable, undisturbed: dict[int, tuple[str, str]], seed: int
+def test_kills_at_any_moment_change_neither_model_nor_history_nor_mlflow(
+    trainable: MakeTrainable, undisturbed: dict[int, tuple[str, str]]
 ) -> None:
     expected = run_undisturbed(trainable, undisturbed, 20)
     training = trainable("killed", **{"train.epochs": 20})
-    generator = random.Random(seed)
+    generator = random.Random(1)
     kills = killed_in_writing = 0
     aims = cycle(["anywhere", "in training", "in writing", "in writing"])
-    while kills < KILLS_PER_TRAINING:
+    while kills < KILLS:
         before = len(training.log())
         process = training.start()
         aim = next(aims)
@@ -113,12 +111,67 @@ def test_kills_at_any_moment_change_neither_model_nor_history_nor_what_mlflow_ha
             break
         assert process.returncode == -signal.SIGKILL, training.log()
         kills += 1
-    assert kills >= KILLS_PER_TRAINING, training.log()
+    assert kills >= KILLS, training.log()
     training.run()
-    assert training.log().count("going on from the checkpoint after step") >= KILLS_PER_TRAINING // 2
+    assert training.log().count("resuming from the checkpoint after step") >= KILLS // 2
     assert killed_in_writing > 0
     assert_same(training, expected)
-    assert_told_once(training, steps=len(expected[1].splitlines()))
+    assert_synced_once(training, steps=len(expected[1].splitlines()))
+
+
+class KilledError(BaseException):
+    """Ends a training run in this process where a kill would."""
+
+
+@contextmanager
+def stop_after_one_step() -> Iterator[CaughtSignals]:
+    yield CaughtSignals(received=signal.SIGTERM)
+
+
+def kill_at_each_step_once() -> Callable[..., None]:
+    """A `record_step` that ends the run after it recorded a step for the first time, before there is a checkpoint."""
+    recorded: set[int] = set()
+
+    def record(step: Step, run: train.TrainingRun, progress: Progress) -> None:
+        original(step, run, progress)
+        if step.step not in recorded:
+            recorded.add(step.step)
+            raise KilledError
+
+    original = train.record_step
+    return record
+
+
+@pytest.mark.parametrize("way", ["signal", "kill"])
+def test_a_stop_after_every_single_step_changes_neither_weights_nor_history(
+    trainable: MakeTrainable, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """In this process, as often as there are steps; the test below kills real processes at random moments."""
+    settings = {"train.epochs": 2, "train.batch_tokens": 512}
+    monkeypatch.setattr(sync, "sync_live", lambda _: nullcontext())
+    expected = trainable("undisturbed", **settings)
+    monkeypatch.chdir(expected.folder)
+    train.main(Path("params.yaml"))
+
+    training = trainable("stopped", **settings)
+    monkeypatch.chdir(training.folder)
+    if way == "signal":
+        monkeypatch.setattr(train, "catch_signals", stop_after_one_step)
+    else:
+        monkeypatch.setattr(train, "record_step", kill_at_each_step_once())
+        clock = itertools.count(step=2)  # seconds: a checkpoint is due after each step
+        fast_clock = SimpleNamespace(monotonic=lambda: next(clock), perf_counter=time.perf_counter)
+        monkeypatch.setattr(train, "time", fast_clock)
+    stops = 0
+    while not (training.folder / "data/model").exists():
+        try:
+            train.main(Path("params.yaml"))
+        except (SystemExit, KilledError):
+            stops += 1
+    steps = len(expected.model()[1].splitlines())
+    assert steps > 20
+    assert stops == steps
+    assert_same(training, expected.model())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
@@ -131,17 +184,17 @@ def test_a_signal_ends_the_training_with_its_code_and_a_checkpoint(
     training.wait_for("epoch 1 of 4", process)
     process.send_signal(number)
     assert process.wait(PATIENCE) == 128 + number
-    assert "the same command goes on from there" in training.log()
+    assert "the same command resumes from there" in training.log()
     assert "Traceback" not in training.log()
     assert processes_in(training.folder) == []
     assert not (training.folder / "data/model").exists()
     (checkpoint,) = training.checkpoints()
-    assert f"going on from the checkpoint after step {int(checkpoint.name[5:])}\n" in training.run()
+    assert f"resuming from the checkpoint after step {int(checkpoint.name[5:])}\n" in training.run()
     assert_same(training, expected)
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(
+def test_a_damaged_checkpoint_is_reported_and_the_previous_one_is_used(
     trainable: MakeTrainable, undisturbed: dict[int, tuple[str, str]]
 ) -> None:
     expected = run_undisturbed(trainable, undisturbed, 12)
@@ -154,32 +207,33 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_is_taken(
     state = bytearray((newest / "state.safetensors").read_bytes())
     state[len(state) // 2] ^= 255
     (newest / "state.safetensors").write_bytes(state)
-    told = training.run()
-    assert f"warning: the checkpoint {newest.relative_to(training.folder)} is not usable: " in told
-    assert f"going on from the checkpoint after step {int(older.name[5:])}\n" in told
+    output = training.run()
+    assert f"warning: the checkpoint {newest.relative_to(training.folder)} is not usable: " in output
+    assert f"resuming from the checkpoint after step {int(older.name[5:])}\n" in output
     assert_same(training, expected)
 
 
 @pytest.mark.slow
-def test_a_checkpoint_whose_every_file_is_damaged_in_turn_is_never_taken(
+def test_a_checkpoint_whose_every_file_is_damaged_in_turn_is_never_used(
     trainable: MakeTrainable, undisturbed: dict[int, tuple[str, str]]
 ) -> None:
-    """Damage in progress.json too, which holds the history that ends up in data/model."""
+    """Damage in history.jsonl too, whose steps end up in data/model."""
     training = trainable(**{"train.epochs": 4, "runtime.checkpoint_seconds": 600})
     process = training.start()
     training.wait_for("epoch 1 of 4", process)
     process.terminate()
     process.wait()
     (checkpoint,) = training.checkpoints()
+    folder = checkpoint.parent
     kept = training.folder / "kept"
-    shutil.copytree(checkpoint, kept)
-    for damaged in ("best.safetensors", "progress.json"):
-        shutil.rmtree(checkpoint.parent)
-        shutil.copytree(kept, checkpoint)
-        content = bytearray((checkpoint / damaged).read_bytes())
-        place = content.index(b'"loss": ') + len(b'"loss": ') if damaged.endswith(".json") else len(content) - 5
+    shutil.copytree(folder, kept)
+    for damaged in (checkpoint / "best.safetensors", checkpoint / "progress.json", folder / "history.jsonl"):
+        shutil.rmtree(folder)
+        shutil.copytree(kept, folder)
+        content = bytearray(damaged.read_bytes())
+        place = len(content) - 5 if damaged.suffix == ".safetensors" else content.index(b'"steps": ') + 9
         content[place] = ord("7") if content[place] != ord("7") else ord("8")
-        (checkpoint / damaged).write_bytes(content)
+        damaged.write_bytes(content)
         process = training.start()
         before = len(training.log())
         training.wait_for("training on", process, after=before)
@@ -205,6 +259,6 @@ def test_a_run_that_was_stopped_ends_with_the_model_and_the_lock_file_of_another
             assert run.wait(PATIENCE) == 128 + signal.SIGINT
             wait_until(lambda: not processes_in(tmp_path))
         finished = project.tuneline(*command, PREFECT_API_URL=prefect_api)
-        assert ("going on from the checkpoint after step" in finished.stderr) == (name == "stopped")
+        assert ("resuming from the checkpoint after step" in finished.stderr) == (name == "stopped")
         made.append((Trainable(project.folder).model(), (project.folder / "dvc.lock").read_bytes()))
     assert made[0] == made[1]

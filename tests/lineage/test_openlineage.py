@@ -4,6 +4,7 @@ import importlib
 import json
 import pkgutil
 import types
+from dataclasses import replace
 from datetime import datetime
 from enum import Enum
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -15,8 +16,21 @@ import pytest
 from openlineage.client.event_v2 import RunEvent
 from openlineage.client.facet_v2 import BaseFacet
 
-from pipeline.lineage.openlineage import events, web_address
-from tests.lineage.lineages import COMMIT, ENCODED, FLOW_RUNS, MODEL, TRAINING_RUN, files_of, full_of, sample, scarce
+from pipeline.lineage.openlineage import render_events, web_address
+from tests.lineage.lineages import (
+    COMMIT,
+    ENCODED,
+    FLOW_RUNS,
+    MODEL,
+    TRAINING_RUN,
+    change_record,
+    change_stage,
+    execution,
+    files_of,
+    full_of,
+    sample,
+    scarce,
+)
 from tests.tasks.token_classification.test_report import HOSTILE
 
 FACETS = {
@@ -27,25 +41,25 @@ FACETS = {
 }
 
 
-def conforms(value: Any, kind: Any) -> None:
-    """Whether parsed JSON is of a type of the client, whose classes are generated from the standard's schemas."""
+def assert_conforms(value: Any, kind: Any) -> None:
+    """Assert that parsed JSON has a type of the client, whose classes are generated from the standard's schemas."""
     if get_origin(kind) in (Union, types.UnionType):
         kind = next(each for each in get_args(kind) if each is not type(None))  # nulls are left out
     if get_origin(kind) is list:
         for each in value:
-            conforms(each, get_args(kind)[0])
+            assert_conforms(each, get_args(kind)[0])
     elif get_origin(kind) is dict:
         for each in value.values():
             facet = FACETS[each["_schemaURL"]]
             assert issubclass(facet, get_args(kind)[1])
             assert facet is not get_args(kind)[1], "a custom facet"
-            conforms(each, facet)
+            assert_conforms(each, facet)
     elif attrs.has(kind):
         fields, hints = attrs.fields(kind), get_type_hints(kind)
         assert value.keys() <= {field.name for field in fields}
         assert value.keys() >= {field.name for field in fields if field.default is attrs.NOTHING}
         for name, each in value.items():
-            conforms(each, hints[name])
+            assert_conforms(each, hints[name])
     elif issubclass(kind, Enum):
         kind(value)
     else:
@@ -54,20 +68,22 @@ def conforms(value: Any, kind: Any) -> None:
 
 @pytest.mark.parametrize("make", [sample, scarce, lambda: full_of(HOSTILE[0])], ids=["sample", "scarce", "hostile"])
 def test_events_have_the_shape_of_the_standard(make: Any) -> None:
-    told = [json.loads(line) for line in events(make()).splitlines()]
-    assert [(each["job"]["name"], each["eventType"]) for each in told] == [
+    events = [json.loads(line) for line in render_events(make()).splitlines()]
+    assert [(each["job"]["name"], each["eventType"]) for each in events] == [
         (stage, kind) for stage in FLOW_RUNS for kind in ("START", "COMPLETE")
     ]
-    for each in told:
-        conforms(each, RunEvent)
+    for each in events:
+        assert_conforms(each, RunEvent)
         assert each["schemaURL"] == "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent"
         assert datetime.fromisoformat(each["eventTime"]).tzinfo
         UUID(each["run"]["runId"])
 
 
-def test_events_tell_runs_files_code_parameters_and_environment() -> None:
-    told = {(each["job"]["name"], each["eventType"]): each for each in map(json.loads, events(sample()).splitlines())}
-    train = told["train", "COMPLETE"]
+def test_events_have_runs_files_code_parameters_and_environment() -> None:
+    events = {
+        (each["job"]["name"], each["eventType"]): each for each in map(json.loads, render_events(sample()).splitlines())
+    }
+    train = events["train", "COMPLETE"]
     project = "https://example.org/team/ner"
     assert train["eventTime"] == "2026-05-01T09:00:00+00:00"
     assert train["job"]["namespace"] == project
@@ -75,7 +91,7 @@ def test_events_tell_runs_files_code_parameters_and_environment() -> None:
         *((project, f"{ENCODED}/{name}") for name in ("dev.arrow", "manifest.json", "train.arrow")),
         ("pretrained", "encoders/tiny"),
     ]
-    digest = files_of(MODEL, "config.json")[0]["digest"]
+    digest = files_of(MODEL, "config.json")[0].digest
     assert train["outputs"][0]["facets"]["version"]["datasetVersion"] == digest
     assert train["outputs"][0]["facets"]["dataSource"]["uri"] == project
     source = train["job"]["facets"]["sourceCodeLocation"]
@@ -91,14 +107,14 @@ def test_events_tell_runs_files_code_parameters_and_environment() -> None:
     assert tags["mlflow_run"] == TRAINING_RUN
     assert tags["git_dirty"] == "false"
     assert tags["package.transformers"] == "5.23.0"
-    version = told["register", "COMPLETE"]["outputs"][-1]
+    version = events["register", "COMPLETE"]["outputs"][-1]
     assert (version["namespace"], version["name"]) == ("mlflow", "demo-ner")
     assert version["facets"]["version"]["datasetVersion"] == "3"
 
 
-def test_events_of_what_nobody_told_say_so() -> None:
-    for each in map(json.loads, events(scarce()).splitlines()):
-        assert each["eventTime"] == scarce()["registered"]
+def test_events_say_that_an_execution_is_not_recorded() -> None:
+    for each in map(json.loads, render_events(scarce()).splitlines()):
+        assert each["eventTime"] == scarce().record.registered
         assert each["job"]["namespace"] == "tuneline"
         assert "parent" not in each["run"]["facets"]
         assert "sourceCodeLocation" not in each["job"]["facets"]
@@ -109,11 +125,12 @@ def test_events_of_what_nobody_told_say_so() -> None:
 
 
 def test_events_are_the_same_for_the_same_execution() -> None:
-    other = sample() | {"version": 4, "registered": "2026-06-01T00:00:00+00:00"}
-    other["stages"]["register"]["made_by"]["time"] = other["registered"]
-    assert events(sample()) == events(sample())
+    other = change_record(replace(sample(), version=4), registered="2026-06-01T00:00:00+00:00")
+    registration = replace(execution("register", 11, None), time=other.record.registered)
+    other = change_stage(other, "register", made_by=registration)
+    assert render_events(sample()) == render_events(sample())
     first, second = (
-        {each["job"]["name"]: each["run"]["runId"] for each in map(json.loads, events(lineage).splitlines())}
+        {each["job"]["name"]: each["run"]["runId"] for each in map(json.loads, render_events(lineage).splitlines())}
         for lineage in (sample(), other)
     )
     assert [stage for stage in FLOW_RUNS if first[stage] == second[stage]] == ["tokenize", "train", "evaluate"]

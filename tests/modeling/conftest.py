@@ -1,4 +1,4 @@
-"""Small splits and tiny models for the tests of modeling."""
+"""Small splits and tiny models for the tests of modeling and training."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ VOCABULARY = 40  # ids of `random_split` and of `random_model`; 0 to 3 are speci
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread() -> Iterator[None]:
-    """So small tensors gain nothing from a second, which waits for minutes where another process has its core."""
+    """A second thread gains nothing with such small tensors, and waits for minutes on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -51,7 +51,7 @@ def encoded(rows: Sequence[tuple[list[int], list[int]]]) -> EncodedSplit:
 
 
 def random_split(lengths: Sequence[int], *, labels: int = len(LABELS), seed: int = 0) -> EncodedSplit:
-    """Rows of these lengths with random sub-words; two thirds of them, but for the first and last, have a label.
+    """Rows of these lengths with random tokens; two thirds of them, except the first and the last, have a label.
 
     Ids above VOCABULARY // 2 do not occur.
     """
@@ -65,7 +65,7 @@ def random_split(lengths: Sequence[int], *, labels: int = len(LABELS), seed: int
 
 
 def random_model(kind: str = "bert", *, labels: int = len(LABELS), seed: int = 0, **changes: object) -> PreTrainedModel:
-    """A tiny token classifier of two layers, none of whose weights is 0 or 1 but by chance, in evaluation mode."""
+    """A tiny token classifier of two layers with random biases and norms too, in evaluation mode."""
     sizes = {
         "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24,
         "max_position_embeddings": 40, "layer_norm_eps": 1e-2, "vocab_size": VOCABULARY, "num_labels": labels,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.encoding.files import IGNORED
-from stages.modeling.batches import Group, collate, parts, shuffled_rows, sorted_rows
+from stages.modeling.batches import Group, collate, shuffled_rows, sorted_rows, split_rows
 from tests.modeling.conftest import encoded, random_split
 
 LENGTHS = st.lists(st.integers(3, 120), min_size=1, max_size=200).map(lambda values: np.array(values, dtype=np.int32))
@@ -20,8 +20,8 @@ def test_batches_hold_each_row_once_longest_first_near_the_budget(lengths: np.nd
         assert sorted(np.concatenate(batches).tolist()) == list(range(len(lengths)))
         for rows in batches:
             assert (np.diff(lengths[rows]) <= 0).all()
-            # As many batches as come nearest to the budget: one where there is enough for nearly one and a half. And a
-            # row is never cut, so the last one may reach beyond.
+            # The number of batches is rounded, so a single one may have nearly one and a half times the budget; and a
+            # row is never cut, so the last one may exceed it.
             assert lengths[rows].sum() < 1.5 * budget + lengths[rows].max()
 
 
@@ -41,10 +41,10 @@ def test_shuffled_rows_repeat_by_seed_and_epoch_and_differ_otherwise() -> None:
     assert order(seed=1, epoch=1) != order(seed=2, epoch=1)
 
 
-def test_shuffled_rows_mix_the_company_of_a_row_but_hold_few_lengths() -> None:
+def test_shuffled_rows_mix_the_rows_of_a_batch_but_have_few_lengths() -> None:
     first, second = (shuffled_rows(REALISTIC, budget=1024, seed=1, epoch=epoch) for epoch in (1, 2))
-    company = {int(row): set(rows.tolist()) for rows in second for row in rows}
-    assert np.mean([len(company[int(row)] & set(rows.tolist())) / len(rows) for rows in first for row in rows]) < 0.2
+    partners = {int(row): set(rows.tolist()) for rows in second for row in rows}
+    assert np.mean([len(partners[int(row)] & set(rows.tolist())) / len(rows) for rows in first for row in rows]) < 0.2
     lengths = [len(np.unique(REALISTIC[rows])) for rows in first]
     unsorted = [len(np.unique(REALISTIC[start : start + 37])) for start in range(0, 2960, 37)]
     assert np.mean(lengths) < np.mean(unsorted) / 3
@@ -54,18 +54,18 @@ def test_shuffled_rows_mix_the_company_of_a_row_but_hold_few_lengths() -> None:
 
 
 @pytest.mark.parametrize("budget", [1, 8])
-def test_a_row_longer_than_the_budget_is_a_batch_of_its_own(budget: int) -> None:
+def test_a_row_longer_than_the_budget_is_its_own_batch(budget: int) -> None:
     assert [rows.tolist() for rows in sorted_rows(np.array([50, 60], dtype=np.int32), budget=budget)] == [[1], [0]]
 
 
-def test_shuffled_rows_take_rows_of_many_times_the_budget() -> None:
+def test_shuffled_rows_accept_rows_of_many_times_the_budget() -> None:
     assert len(shuffled_rows(np.array([512, 512], dtype=np.int32), budget=16, seed=1, epoch=1)) == 2
 
 
 @given(LENGTHS, st.integers(1, 300))
-def test_parts_are_neighbours_of_about_one_size_and_none_is_empty(lengths: np.ndarray, count: int) -> None:
+def test_parts_are_consecutive_and_of_similar_size_and_none_is_empty(lengths: np.ndarray, count: int) -> None:
     rows = np.random.default_rng(0).permutation(len(lengths))
-    found = parts(rows, lengths, count=count)
+    found = split_rows(rows, lengths, count=count)
     assert 1 <= len(found) <= count
     assert found[0].start == 0
     assert found[-1].stop == len(rows)
@@ -76,11 +76,11 @@ def test_parts_are_neighbours_of_about_one_size_and_none_is_empty(lengths: np.nd
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 6, 12])
 def test_parts_of_rows_of_one_length_are_equal(count: int) -> None:
-    found = parts(np.arange(12), np.full(12, 7, dtype=np.int32), count=count)
+    found = split_rows(np.arange(12), np.full(12, 7, dtype=np.int32), count=count)
     assert [part.stop - part.start for part in found] == [12 // count] * count
 
 
-def test_assemble_packs_rows_without_padding() -> None:
+def test_collate_packs_rows_without_padding() -> None:
     split = encoded(
         [
             ([2, 7, 3], [IGNORED, 4, IGNORED]),
@@ -101,7 +101,7 @@ def test_assemble_packs_rows_without_padding() -> None:
     assert (batch.tokens_before, batch.labels_before, batch.pairs_before) == (0, 0, 0)
 
 
-def test_assemble_counts_what_the_parts_before_hold() -> None:
+def test_collate_counts_what_the_parts_before_hold() -> None:
     split = random_split([26, 39, 3, 26, 24])
     rows = np.array([1, 0, 3, 4, 2])
     batch = collate(split, rows, slice(2, 4))
@@ -128,18 +128,18 @@ def test_attention_pads_rows_to_few_lengths_near_their_own(lengths: np.ndarray) 
 
 
 @given(st.lists(st.integers(2, 40), min_size=1, max_size=20), st.integers(1, 8))
-def test_assembled_parts_make_up_the_whole_batch(values: list[int], count: int) -> None:
+def test_collated_parts_make_up_the_whole_batch(values: list[int], count: int) -> None:
     split = random_split(values)
     (rows,) = sorted_rows(split.lengths, budget=10_000)
     whole = collate(split, rows)
-    found = [collate(split, rows, part) for part in parts(rows, split.lengths, count=count)]
+    found = [collate(split, rows, part) for part in split_rows(rows, split.lengths, count=count)]
     for name in ("rows", "lengths_B", "input_ids_N", "positions_N", "labels_L"):
         assert np.concatenate([getattr(part, name) for part in found]).tolist() == getattr(whole, name).tolist()
     places = [part.labelled_L + part.tokens_before for part in found]
     assert torch.cat(places).tolist() == whole.labelled_L.tolist()
-    assert sum(part.subwords for part in found) == split.lengths.sum() == whole.subwords
+    assert sum(part.tokens for part in found) == split.lengths.sum() == whole.tokens
     for before, part in enumerate(found):
-        assert part.tokens_before == sum(earlier.subwords for earlier in found[:before])
+        assert part.tokens_before == sum(earlier.tokens for earlier in found[:before])
         assert part.labels_before == sum(len(earlier.labels_L) for earlier in found[:before])
         assert part.pairs_before == sum(g.rows * g.length**2 for earlier in found[:before] for g in earlier.groups)
 

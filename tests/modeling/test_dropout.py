@@ -19,7 +19,7 @@ def kept(masks: Masks, *shape: int, rate: float = 0.3, before: int = 0) -> torch
 
 
 @given(st.integers(0, 200), st.integers(0, 200), st.integers(0, 200), st.integers(1, 3))
-def test_a_mask_drawn_in_parts_is_the_stretch_of_the_whole(first: int, second: int, rest: int, site: int) -> None:
+def test_a_mask_drawn_in_parts_equals_sections_of_the_whole(first: int, second: int, rest: int, site: int) -> None:
     def at_site() -> Masks:
         return Masks(seed=1, step=2, site=site)
 
@@ -47,7 +47,7 @@ def test_masks_repeat_by_seed_step_and_site_and_differ_otherwise() -> None:
     assert drawn(1, 2) != drawn(2, 1)
 
 
-def test_a_site_without_dropout_counts_as_one() -> None:
+def test_a_site_without_dropout_still_counts() -> None:
     masks = Masks(1, 2)
     assert masks.draw((8,), rate=0.0, before=0, like=LIKE) is None
     assert torch.equal(kept(masks, 256), kept(Masks(1, 2, site=1), 256))
@@ -55,7 +55,7 @@ def test_a_site_without_dropout_counts_as_one() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("rate", [0.01, 0.1, 0.25, 0.5, 0.9])
-def test_a_mask_keeps_the_rest_of_its_rate_and_scales_it_up(rate: float, dtype: torch.dtype) -> None:
+def test_a_mask_keeps_one_minus_its_rate_and_scales_it_up(rate: float, dtype: torch.dtype) -> None:
     mask = Masks(1, 2).draw((400, 250), rate=rate, before=0, like=torch.zeros(0, dtype=dtype))
     assert mask is not None
     assert mask.kept.dtype is dtype
@@ -68,23 +68,23 @@ def test_a_mask_keeps_the_rest_of_its_rate_and_scales_it_up(rate: float, dtype: 
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.001])
-def test_a_mask_of_nothing_is_none(rate: float) -> None:
+def test_a_mask_that_drops_nothing_is_none(rate: float) -> None:
     assert Masks(1, 2).draw((8,), rate=rate, before=0, like=LIKE) is None
 
 
-def test_neighbouring_values_are_dropped_independently() -> None:
+def test_adjacent_values_are_dropped_independently() -> None:
     values = kept(Masks(3, 4), 100_000, rate=0.5).numpy()
     for distance in (1, 2, 7, 8):
         assert abs(np.corrcoef(values[:-distance], values[distance:])[0, 1]) < 0.02
 
 
-def test_drop_zeroes_and_scales_what_a_mask_says() -> None:
+def test_drop_zeroes_and_scales_by_the_mask() -> None:
     values = torch.tensor([1.0, 2.0, 3.0])
     assert drop(values, None) is values
     assert drop(values, Mask(torch.tensor([1.0, 0.0, 1.0]), 4 / 3)).tolist() == pytest.approx([4 / 3, 0, 4])
 
 
-def test_seed_modules_repeats_by_seed_step_and_place_and_differs_otherwise() -> None:
+def test_seed_modules_repeats_by_seed_step_and_position_and_differs_otherwise() -> None:
     def drawn(seed: int, step: int, before: int) -> float:
         Masks(seed, step).seed_modules(before)
         return torch.rand(1).item()

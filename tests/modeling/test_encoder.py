@@ -1,4 +1,4 @@
-"""Against the Hugging Face models' own forward."""
+"""The packed and the padded forward, compared with that of the Hugging Face models."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from stages.encoding.files import EncodedSplit
-from stages.modeling.batches import Batch, collate, parts, sorted_rows
+from stages.modeling.batches import Batch, collate, sorted_rows, split_rows
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits
 from tests.modeling.conftest import random_model, random_split
@@ -25,7 +25,7 @@ PACKED: dict[str, dict[str, Any]] = {
 PADDED: dict[str, dict[str, Any]] = {
     "bert with relu": {"kind": "bert", "hidden_act": "relu"},
     "bert with gelu_new": {"kind": "bert", "hidden_act": "gelu_new"},
-    "bert that looks back": {"kind": "bert", "is_decoder": True},
+    "bert as a decoder": {"kind": "bert", "is_decoder": True},
     "distilbert": {"kind": "distilbert", "dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24},
     "deberta-v2": {
         "kind": "deberta-v2", "relative_attention": True, "position_buckets": 8, "norm_rel_ebd": "layer_norm",
@@ -55,11 +55,11 @@ def batch_of(split: EncodedSplit) -> Batch:
 
 def parts_of(split: EncodedSplit, *, count: int) -> list[Batch]:
     (rows,) = sorted_rows(split.lengths, budget=10_000)
-    return [collate(split, rows, part) for part in parts(rows, split.lengths, count=count)]
+    return [collate(split, rows, part) for part in split_rows(rows, split.lengths, count=count)]
 
 
 def own_logits(model: PreTrainedModel, batch: Batch, *, pad: bool) -> torch.Tensor:
-    """By the model's own forward over padded rows, or over one row after another, which needs no padding."""
+    """The logits of the model's own forward, over padded rows or row by row without padding."""
     lengths = batch.lengths_B.tolist()
     rows = batch.input_ids_N.split(lengths)
     if not pad:
@@ -150,7 +150,7 @@ DROPOUTS = [
 
 
 @pytest.mark.parametrize("site", DROPOUTS)
-def test_each_dropout_of_the_model_has_masks_of_its_own(site: str, split: EncodedSplit) -> None:
+def test_each_dropout_of_the_model_has_its_own_masks(site: str, split: EncodedSplit) -> None:
     model = without_dropout(random_model("bert"))
     places = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Dropout)}
     assert sorted(places) == sorted(DROPOUTS)
@@ -162,12 +162,12 @@ def test_each_dropout_of_the_model_has_masks_of_its_own(site: str, split: Encode
         plain_LC = label_logits(model, batch)
     assert (logits[0] - plain_LC).abs().max() > 0.01
     torch.testing.assert_close(parts_LC, logits[0], rtol=0, atol=1e-5)
-    # What is kept is scaled up, so that the logits are about right on the average.
+    # Kept values are scaled up, so that the mean of the logits is about right.
     assert (logits.mean(0) - plain_LC).square().mean() < 0.1 * (logits - plain_LC).square().mean()
 
 
 @every_kind
-def test_label_logits_of_rows_without_labels_are_none_with_gradients_of_nothing(config: dict[str, Any]) -> None:
+def test_label_logits_of_rows_without_labels_are_empty_with_zero_gradients(config: dict[str, Any]) -> None:
     model = random_model(**config)
     batch = collate(random_split([2, 2]), np.array([0, 1]))
     logits_LC = label_logits(model, batch, Masks(1, 2))

@@ -1,4 +1,4 @@
-"""Against the plain formulas, which autograd differentiates itself."""
+"""The custom backward functions, compared with the plain formulas differentiated by autograd."""
 
 import math
 
@@ -13,7 +13,7 @@ from stages.modeling.layers import AddAndNorm, Attention, Layout, layouts
 from tests.modeling.conftest import random_split
 
 HEADS, WIDTH, INNER = 2, 6, 5
-AFTER = 3  # sub-words after the last row
+AFTER = 3  # tokens after the last row
 # Longest first, as in a batch.
 LENGTHS = {
     "one row": [4],
@@ -27,7 +27,7 @@ RATES = {"no mask": 0.0, "mask": 0.4}
 def plain_attention(
     query_ND: torch.Tensor, key_ND: torch.Tensor, value_ND: torch.Tensor, lengths: list[int], mask: Mask | None
 ) -> torch.Tensor:
-    """Row by row and head by head; the mask's values stand in this order, with those of padding."""
+    """Row by row and head by head, the order of the mask's values, which include those of padding."""
     contexts, first, used = [], 0, 0
     for length, padded in zip(lengths, padded_lengths(lengths), strict=True):
         heads = []
@@ -51,7 +51,7 @@ def padded_lengths(lengths: list[int]) -> list[int]:
     return [group.length for group in batch.groups for _ in range(group.rows)]
 
 
-def places(lengths: list[int], dtype: torch.dtype = torch.float32) -> list[Layout]:
+def group_layouts(lengths: list[int], dtype: torch.dtype = torch.float32) -> list[Layout]:
     return layouts(collate(random_split(lengths), np.arange(len(lengths))), HEADS, dtype)
 
 
@@ -68,9 +68,9 @@ def pair_mask(lengths: list[int], rate: float, dtype: torch.dtype = torch.float3
     return Masks(1, 1).draw((pairs,), rate=rate, before=0, like=torch.zeros(0, dtype=dtype))
 
 
-def gradient(subwords: int) -> torch.Tensor:
-    """Nothing for the sub-words that are no row's."""
-    return functional.pad(random(subwords, WIDTH, seed=9).detach(), (0, 0, 0, AFTER))
+def gradient(tokens: int) -> torch.Tensor:
+    """0 for the tokens that belong to no row."""
+    return functional.pad(random(tokens, WIDTH, seed=9).detach(), (0, 0, 0, AFTER))
 
 
 @pytest.mark.parametrize("rate", RATES.values(), ids=RATES)
@@ -79,7 +79,7 @@ def test_attention_and_its_gradients_equal_the_plain_formula(lengths: list[int],
     inputs = projections(lengths)
     mask = pair_mask(lengths, rate)
     assert (mask is None) == (rate == 0)
-    context_ND = Attention.apply(*inputs, places(lengths), HEADS, mask)
+    context_ND = Attention.apply(*inputs, group_layouts(lengths), HEADS, mask)
     expected_ND = plain_attention(*inputs, lengths, mask)
     torch.testing.assert_close(context_ND, expected_ND)
     gradient_ND = gradient(sum(lengths))
@@ -89,14 +89,14 @@ def test_attention_and_its_gradients_equal_the_plain_formula(lengths: list[int],
 
 
 @pytest.mark.parametrize("layout", ["expanded", "transposed"])
-def test_attention_takes_a_gradient_of_any_layout(layout: str) -> None:
-    lengths = [16, 16]  # whole groups: nothing may be asked of what comes after them
+def test_attention_accepts_a_gradient_of_any_layout(layout: str) -> None:
+    lengths = [16, 16]  # full groups, without tokens after them
     inputs = [x_ND[: sum(lengths)].detach().requires_grad_() for x_ND in projections(lengths)]
-    context_ND = Attention.apply(*inputs, places(lengths), HEADS, None)
-    subwords = len(context_ND)
+    context_ND = Attention.apply(*inputs, group_layouts(lengths), HEADS, None)
+    tokens = len(context_ND)
     gradient_ND = {
-        "expanded": torch.arange(1.0, WIDTH + 1).expand(subwords, WIDTH),
-        "transposed": random(WIDTH, subwords, seed=9).detach().t(),
+        "expanded": torch.arange(1.0, WIDTH + 1).expand(tokens, WIDTH),
+        "transposed": random(WIDTH, tokens, seed=9).detach().t(),
     }[layout]
     assert not gradient_ND.is_contiguous()
     torch.testing.assert_close(
@@ -105,12 +105,12 @@ def test_attention_takes_a_gradient_of_any_layout(layout: str) -> None:
     )
 
 
-def test_attention_in_bf16_is_near_that_in_fp32() -> None:
+def test_attention_in_bf16_is_close_to_that_in_fp32() -> None:
     lengths = LENGTHS["several groups"]
     short = projections(lengths, torch.bfloat16)
     exact = [x_ND.detach().float().requires_grad_() for x_ND in short]
     contexts = [
-        Attention.apply(*inputs, places(lengths, dtype), HEADS, pair_mask(lengths, 0.4, dtype))
+        Attention.apply(*inputs, group_layouts(lengths, dtype), HEADS, pair_mask(lengths, 0.4, dtype))
         for inputs, dtype in ((short, torch.bfloat16), (exact, torch.float32))
     ]
     assert contexts[0].dtype is torch.bfloat16
@@ -123,9 +123,9 @@ def test_attention_in_bf16_is_near_that_in_fp32() -> None:
         torch.testing.assert_close(short_ND.float(), exact_ND, rtol=0.1, atol=0.2)
 
 
-def layer_inputs(subwords: int = 7, dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
+def layer_inputs(tokens: int = 7, dtype: torch.dtype = torch.float64) -> list[torch.Tensor]:
     """Input, residual, weight, bias, and the norm's weight and bias."""
-    shapes = [(subwords, INNER), (subwords, WIDTH), (WIDTH, INNER), (WIDTH,), (WIDTH,), (WIDTH,)]
+    shapes = [(tokens, INNER), (tokens, WIDTH), (WIDTH, INNER), (WIDTH,), (WIDTH,), (WIDTH,)]
     return [random(*shape, seed=seed, dtype=dtype) for seed, shape in enumerate(shapes)]
 
 
@@ -152,14 +152,14 @@ def test_add_and_norm_and_its_gradients_equal_the_plain_formula(dtype: torch.dty
 
 
 @pytest.mark.parametrize("rate", RATES.values(), ids=RATES)
-def test_add_and_norm_has_the_gradients_of_small_differences(rate: float) -> None:
+def test_add_and_norm_has_the_gradients_of_finite_differences(rate: float) -> None:
     inputs = layer_inputs()
     mask = value_mask(inputs, rate)
     assert torch.autograd.gradcheck(lambda *values: AddAndNorm.apply(*values, 0.1, mask), inputs)
 
 
-def test_add_and_norm_of_no_subwords_has_gradients_of_nothing() -> None:
-    inputs = layer_inputs(subwords=0)
+def test_add_and_norm_of_no_tokens_has_zero_gradients() -> None:
+    inputs = layer_inputs(tokens=0)
     output_ND = AddAndNorm.apply(*inputs, 0.1, None)
     assert output_ND.shape == (0, WIDTH)
     for value, gradient in zip(inputs, torch.autograd.grad(output_ND.sum(), inputs), strict=True):

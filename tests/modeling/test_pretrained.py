@@ -61,8 +61,8 @@ def test_find_pretrained_does_not_ask_the_hub_for_a_path(name: str) -> None:
 
 @pytest.fixture
 def hub(tiny_pretrained: Path) -> Iterator[tuple[str, list[str]]]:
-    """A local stand-in for the hub's protocol, serving the tiny model: its URL, and the paths that were asked for."""
-    asked: list[str] = []
+    """A local server with the hub's protocol and the tiny model: its URL, and the requested paths."""
+    requested: list[str] = []
     files = {path.name: path.read_bytes() for path in tiny_pretrained.iterdir()}
 
     class Handler(BaseHTTPRequestHandler):
@@ -74,7 +74,7 @@ def hub(tiny_pretrained: Path) -> Iterator[tuple[str, list[str]]]:
 
         def _answer(self, *, with_body: bool) -> None:
             path = self.path.partition("?")[0]
-            asked.append(path)
+            requested.append(path)
             if path.startswith(f"/api/models/{REPOSITORY}/revision/"):
                 body = json.dumps(
                     {"_id": "1", "id": REPOSITORY, "sha": REVISION, "siblings": [{"rfilename": name} for name in files]}
@@ -104,13 +104,13 @@ def hub(tiny_pretrained: Path) -> Iterator[tuple[str, list[str]]]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
+    yield f"http://127.0.0.1:{server.server_port}", requested
     server.shutdown()
     server.server_close()
 
 
 def find_at(endpoint: str, wanted: dict[str, str | None], cache: Path) -> subprocess.CompletedProcess[str]:
-    """Look a model up in a process of its own: huggingface_hub reads its endpoint when it is imported."""
+    """Find a model in a separate process: huggingface_hub reads its endpoint when it is imported."""
     code = (
         "import json, sys; from stages.modeling.pretrained import *; print(find_pretrained(**json.loads(sys.argv[1])))"
     )
@@ -126,17 +126,20 @@ def find_at(endpoint: str, wanted: dict[str, str | None], cache: Path) -> subpro
 def test_find_pretrained_downloads_the_pinned_revision_from_a_hub(
     hub: tuple[str, list[str]], tiny_pretrained: Path, tmp_path: Path
 ) -> None:
-    endpoint, asked = hub
+    endpoint, requested = hub
     digest = file_digest(tiny_pretrained / WEIGHTS)
     finished = find_at(endpoint, params(REPOSITORY, digest, REVISION), tmp_path)
     folder = Path(finished.stdout.strip())
     assert folder.is_relative_to(tmp_path), finished.stderr
     assert (folder / WEIGHTS).read_bytes() == (tiny_pretrained / WEIGHTS).read_bytes()
     assert (folder / "tokenizer.json").exists()
-    assert asked
-    assert all(REVISION in path for path in asked)
+    assert requested
+    assert all(REVISION in path for path in requested)
 
 
 def test_find_pretrained_says_when_a_hub_has_no_such_model(hub: tuple[str, list[str]], tmp_path: Path) -> None:
     finished = find_at(hub[0], params("nobody/nothing", "0" * 64, REVISION), tmp_path)
-    assert "PretrainedError: model.pretrained: nobody/nothing is neither a folder nor to be had" in finished.stderr
+    assert (
+        "PretrainedError: model.pretrained: nobody/nothing is neither a folder nor available from the hub"
+        in finished.stderr
+    )

@@ -1,5 +1,6 @@
-"""The gate's verdicts on predictions made for the purpose; tests/end_to_end/test_pipeline.py promotes real models."""
+"""The gate's verdicts on constructed predictions; tests/end_to_end/test_pipeline.py promotes real models."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ SENTENCES = 400
 
 
 def predictions(*, wrong_loc: int, wrong_per: int) -> Predictions:
-    """Sentences of one LOC and one PER; of so many of the first ones the LOC, or the PER, is missed."""
+    """Sentences of one LOC and one PER, with the LOC, or the PER, missed in the first so many."""
     gold = np.tile([0, 1], SENTENCES)
     predicted = gold.copy()
     predicted[0 : 2 * wrong_loc : 2] = 2
@@ -36,7 +37,7 @@ def predictions(*, wrong_loc: int, wrong_per: int) -> Predictions:
     )
 
 
-def test_the_first_version_has_only_floors_to_pass() -> None:
+def test_the_first_version_must_only_pass_the_minimum_scores() -> None:
     verdict = judge(predictions(wrong_loc=40, wrong_per=40), None, GATE)
     assert (verdict.verdict, verdict.difference, verdict.p_value) == ("PROMOTE", None, None)
     assert verdict.per_type["LOC"] == (None, pytest.approx(0.9474, abs=1e-4))
@@ -45,32 +46,32 @@ def test_the_first_version_has_only_floors_to_pass() -> None:
     assert low.reasons == ["F1 is 0.4000; register.gate.min_f1 is 0.5"]
 
 
-def test_a_better_version_is_promoted_and_a_little_better_one_held() -> None:
+def test_a_better_version_is_promoted_and_a_slightly_better_one_held() -> None:
     champion = predictions(wrong_loc=40, wrong_per=40)
     better = judge(predictions(wrong_loc=20, wrong_per=20), champion, GATE)
     assert better.verdict == "PROMOTE"
     assert better.difference == pytest.approx(0.9744 - 0.9474, abs=1e-4)
     assert better.p_value is not None
-    assert better.p_value < GATE.level
+    assert better.p_value < GATE.significance_level
     assert better.interval is not None
     assert better.interval[0] > 0
     assert f"p = {better.p_value:.4f}" in better.reasons[0]
-    luck = judge(predictions(wrong_loc=38, wrong_per=40), champion, GATE)
-    assert luck.verdict == "HOLD"
-    assert luck.reasons[0].startswith("it may have been luck")
+    small = judge(predictions(wrong_loc=38, wrong_per=40), champion, GATE)
+    assert small.verdict == "HOLD"
+    assert small.reasons[0].startswith("the difference may be chance")
 
 
-def test_a_worse_version_is_rejected_and_so_is_one_that_pays_for_its_gain_with_a_type() -> None:
+def test_a_worse_version_is_rejected_and_so_is_a_better_one_with_a_worse_type() -> None:
     champion = predictions(wrong_loc=40, wrong_per=40)
     worse = judge(predictions(wrong_loc=60, wrong_per=60), champion, GATE)
     assert worse.verdict == "REJECT"
     assert worse.reasons[-1].startswith("it is worse")
-    paid = judge(predictions(wrong_loc=0, wrong_per=79), champion, GATE)
-    assert paid.difference is not None
-    assert paid.reasons[0] == "PER falls from 0.9474 to 0.8904; register.gate.max_drop_per_type is 0.05"
-    assert paid.reasons[1].startswith("all types together: F1 ")
-    assert f"p = {paid.p_value:.4f}" in paid.reasons[1]
-    assert paid.verdict == "REJECT"
+    trade = judge(predictions(wrong_loc=0, wrong_per=79), champion, GATE)
+    assert trade.difference is not None
+    assert trade.reasons[0] == "PER falls from 0.9474 to 0.8904; register.gate.max_drop_per_type is 0.05"
+    assert trade.reasons[1].startswith("all types together: F1 ")
+    assert f"p = {trade.p_value:.4f}" in trade.reasons[1]
+    assert trade.verdict == "REJECT"
 
 
 def test_a_version_over_its_latency_budget_is_rejected() -> None:
@@ -82,8 +83,9 @@ def test_a_version_over_its_latency_budget_is_rejected() -> None:
 
 
 @pytest.fixture
-def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
-    """A registry with a champion and a better and a worse version, of which only the predictions are there."""
+def registry(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
+    """A registry with a champion, a better and a worse version, which have predictions only."""
+    shutil.copy(empty_store, tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     client = connect()
@@ -102,24 +104,24 @@ def champion(client: MlflowClient) -> int:
     return int(client.get_registered_model(NAME).aliases["champion"])
 
 
-def test_a_run_promotes_once_and_leaves_alone_what_the_gate_refused(
+def test_a_run_promotes_a_challenger_unless_the_gate_has_refused_it(
     registry: MlflowClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert promote_new(NAME, GATE) is None  # no challenger
     registry.set_registered_model_alias(NAME, "challenger", "3")
-    said = promote_new(NAME, GATE)
-    assert said is not None
-    assert said.startswith(f"REJECT {NAME}/3: it is worse")
+    verdict = promote_new(NAME, GATE)
+    assert verdict is not None
+    assert verdict.startswith(f"REJECT {NAME}/3: it is worse")
     assert promote_new(NAME, GATE) is None
     registry.set_registered_model_alias(NAME, "challenger", "2")
-    # It has no model that could be loaded: the verdict is kept, and no more.
+    # It has no model to load: only the verdict is stored.
     with pytest.raises(UserError, match=f"{NAME}/2 is not what was registered"):
         promote_new(NAME, GATE)
     assert champion(registry) == 1
-    monkeypatch.setattr(gate, "_loaded", lambda _: None)
-    said = promote_new(NAME, GATE)  # so it was cut off, and is tried again
-    assert said is not None
-    assert said.startswith(f"PROMOTE {NAME}/2: it is better")
+    monkeypatch.setattr(gate, "_load_checked", lambda _: None)
+    verdict = promote_new(NAME, GATE)  # it was interrupted, so it is tried again
+    assert verdict is not None
+    assert verdict.startswith(f"PROMOTE {NAME}/2: it is better")
     assert registry.get_registered_model(NAME).aliases == {"champion": 2}
 
 
@@ -129,13 +131,13 @@ def test_a_champion_that_moves_while_the_challenger_is_loaded_is_not_overwritten
     def somebody_else_is_faster(version: ModelVersion) -> None:
         alias_history.move(registry, NAME, action="force", target=3, model_digest="60", reason="mine", evidence={})
 
-    monkeypatch.setattr(gate, "_loaded", somebody_else_is_faster)
+    monkeypatch.setattr(gate, "_load_checked", somebody_else_is_faster)
     with pytest.raises(RegistryError, match="became champion meanwhile"):
         gate.promote(NAME, 2, GATE)
     assert champion(registry) == 3
 
 
-def test_verdicts_of_one_run_under_two_names_are_kept_apart(registry: MlflowClient) -> None:
+def test_verdicts_of_one_run_under_two_names_are_separate(registry: MlflowClient) -> None:
     run = registry.get_model_version(NAME, "3").run_id
     registry.create_registered_model("other")
     registry.create_model_version("other", f"runs:/{run}/model", run, tags={DIGEST_TAG: "60"})

@@ -1,7 +1,8 @@
-"""How a model is made again, without any training: the worktree, from git, DVC's cache or its remote; the verdict."""
+"""Reproduction without any training: the worktree from git, DVC's cache or its remote, and the verdict."""
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 
 from pipeline.checkout.layout import METRICS, PREDICTIONS, REGISTRATION
 from pipeline.checkout.worktree import worktree
-from pipeline.registry.reproduction import Difference, Recorded, environment_differences, verdict_of
+from pipeline.registry.reproduction import Difference, Recorded, compare_environments, judge
 from stages.artifacts import write_json
 from stages.errors import UserError
 from stages.tasks.token_classification.predictions import write_predictions
 from stages.tracking.lineage_record import LineageFiles, current_lineage
 from stages.tracking.registry import DIGEST_TAG
-from tests.registry.versions import FIRST, GOLD, SECOND, WORDS, predictions
+from tests.registry.versions import ENVIRONMENT, FIRST, GOLD, RECORDED, SECOND, WORDS, predictions
 
 # DVC 3.67 reads it in the way that pygtrie is about to drop.
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
@@ -35,7 +36,9 @@ runtime:
 STAGES = """stages:
   tokenize: {cmd: "true", deps: [data/corpora/mine, stages/tokenize.py], outs: [data/encoded]}
 """
-MACHINE = {"device": "cpu", "precision": "fp32", "threads": 1}
+MODEL: dict[str, Any] = {
+    "device": "cpu", "precision": "fp32", "threads": 1, "train_key": "4" * 64, "digest": "d" * 64
+}  # fmt: skip
 
 
 def git(*words: str) -> None:
@@ -44,7 +47,7 @@ def git(*words: str) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working directory: a repository whose corpus DVC keeps, with uncommitted changes of the code."""
+    """The working directory: a repository whose corpus DVC tracks, with uncommitted changes of the code."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -70,13 +73,13 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def recorded() -> LineageFiles:
-    return current_lineage({}, machine=MACHINE)
+def lineage() -> LineageFiles:
+    return current_lineage({}, **MODEL)
 
 
-def made(origin: LineageFiles, tree: Path) -> dict[str, str]:
-    """Some of the files that the worktree had."""
-    with worktree(tree, origin, lambda _: None):
+def read_worktree(files: LineageFiles, tree: Path) -> dict[str, str]:
+    """Some of the files of the worktree."""
+    with worktree(tree, files, lambda _: None):
         assert Path.cwd() == tree
         paths = (CORPUS / "train.conll", Path("stages/tokenize.py"), Path("params.yaml"))
         return {str(path): path.read_text(encoding="utf-8") for path in paths}
@@ -87,13 +90,13 @@ def assert_gone(tree: Path) -> None:
     assert not list(Path(".git").glob("worktrees/*"))
 
 
-def test_data_comes_from_the_cache_which_stays_as_it_was(checkout: Path, tmp_path: Path) -> None:
+def test_data_comes_from_the_cache_which_does_not_change(checkout: Path, tmp_path: Path) -> None:
     cached = sorted(Path(".dvc/cache").rglob("*"))
     shutil.rmtree(CORPUS)
-    files = made(recorded(), tmp_path / "tree")
+    files = read_worktree(lineage(), tmp_path / "tree")
     assert files["data/corpora/mine/train.conll"] == "Bonn B-LOC\n"
     assert files["stages/tokenize.py"] == "print()\n"
-    assert "checkpoint_dir: .checkpoints" in files["params.yaml"]  # a checkpoint elsewhere would spare it the work
+    assert "checkpoint_dir: .checkpoints" in files["params.yaml"]  # a checkpoint elsewhere would be resumed
     assert sorted(Path(".dvc/cache").rglob("*")) == cached
     assert_gone(tmp_path / "tree")
 
@@ -105,46 +108,48 @@ def test_data_comes_from_a_remote_that_the_commit_does_not_know(checkout: Path, 
     with Repo() as repo:
         repo.push()
     shutil.rmtree(".dvc/cache")
-    assert made(recorded(), tmp_path / "tree")["data/corpora/mine/train.conll"] == "Bonn B-LOC\n"
+    assert read_worktree(lineage(), tmp_path / "tree")["data/corpora/mine/train.conll"] == "Bonn B-LOC\n"
     assert {len(path.parent.name) for path in Path(".dvc/cache/files/md5").rglob("*") if path.is_file()} == {2}
 
 
-def test_data_that_is_nowhere_is_named_and_no_worktree_left(checkout: Path, tmp_path: Path) -> None:
+def test_missing_data_is_named_and_the_worktree_removed(checkout: Path, tmp_path: Path) -> None:
     shutil.rmtree(".dvc/cache")
-    with pytest.raises(UserError, match=r"data/corpora/mine\.dvc: the data is neither in DVC's cache nor"):
-        made(recorded(), tmp_path / "tree")
+    with pytest.raises(UserError, match=r"data/corpora/mine\.dvc: the data is neither in DVC's cache nor in"):
+        read_worktree(lineage(), tmp_path / "tree")
     assert_gone(tmp_path / "tree")
 
 
-def test_the_difference_can_be_applied_whatever_git_is_configured_to(checkout: Path, tmp_path: Path) -> None:
+def test_the_patch_applies_whatever_the_configuration_of_git(checkout: Path, tmp_path: Path) -> None:
     for setting in ("diff.noprefix=true", "diff.context=0", "color.ui=always"):
         git("config", *setting.split("="))
-    assert made(recorded(), tmp_path / "tree")["stages/tokenize.py"] == "print()\n"
+    assert read_worktree(lineage(), tmp_path / "tree")["stages/tokenize.py"] == "print()\n"
 
 
-def test_a_commit_that_is_not_to_be_had_is_named(checkout: Path, tmp_path: Path) -> None:
-    origin = recorded()
-    origin.record["git"]["commit"] = "f" * 40
-    with pytest.raises(UserError, match=r"commit f{40} is neither here nor to be had from origin"):
-        made(origin, tmp_path / "tree")
+def test_a_missing_commit_is_named(checkout: Path, tmp_path: Path) -> None:
+    files = lineage()
+    record = replace(files.record, git=replace(files.record.git, commit="f" * 40))
+    with pytest.raises(UserError, match=r"commit f{40} is neither in this repository nor in origin"):
+        read_worktree(replace(files, record=record), tmp_path / "tree")
 
 
-def test_a_corpus_behind_a_link_that_git_keeps_is_found(checkout: Path, tmp_path: Path) -> None:
+def test_a_corpus_behind_a_link_that_git_tracks_is_found(checkout: Path, tmp_path: Path) -> None:
     shutil.move(CORPUS, tmp_path / "corpus")
     CORPUS.symlink_to(tmp_path / "corpus")
     Path(f"{CORPUS}.dvc").unlink()
     git("add", "--all", "--force")
     git("commit", "--quiet", "--message", "a link")
-    origin = recorded()
-    assert origin.record["outside"] == [str(CORPUS)]
-    assert made(origin, tmp_path / "tree")["data/corpora/mine/train.conll"] == "Bonn B-LOC\n"
+    files = lineage()
+    assert files.record.outside == [str(CORPUS)]
+    assert read_worktree(files, tmp_path / "tree")["data/corpora/mine/train.conll"] == "Bonn B-LOC\n"
 
 
 def test_environments_differ_in_python_processor_cores_and_packages() -> None:
-    recorded = {"python": "3.11.7", "processor": "EPYC", "cores": 4, "threads": 4, "packages": {"a": "1", "b": "1"}}
-    present = {"python": "3.12.0", "processor": "EPYC", "cores": 2, "packages": {"a": "2", "c": "1"}}
-    assert environment_differences(recorded, recorded) == []
-    assert environment_differences(recorded, present) == [
+    recorded = replace(
+        ENVIRONMENT, python="3.11.7", processor="EPYC", cores=4, threads=4, packages={"a": "1", "b": "1"}
+    )
+    current = replace(recorded, python="3.12.0", cores=2, packages={"a": "2", "c": "1"})
+    assert compare_environments(recorded, recorded) == []
+    assert compare_environments(recorded, current) == [
         "python 3.12.0 instead of 3.11.7",
         "2 cores for 4 threads",
         "a 2 instead of 1",
@@ -153,21 +158,19 @@ def test_environments_differ_in_python_processor_cores_and_packages() -> None:
     ]
 
 
-def rebuilt(words: list[list[str]] = WORDS, *, f1: float = 0.7, digest: str = "same") -> None:
-    """What the stages left in the working directory, as far as the verdict looks at it."""
+def write_outputs(words: list[list[str]] = WORDS, *, f1: float = 0.7, digest: str = "same") -> None:
+    """Write the outputs of the stages that the verdict reads into the working directory."""
     PREDICTIONS.parent.mkdir(parents=True, exist_ok=True)
     write_json(METRICS, {"test": {"entity_strict": {"micro": {"f1": f1}}}})
     write_json(REGISTRATION, {"model_digest": digest})
     write_predictions(PREDICTIONS, {"test": predictions(words, GOLD, FIRST)})
 
 
-def kept(**changes: Any) -> Recorded:
-    """A version with the digest "same", and what it said of the sentences."""
+def recorded(**changes: Any) -> Recorded:
+    """A version with the digest "same" and its predictions."""
     version = ModelVersion("mine", "1", 0, tags=[ModelVersionTag(DIGEST_TAG, "same")])
-    said = {"test": predictions(WORDS, GOLD, FIRST)}
-    return Recorded(
-        **{"version": version, "origin": LineageFiles(b"", b"", b"", {}), "predictions": said, "scores": {}, **changes}
-    )
+    splits = {"test": predictions(WORDS, GOLD, FIRST)}
+    return replace(Recorded(version, LineageFiles(b"", b"", b"", RECORDED), splits, {}), **changes)
 
 
 def test_verdict_is_the_strongest_that_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,16 +179,16 @@ def test_verdict_is_the_strongest_that_holds(tmp_path: Path, monkeypatch: pytest
     interval = {"f1": 0.71, "f1_low": 0.65, "f1_high": 0.75}
     seed = Difference("train", "input", "train.seed: 13 -> 14")
     report = Difference("evaluate", "output", "data/report/report.html has other bytes")
-    rebuilt()
-    assert verdict_of(kept(), [seed]) == ("bit-identical", 0.7)
-    assert verdict_of(kept(), [report]) == ("same predictions", 0.7)
-    assert verdict_of(kept(predictions=others, scores=interval), [report]) == ("same scores", 0.7)
-    assert verdict_of(kept(predictions={}), [report]) == ("different", 0.7)
-    rebuilt(digest="another")
-    assert verdict_of(kept(), []) == ("same predictions", 0.7)
-    rebuilt([["Berlin", *WORDS[0][1:]], *WORDS[1:]], digest="another")
-    assert verdict_of(kept(), []) == ("different", 0.7)
+    write_outputs()
+    assert judge(recorded(), [seed]) == ("bit-identical", 0.7)
+    assert judge(recorded(), [report]) == ("same predictions", 0.7)
+    assert judge(recorded(predictions=others, scores=interval), [report]) == ("same scores", 0.7)
+    assert judge(recorded(predictions={}), [report]) == ("different", 0.7)
+    write_outputs(digest="another")
+    assert judge(recorded(), []) == ("same predictions", 0.7)
+    write_outputs([["Berlin", *WORDS[0][1:]], *WORDS[1:]], digest="another")
+    assert judge(recorded(), []) == ("different", 0.7)
     for f1 in (0.6, 0.8):
-        rebuilt(f1=f1)
-        assert verdict_of(kept(predictions=others, scores=interval), [report]) == ("different", f1)
-    assert verdict_of(kept(), [Difference("train", "failure", "no space left")]) == ("different", None)
+        write_outputs(f1=f1)
+        assert judge(recorded(predictions=others, scores=interval), [report]) == ("different", f1)
+    assert judge(recorded(), [Difference("train", "failure", "no space left")]) == ("different", None)

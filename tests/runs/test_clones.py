@@ -1,4 +1,4 @@
-"""Clones of workers, made by the real git from a real repository."""
+"""Clones of workers, with the real git and a real repository."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.runs import clones
-from pipeline.runs.clones import GitError, Pinned, commit_of, remove_unused, workspace
+from pipeline.runs.clones import GitError, RunSpec, remove_unused, resolve_commit, workspace
 from stages.errors import ParamsError, UserError
 
 PARAMS = """train:
@@ -24,7 +24,7 @@ def git(folder: Path, *words: str) -> str:
 
 @pytest.fixture
 def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A repository, and a place for workspaces that lies inside another one, as a worker's own checkout does."""
+    """A repository; the folder of workspaces is inside another one, as it is in a worker's own checkout."""
     folder = tmp_path / "origin"
     (folder / ".dvc").mkdir(parents=True)
     (folder / ".dvc/config").write_text("")
@@ -42,12 +42,12 @@ def origin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def pinned(origin: Path, *settings: str, revision: str = "main") -> Pinned:
-    return Pinned(str(origin), commit_of(str(origin), revision), list(settings))
+def make_spec(origin: Path, *settings: str, revision: str = "main") -> RunSpec:
+    return RunSpec(str(origin), resolve_commit(str(origin), revision), list(settings))
 
 
-def test_a_worktree_has_the_commit_the_settings_and_shared_places(origin: Path) -> None:
-    with workspace(pinned(origin, "train.epochs=7"), "train") as folder:
+def test_a_worktree_has_the_commit_the_settings_and_shared_folders(origin: Path) -> None:
+    with workspace(make_spec(origin, "train.epochs=7"), "train") as folder:
         text = (folder / "params.yaml").read_text()
         assert "epochs: 7  # of the first commit" in text
         assert f'checkpoint_dir: "{folder.parent}/checkpoints"' in text
@@ -55,101 +55,101 @@ def test_a_worktree_has_the_commit_the_settings_and_shared_places(origin: Path) 
         assert git(folder, "rev-parse", "HEAD") == git(origin, "rev-parse", "HEAD")
 
 
-def test_a_place_that_workers_share_stays_as_it_stands(origin: Path) -> None:
-    with workspace(pinned(origin, "runtime.checkpoint_dir=/srv/checkpoints"), "train") as folder:
+def test_an_absolute_checkpoint_folder_is_kept(origin: Path) -> None:
+    with workspace(make_spec(origin, "runtime.checkpoint_dir=/srv/checkpoints"), "train") as folder:
         assert "checkpoint_dir: /srv/checkpoints" in (folder / "params.yaml").read_text()
 
 
-def test_the_same_is_used_again_with_all_that_was_made_in_it(origin: Path) -> None:
-    same = pinned(origin)
-    with workspace(same, "train") as first:
+def test_a_worktree_is_reused_with_the_outputs_in_it(origin: Path) -> None:
+    spec = make_spec(origin)
+    with workspace(spec, "train") as first:
         (first / "data").mkdir()
-        (first / "data/made").write_text("by a stage")
+        (first / "data/output").write_text("of a stage")
         (first / "params.yaml").write_text(f"{PARAMS}# touched\n")
-    with workspace(same, "train") as again:
+    with workspace(spec, "train") as again:
         assert again == first
         assert "touched" in (again / "params.yaml").read_text()
-    with workspace(pinned(origin, "train.epochs=9"), "train") as other:
+    with workspace(make_spec(origin, "train.epochs=9"), "train") as other:
         assert other == first
         assert "touched" not in (other / "params.yaml").read_text()
-        assert (other / "data/made").read_text() == "by a stage"
+        assert (other / "data/output").read_text() == "of a stage"
 
 
-def test_two_at_once_work_in_two_and_a_new_commit_is_fetched(origin: Path) -> None:
-    old = pinned(origin)
+def test_concurrent_runs_have_separate_worktrees_and_a_new_commit_is_fetched(origin: Path) -> None:
+    old = make_spec(origin)
     (origin / "new.txt").write_text("new")
     git(origin, "add", "--all")
     git(origin, "commit", "--quiet", "--message", "second")
     git(origin, "tag", "v2")
-    with workspace(old, "train") as one, workspace(pinned(origin, revision="v2"), "train") as two:
+    with workspace(old, "train") as one, workspace(make_spec(origin, revision="v2"), "train") as two:
         assert one != two
         assert not (one / "new.txt").exists()
         assert (two / "new.txt").exists()
-    with workspace(pinned(origin), "train") as folder:
+    with workspace(make_spec(origin), "train") as folder:
         assert (folder, (folder / "new.txt").exists()) == (one, True)
 
 
-def test_what_a_killed_worker_left_is_no_hindrance(origin: Path) -> None:
-    same = pinned(origin)
-    with workspace(same, "train") as folder:
+def test_leftovers_of_a_killed_worker_are_removed(origin: Path) -> None:
+    spec = make_spec(origin)
+    with workspace(spec, "train") as folder:
         (folder / ".dvc/tmp").mkdir()
         (folder / ".dvc/tmp/rwlock").write_text('{"write": {"data": {"pid": 1, "cmd": "dvc repro"}}}')
         Path(git(folder, "rev-parse", "--absolute-git-dir"), "index.lock").write_text("")
         (folder / "stray.txt").write_text("stray")
-        (folder / clones.PINNED).unlink()  # killed before it was ready
-    with workspace(same, "train") as again:
+        (folder / clones.SPEC_FILE).unlink()  # killed before the worktree was ready
+    with workspace(spec, "train") as again:
         assert not (again / ".dvc/tmp/rwlock").exists()
         assert not (again / "stray.txt").exists()
     for path in sorted(folder.glob("**/*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    with workspace(same, "train") as again:
+    with workspace(spec, "train") as again:
         assert (again / "params.yaml").read_text().startswith("train:")
 
 
-def test_the_repository_around_the_workspaces_is_never_touched(origin: Path) -> None:
+def test_the_repository_around_the_workspaces_is_unchanged(origin: Path) -> None:
     outer = Path(os.environ[clones.VARIABLE]).parent
-    same = pinned(origin)
-    with workspace(same, "train") as folder:
+    spec = make_spec(origin)
+    with workspace(spec, "train") as folder:
         (folder / ".git").unlink()
-        (folder / clones.PINNED).unlink()
-    with workspace(same, "train"):
+        (folder / clones.SPEC_FILE).unlink()
+    with workspace(spec, "train"):
         pass
     assert (outer / "own.txt").read_text() == "of the worker"
     assert git(outer, "branch", "--show-current") in ("main", "master")
 
 
-def test_what_nobody_used_for_days_is_removed_but_not_what_is_in_use(origin: Path) -> None:
-    same = pinned(origin)
-    with workspace(same, "evaluate") as old, workspace(same, "train") as used:
-        checkpoints = old.parent / "checkpoints"
-        training, cached = checkpoints / ("0af1" * 16), old.parent / "cache/files/md5/00/aa"
-        for path in (training, checkpoints / "notes", cached.parent):
+def test_unused_worktrees_and_checkpoints_are_removed_but_none_in_use(origin: Path) -> None:
+    spec = make_spec(origin)
+    with workspace(spec, "evaluate") as unused, workspace(spec, "train") as used:
+        checkpoints = unused.parent / "checkpoints"
+        old, cached = checkpoints / ("0af1" * 16), unused.parent / "cache/files/md5/00/aa"
+        for path in (old, checkpoints / "notes", cached.parent):
             path.mkdir(parents=True)
         cached.write_text("the remote has it")
         long_ago = time.time() - 3 * clones.DAY
-        for path in (f"{old}.lock", f"{used}.lock", training, checkpoints / "notes", cached):
+        for path in (f"{unused}.lock", f"{used}.lock", old, checkpoints / "notes", cached):
             os.utime(path, (long_ago, long_ago))
-        assert remove_unused(same.repository, checkpoints, days=4) == []
+        assert remove_unused(spec.repository, checkpoints, days=4) == []
         assert cached.exists()
-        assert remove_unused(same.repository, checkpoints, days=2) == [training]
+        assert remove_unused(spec.repository, checkpoints, days=2) == [old]
         assert not cached.exists()
         assert (checkpoints / "notes").exists()
-    os.utime(f"{old}.lock", (long_ago, long_ago))
-    assert remove_unused(same.repository, checkpoints, days=2) == [old]
+    os.utime(f"{unused}.lock", (long_ago, long_ago))
+    assert remove_unused(spec.repository, checkpoints, days=2) == [unused]
     assert used.exists()
-    assert not old.exists()
-    with workspace(same, "evaluate") as again:
+    assert not unused.exists()
+    with workspace(spec, "evaluate") as again:
         assert (again / "params.yaml").exists()
 
 
-def test_mistakes_are_said_in_words(origin: Path) -> None:
+def test_errors_name_the_revision_the_repository_or_the_setting(origin: Path) -> None:
     with pytest.raises(UserError, match="no branch, tag or commit 'gone'"):
-        commit_of(str(origin), "gone")
+        resolve_commit(str(origin), "gone")
     with pytest.raises(GitError, match=r"git clone failed: .*nowhere"):
-        commit_of(str(origin.parent / "nowhere"), "main")
+        resolve_commit(str(origin.parent / "nowhere"), "main")
     with (
         pytest.raises(ParamsError, match=r"train\.epoch: no such key"),
-        workspace(pinned(origin, "train.epoch=3"), "run"),
+        workspace(make_spec(origin, "train.epoch=3"), "run"),
     ):
         pass
     address = "https://anna:topsecret@example.org/x.git"
@@ -159,7 +159,7 @@ def test_mistakes_are_said_in_words(origin: Path) -> None:
     assert not clones.has_password("ssh://git@example.org/x.git")
 
 
-def test_a_place_that_moves_with_the_caller_is_refused(origin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_folder_for_workspaces_is_refused(origin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(clones.VARIABLE, "workspaces")
-    with pytest.raises(UserError, match="give it from / on"):
-        commit_of(str(origin), "main")
+    with pytest.raises(UserError, match="set it to an absolute one"):
+        resolve_commit(str(origin), "main")

@@ -1,4 +1,4 @@
-"""The test of the gate: against a plain loop, and on simulated models whose true difference is known."""
+"""The significance test of the gate: against a plain loop, and on simulated models with a known difference."""
 
 import numpy as np
 import pytest
@@ -7,23 +7,23 @@ from stages.statistics.significance import gain, gain_interval, p_value
 from stages.tasks.token_classification.entities import Numbers
 
 LEVEL = 0.05
-SPURIOUS = 0.35  # entities for each gold one
-# Of two models, beyond what easy and hard sentences bring: the variance of their difference in correct entities is then
-# 0.14 a gold entity. Two trainings of the demo corpus agree more: 0.08.
+SPURIOUS = 0.35  # spurious entities per gold one
+# Of two models, beyond what easy and hard sentences cause: the variance of their difference in correct entities is then
+# 0.14 per gold entity. Two training runs on the demo corpus agree more: 0.08.
 AGREEMENT = 0.8
 
 
-def simulated(generator: np.random.Generator, sentences: int, *, better_by: float) -> tuple[Numbers, Numbers]:
+def simulate(generator: np.random.Generator, sentences: int, *, better_by: float) -> tuple[Numbers, Numbers]:
     """Two models on the same sentences, easy and hard ones; the second finds `better_by` more of the entities."""
     gold_S = generator.poisson(1.2, sentences)
     ease_E = np.repeat(generator.beta(4, 2, sentences), gold_S)
     luck_E = generator.random(len(ease_E))
-    invented_S = generator.poisson(AGREEMENT * SPURIOUS * gold_S)  # by both
+    shared_S = generator.poisson(AGREEMENT * SPURIOUS * gold_S)  # spurious entities of both
     outputs = []
     for more in (0.0, better_by):
         own_E = np.where(generator.random(len(ease_E)) < AGREEMENT, luck_E, generator.random(len(ease_E)))
         correct_S = np.bincount(np.repeat(np.arange(sentences), gold_S), own_E < ease_E + more, sentences).astype(int)
-        spurious_S = invented_S + generator.poisson(max(0.0, (1 - AGREEMENT) * SPURIOUS - more) * gold_S)
+        spurious_S = shared_S + generator.poisson(max(0.0, (1 - AGREEMENT) * SPURIOUS - more) * gold_S)
         outputs.append(np.stack([correct_S, correct_S + spurious_S, gold_S]))
     return outputs[0], outputs[1]
 
@@ -33,8 +33,8 @@ def plain_f1(counts_3S: Numbers) -> float:
     return 2 * correct / (predicted + gold) if predicted + gold else 0.0
 
 
-def test_p_value_is_that_of_all_exchanges_counted_one_by_one() -> None:
-    first, second = simulated(np.random.default_rng(5), 8, better_by=0.2)
+def test_p_value_equals_that_of_all_exchanges_counted_one_by_one() -> None:
+    first, second = simulate(np.random.default_rng(5), 8, better_by=0.2)
     observed = plain_f1(second) - plain_f1(first)
     as_good = 0
     for choice in range(2**8):
@@ -47,39 +47,39 @@ def test_p_value_is_that_of_all_exchanges_counted_one_by_one() -> None:
 
 def test_models_without_a_difference_pass_in_at_most_one_of_twenty_trials() -> None:
     generator = np.random.default_rng(1)
-    passed = sum(p_value(*simulated(generator, 300, better_by=0.0)) < LEVEL for _ in range(1000))
-    assert passed <= 1000 * LEVEL  # 47; a randomisation test passes no more often than its level, but for chance
+    passed = sum(p_value(*simulate(generator, 300, better_by=0.0)) < LEVEL for _ in range(1000))
+    assert passed <= 1000 * LEVEL  # 47; a randomisation test passes at most as often as its level, apart from chance
 
 
 def test_three_points_on_a_thousand_sentences_pass_in_four_of_five_trials() -> None:
     generator = np.random.default_rng(2)
     gains, passed = [], 0
     for _ in range(1000):
-        first, second = simulated(generator, 1000, better_by=0.03)
+        first, second = simulate(generator, 1000, better_by=0.03)
         gains.append(gain(first, second))
         passed += p_value(first, second) < LEVEL
     assert 0.025 < np.mean(gains) < 0.035
     assert passed >= 1000 * 0.8
 
 
-def test_the_interval_holds_the_true_gain_and_is_the_same_each_time() -> None:
+def test_the_interval_contains_the_true_gain_and_is_the_same_each_time() -> None:
     generator = np.random.default_rng(3)
-    gains, held = [], 0
-    pairs = [simulated(generator, 300, better_by=0.05) for _ in range(100)]
+    gains, contained = [], 0
+    pairs = [simulate(generator, 300, better_by=0.05) for _ in range(100)]
     gains = [gain(*pair) for pair in pairs]
     for pair in pairs:
         low, high = gain_interval(*pair)
-        held += low <= np.mean(gains) <= high
-    assert held >= 88
+        contained += low <= np.mean(gains) <= high
+    assert contained >= 88
     assert gain_interval(*pairs[0]) == gain_interval(*pairs[0])
 
 
-def test_equal_outputs_are_no_gain() -> None:
-    first, _ = simulated(np.random.default_rng(4), 50, better_by=0.0)
+def test_equal_outputs_have_no_gain() -> None:
+    first, _ = simulate(np.random.default_rng(4), 50, better_by=0.0)
     assert (gain(first, first), p_value(first, first), gain_interval(first, first)) == (0.0, 1.0, (0.0, 0.0))
 
 
 def test_other_sentences_are_refused() -> None:
-    first, second = simulated(np.random.default_rng(6), 50, better_by=0.0)
+    first, second = simulate(np.random.default_rng(6), 50, better_by=0.0)
     with pytest.raises(ValueError, match="not scored on the same sentences"):
         gain(first, second[:, :-1])

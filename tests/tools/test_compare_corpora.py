@@ -16,7 +16,7 @@ from stages.corpus.text.sentences import SPLITS
 from stages.errors import UserError
 from stages.runtime import entry_point
 from stages.tools import compare_corpora
-from stages.tools.compare_corpora import Side, paired
+from stages.tools.compare_corpora import Side, pair_sentences
 
 ANNA = "Anna B-PER\nslept O"
 BONN = "Bonn B-LOC\nwoke O"
@@ -36,13 +36,15 @@ def write(folder: Path, corpus: Corpus) -> Path:
     return folder
 
 
-def compared(folder: Path, first: Corpus, second: Corpus, *, examples: int = 100) -> dict[str, Any]:
-    """What the program tells of two corpora that are written for it."""
+def compare(folder: Path, first: Corpus, second: Corpus, *, examples: int = 100) -> dict[str, Any]:
+    """Write two corpora and find their differences."""
     return differences(read(write(folder / "first", first)), read(write(folder / "second", second)), examples=examples)
 
 
 def differences(first: Side, second: Side, *, examples: int = 100) -> dict[str, Any]:
-    return compare_corpora.differences(first, second, paired(first.sentences, second.sentences), examples=examples)
+    return compare_corpora.find_differences(
+        first, second, pair_sentences(first.sentences, second.sentences), examples=examples
+    )
 
 
 def read(place: Path, split: SplitParams | None = None) -> Side:
@@ -52,7 +54,7 @@ def read(place: Path, split: SplitParams | None = None) -> Side:
 def write_params(folder: Path) -> Path:
     """The params file of two corpora without any difference, and these."""
     sides = {side: {**READ, "dir": str(write(folder / side, {})), "split": None} for side in ("first", "second")}
-    write_json(folder / "params.json", {"compare_data": {**sides, "examples": 1}})
+    write_json(folder / "params.json", {"compare_corpora": {**sides, "examples": 1}})
     return folder / "params.json"
 
 
@@ -62,7 +64,7 @@ def counts(of_split: dict[str, int]) -> dict[str, int]:
 
 
 def test_sentences_are_added_removed_relabelled_and_moved(tmp_path: Path) -> None:
-    found = compared(
+    found = compare(
         tmp_path,
         {"train": [ANNA, BONN, "gone O"], "dev": ["stays O"]},
         {"train": [ANNA.replace("PER", "ORG"), "new O"], "dev": ["stays O"], "test": [BONN]},
@@ -97,14 +99,14 @@ def test_sentences_are_added_removed_relabelled_and_moved(tmp_path: Path) -> Non
 def test_a_sentence_is_counted_as_often_as_it_occurs(
     tmp_path: Path, first: list[str], second: list[str], expected: dict[str, int]
 ) -> None:
-    found = compared(tmp_path, {"train": first}, {"train": second})
+    found = compare(tmp_path, {"train": first}, {"train": second})
     assert counts(found["splits"]["train"]) == expected
     assert counts(found["counts"]) == expected
 
 
 def test_one_that_was_moved_may_have_been_relabelled_too_and_one_of_the_same_tags_goes_first(tmp_path: Path) -> None:
     other = ANNA.replace("PER", "ORG")
-    found = compared(tmp_path, {"train": [ANNA, BONN]}, {"dev": [other], "test": [BONN.replace("LOC", "ORG"), BONN]})
+    found = compare(tmp_path, {"train": [ANNA, BONN]}, {"dev": [other], "test": [BONN.replace("LOC", "ORG"), BONN]})
     assert counts(found["splits"]["train"]) == {"moved_out": 2}
     assert counts(found["splits"]["dev"]) == {"relabelled": 1, "moved_in": 1}
     assert counts(found["splits"]["test"]) == {"moved_in": 1, "added": 1}
@@ -113,7 +115,7 @@ def test_one_that_was_moved_may_have_been_relabelled_too_and_one_of_the_same_tag
 
 def test_another_tag_scheme_alone_is_no_difference(tmp_path: Path) -> None:
     bilou = "Alex U-PER\nleft O\nRome U-LOC\nParis U-LOC"
-    assert compared(tmp_path, {"train": [ALEX]}, {"train": [bilou]})["examples"] == []
+    assert compare(tmp_path, {"train": [ALEX]}, {"train": [bilou]})["examples"] == []
 
 
 def test_another_way_to_split_a_corpus_moves_its_sentences(tmp_path: Path) -> None:
@@ -129,9 +131,9 @@ def test_another_way_to_split_a_corpus_moves_its_sentences(tmp_path: Path) -> No
     assert example["first"]["where"].startswith("all.conll:")
 
 
-def test_only_some_examples_are_told_of_each_kind_but_all_are_counted(tmp_path: Path) -> None:
+def test_only_some_examples_of_each_kind_are_listed_but_all_are_counted(tmp_path: Path) -> None:
     first = {"train": [f"old{number} O" for number in range(9)]}
-    found = compared(tmp_path, first, {"dev": [f"new{number} O" for number in range(9)]}, examples=2)
+    found = compare(tmp_path, first, {"dev": [f"new{number} O" for number in range(9)]}, examples=2)
     assert (found["counts"]["added"], found["counts"]["removed"]) == (9, 9)
     assert sorted(example["kinds"][0] for example in found["examples"]) == ["added"] * 2 + ["removed"] * 2
 
@@ -143,18 +145,18 @@ CORPUS = st.fixed_dictionaries({split: st.lists(SENTENCE, max_size=5) for split 
 @given(first=CORPUS, second=CORPUS)
 def test_the_counts_add_up(tmp_path_factory: pytest.TempPathFactory, first: Corpus, second: Corpus) -> None:
     folder = tmp_path_factory.mktemp("corpora")
-    found = compared(folder, first, second)
-    for split, told_of in found["splits"].items():
-        assert (told_of["first"], told_of["second"]) == (len(first[split]) + 1, len(second[split]) + 1)
-        moved = told_of["moved_in"] - told_of["moved_out"]
-        assert told_of["second"] - told_of["first"] == told_of["added"] - told_of["removed"] + moved
+    found = compare(folder, first, second)
+    for split, figures in found["splits"].items():
+        assert (figures["first"], figures["second"]) == (len(first[split]) + 1, len(second[split]) + 1)
+        moved = figures["moved_in"] - figures["moved_out"]
+        assert figures["second"] - figures["first"] == figures["added"] - figures["removed"] + moved
     words = [Counter(text.split(" ")[0] for split in SPLITS for text in corpus[split]) for corpus in (first, second)]
     assert found["counts"]["added"] == (words[1] - words[0]).total()
     assert found["counts"]["removed"] == (words[0] - words[1]).total()
     assert all(example["first"] or example["second"] for example in found["examples"])
 
 
-def test_a_child_tells_the_pipeline_what_it_found(tmp_path: Path) -> None:
+def test_differences_are_read_from_a_child_process(tmp_path: Path) -> None:
     params = write_params(tmp_path)
     (tmp_path / "second/dev.conll").write_text("سلام O\n", encoding="utf-8")
     found = run_json("stages.tools.compare_corpora", params, on_progress=lambda _: None)
@@ -166,18 +168,18 @@ def test_a_child_tells_the_pipeline_what_it_found(tmp_path: Path) -> None:
     ("spoil", "message"),
     [
         (lambda folder: (folder / "second/dev.conll").unlink(), "second does not hold one each of train, dev and test"),
-        (lambda folder: (folder / "second/dev.conll").write_text("Anna X-PER\n"), "'X-PER' is no tag"),
+        (lambda folder: (folder / "second/dev.conll").write_text("Anna X-PER\n"), "'X-PER' is not a tag"),
         (lambda folder: (folder / "first/train.conll").write_bytes(b""), "first/train.conll: is empty"),
-        (lambda folder: write_json(folder / "params.json", {}), "compare_data: missing"),
-        (lambda folder: write_json(folder / "params.json", {"compare_data": {"frist": 1}}), "did you mean 'first'?"),
+        (lambda folder: write_json(folder / "params.json", {}), "compare_corpora: missing"),
+        (lambda folder: write_json(folder / "params.json", {"compare_corpora": {"frist": 1}}), "did you mean 'first'?"),
     ],
 )
-def test_compare_data_refuses(
+def test_compare_corpora_refuses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], spoil: Any, message: str
 ) -> None:
     write_params(tmp_path)
     spoil(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["compare_data", "--params", str(tmp_path / "params.json")])
+    monkeypatch.setattr(sys, "argv", ["compare_corpora", "--params", str(tmp_path / "params.json")])
     with pytest.raises(SystemExit) as exit_:
         entry_point.run_recipe(compare_corpora.main)
     shown = capsys.readouterr()

@@ -1,4 +1,4 @@
-"""The standard form holds what was read, whatever that looks like."""
+"""The standard form preserves any corpus that can be read."""
 
 import json
 from pathlib import Path
@@ -13,8 +13,8 @@ from tests.conftest import DEMO
 from tests.corpus.conftest import content
 
 
-def converted(folder: Path, records: list[dict[str, Any]], name: str = "mine") -> str:
-    """The standard form of a file of JSON Lines."""
+def convert(folder: Path, records: list[dict[str, Any]], name: str = "mine") -> str:
+    """Convert a file of JSON Lines; return the standard form."""
     source = folder / "source.jsonl"
     source.write_text("".join(f"{json.dumps(record)}\n" for record in records), encoding="utf-8")
     params = folder / f"{name}.yaml"
@@ -30,21 +30,21 @@ def sentence(*words: str, **fields: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("word", ['{"', "PKK", "PAR1", "\ufeffBonn", "#", "# newly", "New York", "\u2028x"])
-def test_first_word_is_no_trap(tmp_path: Path, word: str) -> None:
-    converted(tmp_path, [sentence(word, "is"), sentence("a")])
+def test_first_word_may_look_like_another_format(tmp_path: Path, word: str) -> None:
+    convert(tmp_path, [sentence(word, "is"), sentence("a")])
     assert [words for words, _, _ in content(tmp_path / "mine")["all"]] == [(word, "is"), ("a",)]
 
 
 def test_documents_stay_apart(tmp_path: Path) -> None:
     records = [sentence("a"), sentence("b"), *(sentence("c", doc=name) for name in "112"), sentence("d"), sentence("e")]
-    standard = converted(tmp_path, records)
+    standard = convert(tmp_path, records)
     assert content(tmp_path / "mine")["all"] == content(tmp_path / "source.jsonl")["all"]
-    assert standard.count("-DOCSTART-") == 6  # two documents, and around them four sentences that are of none
+    assert standard.count("-DOCSTART-") == 6  # two documents, and around them four sentences that belong to none
 
 
 def test_sentence_that_is_a_document_mark_becomes_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mark = {"tokens": ["-DOCSTART-"], "tags": ["O"]}
-    assert converted(tmp_path, [mark, sentence("a"), sentence("b"), mark, mark, sentence("c")]) == (
+    assert convert(tmp_path, [mark, sentence("a"), sentence("b"), mark, mark, sentence("c")]) == (
         "-DOCSTART-\tO\n\na\tB-X\n\nb\tB-X\n\n-DOCSTART-\tO\n\nc\tB-X\n\n"
     )
     figures = json.loads(capsys.readouterr().out)["splits"]["all"]
@@ -56,13 +56,13 @@ def test_sentence_that_is_a_document_mark_becomes_one(tmp_path: Path, capsys: py
 )
 def test_what_the_standard_form_cannot_hold_is_refused(tmp_path: Path, record: dict[str, Any]) -> None:
     with pytest.raises(CorpusError, match="the standard form cannot hold this corpus"):
-        converted(tmp_path, [sentence("b"), record])
+        convert(tmp_path, [sentence("b"), record])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.yaml", "source.jsonl"]
 
 
 @pytest.mark.parametrize("name", ["v1.2", "train", "notice-board"])
 def test_name_of_a_corpus_never_names_a_split(tmp_path: Path, name: str) -> None:
-    converted(tmp_path, [sentence("a")], name)
+    convert(tmp_path, [sentence("a")], name)
     assert [path.name for path in (tmp_path / name).iterdir()] == ["corpus.conll"]
 
 

@@ -1,4 +1,4 @@
-"""One model on the sentences of another: real trainings of the tiny model, scored by evaluate and by rescore."""
+"""One model on the sentences of another: real training runs of the tiny model, scored by evaluate and by rescore."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.registry.predictions import predictions_on
+from pipeline.registry.predictions import rescore_split
 from stages.artifacts import read_json, write_json
 from stages.encoding.files import read_manifest
 from stages.errors import UserError
@@ -27,9 +27,10 @@ SENTENCES = Path("data/report/predictions.parquet")
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> Path:
+def evaluated(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path, empty_store: Path) -> Path:
     """A folder with a model and its predictions; a third of the test sentences are several windows long."""
     folder = tmp_path_factory.mktemp("evaluated")
+    shutil.copy(empty_store, folder)
     corpus = folder / "data/corpora/demo"
     write_small_corpus(corpus, train=80)
     sentences = (corpus / "test.conll").read_text(encoding="utf-8").strip().split("\n\n")
@@ -56,13 +57,13 @@ def write_section(folder: Path, **changes: str) -> None:
     write_json(folder / "rescore.json", {"rescore": section})
 
 
-def test_a_model_says_the_same_of_its_own_test_sentences_as_in_its_evaluation(evaluated: Path) -> None:
+def test_a_model_predicts_the_same_for_its_own_test_sentences_as_in_its_evaluation(evaluated: Path) -> None:
     counts = read_manifest(evaluated / "data/encoded").counts["test"]
     assert counts["windows"] > counts["sentences"] + 10
     own = read_predictions(evaluated / SENTENCES)["test"]
-    assert len(own.predicted.entities(strict=True)) > 50  # of a model that says something
+    assert len(own.predicted.entities(strict=True)) > 50  # the model predicts something
 
-    again = predictions_on(evaluated / MODEL, evaluated / SENTENCES, split="test")
+    again = rescore_split(evaluated / MODEL, evaluated / SENTENCES, split="test")
 
     assert again.words.equals(own.words)
     assert again.gold.tags_W.tolist() == own.gold.tags_W.tolist()
@@ -70,7 +71,7 @@ def test_a_model_says_the_same_of_its_own_test_sentences_as_in_its_evaluation(ev
     np.testing.assert_allclose(again.probability_W, own.probability_W, rtol=0, atol=1e-6)
 
 
-def test_gold_tags_that_the_model_does_not_know_stay_and_count_as_missed(
+def test_gold_tags_that_the_model_does_not_know_remain_and_count_as_missed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own = read_predictions(SENTENCES)["test"]
@@ -80,8 +81,8 @@ def test_gold_tags_that_the_model_does_not_know_stay_and_count_as_missed(
 
     entry_point.run_recipe(rescore.main)
 
-    told = json.loads(capsys.readouterr().out)
-    assert told == {"sentences": own.gold.sentences, "words": len(own.gold.ids_W)}
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == {"sentences": own.gold.sentences, "words": len(own.gold.ids_W)}
     again = read_predictions(Path("out.parquet"))["test"]
     assert again.gold.tags_W.tolist() == newer.tags_W.tolist()
     assert again.predicted.tags_W.tolist() == own.predicted.tags_W.tolist()
@@ -92,12 +93,12 @@ def test_gold_tags_that_the_model_does_not_know_stay_and_count_as_missed(
     assert per_type["PER"] == expected["PER"]
 
 
-def test_a_model_that_read_documents_is_warned_of(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_model_that_was_trained_on_documents_is_a_warning(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     record = read_json(MODEL / "training.json")
     record["parameters"]["tokenize"]["context"] = "document"
     write_json(MODEL / "training.json", record)
     entry_point.run_recipe(rescore.main)
-    assert "data/model was trained on sentences with their neighbours; here it saw each alone" in caplog.text
+    assert "data/model was trained on sentences in context; here it read each sentence by itself" in caplog.text
 
 
 def removed(file: str) -> Spoil:
@@ -146,6 +147,6 @@ def test_rescore_refuses(
     assert not (folder / "out.parquet").exists()
 
 
-def test_predictions_on_passes_a_refusal_on(evaluated: Path, tmp_path: Path) -> None:
+def test_rescore_split_raises_the_message_of_the_child(evaluated: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^.*training\.json: no such file"):
-        predictions_on(tmp_path, evaluated / SENTENCES, split="test")
+        rescore_split(tmp_path, evaluated / SENTENCES, split="test")

@@ -1,4 +1,5 @@
 import errno
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,16 +12,17 @@ from safetensors.torch import save_file
 from stages.errors import ArtifactError
 from stages.training import checkpoints as module
 from stages.training.checkpoints import BEST, PROGRESS, STATE, Checkpoints, Progress
-from stages.training.loop import Step
+from stages.training.history import FILE, History, Step
 from stages.training.optimizer import MasterWeights
 from tests.modeling.conftest import COMPUTE, random_model
 
 FOLDER = Path(".checkpoints/key")
+REFERENCE = Path("reference")  # of a run that is only compared with
 EPOCH = 2  # steps in an epoch
 
 
 @pytest.fixture(autouse=True)
-def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _temporary_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
@@ -35,34 +37,42 @@ def fresh(*, precision: str = "fp32", labels: int = 3) -> MasterWeights:
     )
 
 
-class Training:
-    """Weights that take random steps, the same for the same number of the step."""
+class TrainingRun:
+    """Weights that take random steps, determined by the number of the step; a stand-in for the training loop."""
 
-    def __init__(self, f1: list[float], *, precision: str = "fp32", labels: int = 3) -> None:
-        self.progress, self.weights, self.f1 = Progress(), fresh(precision=precision, labels=labels), f1
+    def __init__(
+        self, f1: list[float], *, folder: Path = FOLDER, precision: str = "fp32", labels: int = 3, steps: int = 0
+    ) -> None:
+        self.weights, self.f1 = fresh(precision=precision, labels=labels), f1
+        self.progress = Progress(History(folder / FILE))
+        for _ in range(steps):
+            self.step()
 
     def step(self) -> None:
-        step = len(self.progress.history) + 1
+        step = self.progress.steps + 1
         generator = torch.Generator().manual_seed(step)
         for value in self.weights.state().values():
             value.copy_(torch.rand(value.shape, generator=generator))
         self.weights.sync_model()
         steps, epoch = EPOCH * len(self.f1), -(-step // EPOCH)
-        self.progress.history.append(Step(step, steps, epoch, step % EPOCH == 0, 1 / step, 1e-4, 0.25, 70, 40))
-        if step % EPOCH == 0:
-            self.progress.score(self.f1[epoch - 1], self.weights)
+        taken = Step(step, steps, epoch, step % EPOCH == 0, 1 / step, 1e-4, 0.25, 70, 40)
+        self.progress.add(taken, self.f1[epoch - 1] if taken.ends_epoch else None, self.weights)
 
     def save(self, checkpoints: Checkpoints, *, steps: int) -> None:
-        """Take `steps` more, each of which writes a checkpoint."""
+        """Take `steps` steps and write a checkpoint after each."""
         for _ in range(steps):
             self.step()
             checkpoints.save(self.progress, self.weights)
 
 
-def saved(steps: int, f1: list[float], *, precision: str = "fp32") -> Training:
-    training = Training(f1, precision=precision)
-    training.save(Checkpoints(FOLDER), steps=steps)
-    return training
+def run_with_checkpoints(steps: int, f1: list[float], *, precision: str = "fp32") -> TrainingRun:
+    run = TrainingRun(f1, precision=precision)
+    run.save(Checkpoints(FOLDER), steps=steps)
+    return run
+
+
+def no_progress() -> Progress:
+    return Progress(History(REFERENCE / FILE))
 
 
 def same_state(left: MasterWeights, right: MasterWeights) -> bool:
@@ -70,47 +80,60 @@ def same_state(left: MasterWeights, right: MasterWeights) -> bool:
 
 
 def same_progress(left: Progress, right: Progress) -> bool:
-    plain = [(p.history, p.dev_f1, p.best_epoch, len(p.best_masters)) for p in (left, right)]
+    plain = [
+        ([(entry.step, entry.dev_f1) for entry in p.history.entries], p.history.digest, p.best_epoch)
+        for p in (left, right)
+    ]
     return plain[0] == plain[1] and all(
         torch.equal(one, other) for one, other in zip(left.best_masters, right.best_masters, strict=True)
     )
 
 
 def names() -> list[str]:
-    return sorted(path.name for path in FOLDER.iterdir())
+    return sorted(path.name for path in FOLDER.iterdir() if path.name != FILE)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 5], ids=["before a score", "best", "after the best", "two epochs after"])
 @pytest.mark.parametrize("precision", COMPUTE)
 def test_restore_gives_what_was_saved(precision: str, steps: int) -> None:
-    training = saved(steps, [0.5, 0.25, 0.75], precision=precision)
+    run = run_with_checkpoints(steps, [0.5, 0.25, 0.75], precision=precision)
     weights = fresh(precision=precision)
-    assert not same_state(weights, training.weights)
+    assert not same_state(weights, run.weights)
     restored = Checkpoints(FOLDER).restore(weights)
-    assert same_progress(restored, training.progress)
+    assert restored.history.entries == run.progress.history.entries
+    assert same_progress(restored, run.progress)
     assert bool(restored.best_masters) == (steps >= EPOCH)
-    assert same_state(weights, training.weights)
-    for slot, other in zip(weights.slots, training.weights.slots, strict=True):
+    assert same_state(weights, run.weights)
+    for slot, other in zip(weights.slots, run.weights.slots, strict=True):
         assert torch.equal(slot.parameter, other.parameter)
 
 
 def test_restore_of_nothing_changes_nothing() -> None:
     weights = fresh()
-    saved(1, [0.5])
-    assert same_progress(Checkpoints(FOLDER.with_name("another key")).restore(weights), Progress())
+    run_with_checkpoints(1, [0.5])
+    assert same_progress(Checkpoints(FOLDER.with_name("another key")).restore(weights), no_progress())
     assert same_state(weights, fresh())
 
 
 def test_save_keeps_the_last_two() -> None:
-    saved(4, [0.5, 0.25])
+    run_with_checkpoints(4, [0.5, 0.25])
     assert names() == ["step-00000003", "step-00000004"]
 
 
-def test_save_after_the_same_step_writes_nothing_anew() -> None:
-    training = saved(2, [0.5])
+def test_save_after_the_same_step_writes_nothing() -> None:
+    run = run_with_checkpoints(2, [0.5])
     before = (FOLDER / "step-00000002" / STATE).stat()
-    Checkpoints(FOLDER).save(training.progress, training.weights)
+    Checkpoints(FOLDER).save(run.progress, run.weights)
     assert (FOLDER / "step-00000002" / STATE).stat() == before
+
+
+def test_a_checkpoint_holds_no_step() -> None:
+    """Each step is written once, into the history."""
+    run_with_checkpoints(4, [0.5, 0.25])
+    fields = json.loads((FOLDER / "step-00000004" / PROGRESS).read_text(encoding="utf-8"))
+    assert fields["steps"] == 4
+    assert not {"loss", "dev_f1"} & set(str(fields))
+    assert len((FOLDER / FILE).read_text(encoding="utf-8").splitlines()) == 4
 
 
 def truncate(name: str) -> Callable[[Path], None]:
@@ -139,13 +162,24 @@ def edit(name: str, old: str, new: str) -> Callable[[Path], None]:
     return damage
 
 
+def edit_history(step: int, change: Callable[[str], str]) -> Callable[[Path], None]:
+    """Change the line of a step in the history, which lies beside the checkpoints."""
+
+    def damage(folder: Path) -> None:
+        path = folder.parent / FILE
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        changed = change(lines[step - 1])
+        assert changed != lines[step - 1]
+        path.write_text("".join([*lines[: step - 1], changed, *lines[step:]]), encoding="utf-8")
+
+    return damage
+
+
 def other_model(folder: Path) -> None:
-    """A whole checkpoint, but of a model with more labels."""
+    """A complete checkpoint, but of a model with more labels."""
     shutil.rmtree(folder)
-    training = Training([0.5, 0.75], labels=4)
-    for _ in range(2 * EPOCH):
-        training.step()
-    Checkpoints(FOLDER).save(training.progress, training.weights)
+    run = TrainingRun([0.5, 0.75], folder=REFERENCE, labels=4, steps=2 * EPOCH)
+    Checkpoints(FOLDER).save(run.progress, run.weights)
 
 
 DAMAGES = {
@@ -154,9 +188,14 @@ DAMAGES = {
     **{f"{name} with a bit flipped": flip(name, -1) for name in (STATE, BEST)},
     f"{STATE} with its header damaged": flip(STATE, 7),
     f"{PROGRESS} with its syntax damaged": flip(PROGRESS, 0),
-    f"{PROGRESS} with a field renamed": edit(PROGRESS, '"loss"', '"lost"'),
+    f"{PROGRESS} with a field renamed": edit(PROGRESS, '"history"', '"story"'),
     f"{PROGRESS} without digests": edit(PROGRESS, '"digests"', '"digest"'),
-    f"{PROGRESS} of another version": edit(PROGRESS, '"format_version": 1', '"format_version": 9'),
+    f"{PROGRESS} with another number of steps": edit(PROGRESS, '"steps": 4', '"steps": 3'),
+    f"{PROGRESS} of another version": edit(PROGRESS, '"format_version": 2', '"format_version": 1'),
+    f"{FILE} without its last step": edit_history(4, lambda _: ""),
+    f"{FILE} with its last line cut short": edit_history(4, lambda line: line[:-10]),
+    f"{FILE} with another loss": edit_history(4, lambda line: line.replace('"loss": 0.25', '"loss": 0.75')),
+    f"{FILE} with another dev F1": edit_history(4, lambda line: line.replace('"dev_f1": 0.75', '"dev_f1": 0.5')),
     "of another model": other_model,
 }
 
@@ -165,36 +204,42 @@ DAMAGES = {
 def test_restore_falls_back_on_the_checkpoint_before(
     damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    before = saved(EPOCH, [0.5, 0.75])
-    training = saved(EPOCH, [0.5, 0.75])
-    training.save(checkpoints := Checkpoints(FOLDER), steps=EPOCH)
+    before = TrainingRun([0.5, 0.75], folder=REFERENCE, steps=3)
+    after = TrainingRun([0.5, 0.75], folder=REFERENCE / "after", steps=4)
+    run_with_checkpoints(4, [0.5, 0.75])
     assert names() == ["step-00000003", "step-00000004"]
-    before.step()
     damage(FOLDER / "step-00000004")
-    weights = fresh()
-    assert same_progress(Checkpoints(FOLDER).restore(weights), before.progress)
-    assert same_state(weights, before.weights)
+    run, checkpoints = TrainingRun([0.5, 0.75]), Checkpoints(FOLDER)
+    run.progress = checkpoints.restore(run.weights)
+    assert same_progress(run.progress, before.progress)
+    assert same_state(run.weights, before.weights)
     (warning,) = [record.message for record in caplog.records]
     assert warning.startswith("warning: the checkpoint .checkpoints/key/step-00000004 is not usable: ")
-    checkpoints.save(training.progress, training.weights)  # in its place
-    assert same_progress(Checkpoints(FOLDER).restore(weights), training.progress)
+    run.save(checkpoints, steps=1)  # in its place
+    assert same_progress(Checkpoints(FOLDER).restore(fresh()), after.progress)
 
 
-@pytest.mark.parametrize(
-    ("old", "new"), [('"best_epoch": 2', '"best_epoch": 1'), ("    0.75", "    0.25"), ('"words": 40', '"words": 48')]
-)
-def test_restore_notes_a_damaged_number_of_the_progress(old: str, new: str) -> None:
-    saved(2 * EPOCH, [0.5, 0.75])
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_restore_uses_no_checkpoint_whose_history_is_damaged(step: int, caplog: pytest.LogCaptureFixture) -> None:
+    run_with_checkpoints(4, [0.5, 0.75])
+    edit_history(step, lambda line: line.replace('"words": 40', '"words": 48'))(FOLDER / "step-00000004")
+    assert Checkpoints(FOLDER).restore(fresh()).steps == 0
+    assert len(caplog.records) == 2
+
+
+@pytest.mark.parametrize(("old", "new"), [('"steps": 4', '"steps": 2'), ('"history": "', '"history": "0')])
+def test_restore_notices_a_damaged_value_of_the_progress(old: str, new: str) -> None:
+    run_with_checkpoints(2 * EPOCH, [0.5, 0.75])
     edit(PROGRESS, old, new)(FOLDER / "step-00000004")
-    assert len(Checkpoints(FOLDER).restore(fresh()).history) == 3
+    assert Checkpoints(FOLDER).restore(fresh()).steps == 3
 
 
-def test_restore_of_damaged_checkpoints_alone_starts_anew(caplog: pytest.LogCaptureFixture) -> None:
-    saved(2, [0.5])
-    for folder in FOLDER.iterdir():
+def test_restore_of_damaged_checkpoints_alone_starts_over(caplog: pytest.LogCaptureFixture) -> None:
+    run_with_checkpoints(2, [0.5])
+    for folder in FOLDER.glob("step-*"):
         truncate(STATE)(folder)
     weights = fresh()
-    assert same_progress(Checkpoints(FOLDER).restore(weights), Progress())
+    assert same_progress(Checkpoints(FOLDER).restore(weights), no_progress())
     assert same_state(weights, fresh())
     assert len(caplog.records) == 2
     assert names() == []
@@ -206,22 +251,22 @@ def best_inode(step: int) -> int:
 
 @pytest.mark.parametrize("interrupted", [False, True])
 def test_save_links_the_best_weights_until_another_epoch_is_best(interrupted: bool) -> None:
-    training = Training([0.5, 0.25, 0.75])
+    run = TrainingRun([0.5, 0.25, 0.75])
     checkpoints = Checkpoints(FOLDER)
-    training.save(checkpoints, steps=EPOCH)
+    run.save(checkpoints, steps=EPOCH)
     inode = best_inode(EPOCH)
     if interrupted:
         checkpoints = Checkpoints(FOLDER)
-        training.progress = checkpoints.restore(training.weights)
+        run.progress = checkpoints.restore(run.weights)
     for step in (3, 4, 5):
-        training.save(checkpoints, steps=1)
+        run.save(checkpoints, steps=1)
         assert best_inode(step) == inode
         assert Checkpoints(FOLDER).restore(fresh()).best_epoch == 1
-    first = [master.clone() for master in training.progress.best_masters]
-    training.save(checkpoints, steps=1)
+    first = [master.clone() for master in run.progress.best_masters]
+    run.save(checkpoints, steps=1)
     assert best_inode(6) != inode
-    assert same_progress(Checkpoints(FOLDER).restore(fresh()), training.progress)
-    assert training.progress.best_epoch == 3
+    assert same_progress(Checkpoints(FOLDER).restore(fresh()), run.progress)
+    assert run.progress.best_epoch == 3
     delete(STATE)(FOLDER / "step-00000006")
     before = Checkpoints(FOLDER).restore(fresh())
     assert before.best_epoch == 1
@@ -234,12 +279,10 @@ def test_save_that_fails_leaves_the_checkpoints_before(
     file: str, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoints = Checkpoints(FOLDER)
-    training = Training([0.5, 0.75])
-    training.save(checkpoints, steps=3)
-    before = Training([0.5, 0.75])
-    for _ in range(3):
-        before.step()
-    training.step()
+    run = TrainingRun([0.5, 0.75])
+    run.save(checkpoints, steps=3)
+    before = TrainingRun([0.5, 0.75], folder=REFERENCE, steps=3)
+    run.step()
 
     def full(tensors: dict[str, torch.Tensor], path: Path) -> None:
         if path.name == file:
@@ -250,44 +293,50 @@ def test_save_that_fails_leaves_the_checkpoints_before(
     with monkeypatch.context() as patch:
         patch.setattr(module, "save_file", full)
         with pytest.raises(ArtifactError, match=r"^cannot write .*step-00000004: No space left.*free space"):
-            checkpoints.save(training.progress, training.weights)
+            checkpoints.save(run.progress, run.weights)
     assert names() == ["step-00000002", "step-00000003"]
     weights = fresh()
     assert same_progress(Checkpoints(FOLDER).restore(weights), before.progress)
     assert same_state(weights, before.weights)
-    checkpoints.save(training.progress, training.weights)  # once there is space again
-    assert same_progress(Checkpoints(FOLDER).restore(weights), training.progress)
+    checkpoints.save(run.progress, run.weights)  # once there is space again
+    assert same_progress(Checkpoints(FOLDER).restore(weights), run.progress)
 
 
 def test_restore_removes_what_a_killed_write_left() -> None:
-    training = saved(1, [0.5])
+    run = run_with_checkpoints(1, [0.5])
     leftover = FOLDER / ".step-00000002.new-123-0a1b2c3d.part"
     leftover.mkdir()
     (leftover / STATE).write_bytes(b"half")
-    assert same_progress(Checkpoints(FOLDER).restore(fresh()), training.progress)
+    assert same_progress(Checkpoints(FOLDER).restore(fresh()), run.progress)
     assert names() == ["step-00000001"]
 
 
 def test_remove_deletes_the_checkpoints_of_its_key_alone() -> None:
-    saved(2, [0.5])
-    other = Checkpoints(FOLDER.with_name("other"))
-    training = Training([0.5])
-    training.save(other, steps=1)
+    run_with_checkpoints(2, [0.5])
+    folder = FOLDER.with_name("other")
+    other = Checkpoints(folder)
+    run = TrainingRun([0.5], folder=folder)
+    run.save(other, steps=1)
     Checkpoints(FOLDER).remove()
     Checkpoints(FOLDER).remove()  # of none is no error
     assert not FOLDER.exists()
-    assert same_progress(other.restore(fresh()), training.progress)
+    assert same_progress(other.restore(fresh()), run.progress)
+
+
+def scored(number: int) -> Step:
+    """The one step of an epoch."""
+    return Step(number, 9, number, True, 1 / number, 1e-4, 0.25, 70, 40)
 
 
 def test_progress_keeps_the_weights_of_the_first_best_epoch() -> None:
-    progress, weights = Progress(), fresh()
+    progress, weights = no_progress(), fresh()
     values = []
     for number, f1 in enumerate([0.0, 0.5, 0.5, 0.4, 0.6]):
         weights.masters[0].fill_(number)
-        progress.score(f1, weights)
+        progress.add(scored(number + 1), f1, weights)
         values.append((progress.best_epoch, progress.best_masters[0].unique().tolist()))
     assert values == [(1, [0]), (2, [1]), (2, [1]), (2, [1]), (5, [4])]
-    assert progress.dev_f1 == [0.0, 0.5, 0.5, 0.4, 0.6]
+    assert progress.history.dev_f1 == [0.0, 0.5, 0.5, 0.4, 0.6]
 
 
 @pytest.mark.parametrize(("f1", "patience", "stalled"), [
@@ -295,7 +344,7 @@ def test_progress_keeps_the_weights_of_the_first_best_epoch() -> None:
     ([0.5, 0.4, 0.6], 1, False), ([0.5, 0.4, 0.3, 0.2], 0, False),
 ])  # fmt: skip
 def test_progress_has_stalled_after_its_patience(f1: list[float], patience: int, stalled: bool) -> None:
-    progress, weights = Progress(), fresh()
-    for value in f1:
-        progress.score(value, weights)
+    progress, weights = no_progress(), fresh()
+    for number, value in enumerate(f1, start=1):
+        progress.add(scored(number), value, weights)
     assert progress.has_stalled(patience) == stalled

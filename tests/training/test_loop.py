@@ -16,7 +16,8 @@ from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits
 from stages.tasks.token_classification.head import load_classifier
 from stages.training import loop
-from stages.training.loop import Settings, Step, train
+from stages.training.history import Step
+from stages.training.loop import Settings, train
 from stages.training.optimizer import MasterWeights
 from stages.training.schedule import lr_multiplier
 from tests.modeling.conftest import COMPUTE, LABELS, random_split
@@ -37,7 +38,7 @@ SHORT = replace(SETTINGS, epochs=1, learning_rate=0.001)  # so short that roundi
 
 @dataclass(frozen=True)
 class Run:
-    """A training of the tiny model on the demo's first sentences."""
+    """A training run of the tiny model on the first sentences of the demo corpus."""
 
     model: PreTrainedModel
     weights: MasterWeights
@@ -53,7 +54,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Start:
-    """Starts trainings that differ in nothing but what is said."""
+    """Starts training runs that differ in the given arguments alone."""
 
     pretrained: Path
     split: EncodedSplit
@@ -98,11 +99,11 @@ def test_train_lowers_the_loss_and_reports_each_step(start: Start, precision: st
     for epoch in range(1, 7):
         own = [step for step in steps if step.epoch == epoch]
         losses.append(np.average([step.loss for step in own], weights=[step.words for step in own]))
-        assert sum(step.subwords for step in own) == start.split.lengths.sum()
+        assert sum(step.tokens for step in own) == start.split.lengths.sum()
         assert sum(step.words for step in own) == start.split.word_counts.sum()
     for index, step in enumerate(steps):
-        factor = lr_multiplier("linear", index=index, steps=len(steps), warmup_ratio=0.1)
-        assert step.learning_rate == SETTINGS.learning_rate * factor
+        multiplier = lr_multiplier("linear", index=index, steps=len(steps), warmup_ratio=0.1)
+        assert step.learning_rate == SETTINGS.learning_rate * multiplier
         assert step.gradient_norm > 0
     assert losses[-1] < 0.7 * losses[0]
 
@@ -118,7 +119,7 @@ def test_train_gives_the_same_weights_to_the_bit_for_the_same_seed(start: Start,
     assert not equal(first.masters(), other.masters())
 
 
-def test_dropout_and_batches_follow_the_seed_alone(start: Start) -> None:
+def test_dropout_and_batches_depend_on_the_seed_alone(start: Start) -> None:
     first, again = start(SHORT), start(SHORT)
     steps = [next(first.steps)]
     torch.manual_seed(99)  # what a caller may draw between two steps
@@ -126,8 +127,8 @@ def test_dropout_and_batches_follow_the_seed_alone(start: Start) -> None:
     assert [*steps, *first.steps] == list(again.steps)
 
 
-def test_each_step_has_dropout_of_its_own(start: Start) -> None:
-    # One batch, the same in each epoch, and a rate at which nothing is learnt.
+def test_each_step_has_its_own_dropout(start: Start) -> None:
+    # One batch, the same in each epoch, and a learning rate at which nothing is learnt.
     settings = replace(SETTINGS, epochs=3, learning_rate=1e-30, batch_tokens=1000)
     same_batch = Start(start.pretrained, random_split([5, 7, 9, 11]))
     assert len(set(same_batch(settings, dropout=0.0).losses)) == 1
@@ -136,7 +137,7 @@ def test_each_step_has_dropout_of_its_own(start: Start) -> None:
 
 @pytest.mark.parametrize("epochs_done", [1, 1.5])
 @pytest.mark.parametrize("precision", COMPUTE)
-def test_train_goes_on_after_a_step_to_the_same_bits(start: Start, precision: str, epochs_done: float) -> None:
+def test_train_resumes_after_a_step_with_the_same_bits(start: Start, precision: str, epochs_done: float) -> None:
     settings = replace(SETTINGS, epochs=2)
     undisturbed = start(settings, precision=precision)
     steps: list[Step] = []
@@ -170,7 +171,7 @@ def test_the_loss_is_torchs_mean_over_the_labels(start: Start, smoothing: float)
     step = next(run.steps)
     assert step.loss == pytest.approx(expected, abs=1e-5)
     assert step.words == len(batch.labels_L)
-    assert step.subwords == batch.tokens
+    assert step.tokens == batch.tokens
 
 
 def test_the_gradient_norm_is_that_of_the_mean_loss_before_clipping(start: Start) -> None:
@@ -186,7 +187,7 @@ def test_the_gradient_norm_is_that_of_the_mean_loss_before_clipping(start: Start
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_loss_that_is_not_finite_ends_the_training_as_after_the_step_before(
+def test_a_loss_that_is_not_finite_ends_the_run_with_the_weights_after_the_step_before(
     start: Start, monkeypatch: pytest.MonkeyPatch, value: float
 ) -> None:
     run = start(SETTINGS)
@@ -220,17 +221,17 @@ def test_a_loss_beyond_fp32_with_a_finite_gradient_leaves_the_weights(
     next(run.steps)
     before = run.masters()
 
-    def sure_of_the_wrong_labels(model: PreTrainedModel, batch: Batch, masks: Masks) -> torch.Tensor:
+    def confident_of_wrong_labels(model: PreTrainedModel, batch: Batch, masks: Masks) -> torch.Tensor:
         wrong_LC = 1 - functional.one_hot(batch.labels_L, len(LABELS))
         return label_logits(model, batch, masks) + 3e38 * wrong_LC
 
-    monkeypatch.setattr(loop, "label_logits", sure_of_the_wrong_labels)
+    monkeypatch.setattr(loop, "label_logits", confident_of_wrong_labels)
     with pytest.raises(TrainingError, match="step 2: the loss is inf"):
         next(run.steps)
     assert equal(run.masters(), before)
 
 
-def test_a_rate_that_is_absurd_ends_the_training_as_after_the_last_report(start: Start) -> None:
+def test_an_absurd_learning_rate_ends_the_run_with_the_weights_after_the_last_step(start: Start) -> None:
     run = start(replace(SETTINGS, learning_rate=1e30))
     before = run.masters()
     with pytest.raises(TrainingError, match=r"^step \d+: the (loss|norm of the gradient) is (nan|inf)"):  # noqa: PT012  # any step may raise

@@ -1,4 +1,4 @@
-"""Training with less of a batch at once: by its settings, or because memory is short."""
+"""Training that computes smaller parts of a batch at once: by its settings, or because memory is short."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +14,8 @@ from stages.modeling.batches import Batch
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits
 from stages.training import loop
-from stages.training.loop import Settings, Step, train
+from stages.training.history import Step
+from stages.training.loop import Settings, train
 from stages.training.optimizer import MasterWeights
 from tests.modeling.conftest import COMPUTE, random_model, random_split
 
@@ -62,19 +63,19 @@ def losses(steps: list[Step]) -> list[float]:
 
 @pytest.fixture
 def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Of the parts that were computed, in sub-words."""
+    """The sizes of the computed parts, in tokens."""
     seen: list[int] = []
 
-    def noting(model: PreTrainedModel, batch: Batch, masks: Masks) -> torch.Tensor:
+    def recording(model: PreTrainedModel, batch: Batch, masks: Masks) -> torch.Tensor:
         seen.append(batch.tokens)
         return label_logits(model, batch, masks)
 
-    monkeypatch.setattr(loop, "label_logits", noting)
+    monkeypatch.setattr(loop, "label_logits", recording)
     return seen
 
 
 def short_of_memory(limit: int, error: Exception, failures: list[int]) -> Logits:
-    """Memory for `limit` sub-words."""
+    """Memory for `limit` tokens."""
 
     def logits(model: PreTrainedModel, batch: Batch, masks: Masks) -> torch.Tensor:
         if batch.tokens > limit:
@@ -90,11 +91,11 @@ def test_micro_batches_change_nothing_but_rounding(
     split: EncodedSplit, sizes: list[int], micro_batch_tokens: int
 ) -> None:
     whole, _ = run(split)
-    assert sizes == [step.subwords for step in whole]
+    assert sizes == [step.tokens for step in whole]
     sizes.clear()
     steps, _ = run(split, replace(SETTINGS, micro_batch_tokens=micro_batch_tokens))
     assert losses(steps) == pytest.approx(losses(whole), abs=1e-4)
-    assert sum(sizes) == sum(step.subwords for step in steps)
+    assert sum(sizes) == sum(step.tokens for step in steps)
     assert max(sizes) < micro_batch_tokens + split.lengths.max()
     assert [replace(step, loss=0, gradient_norm=0) for step in steps] == [
         replace(step, loss=0, gradient_norm=0) for step in whole
@@ -112,11 +113,11 @@ def test_train_computes_less_at_once_where_memory_is_short(
     assert losses(steps) == pytest.approx(losses(whole), abs=1e-4)
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert warnings[0].startswith("warning: step 1: out of memory with ")
-    # What was learnt in the first step is kept: the later ones do not try the whole batch again.
+    # The size found in the first step is kept: the later steps do not try the whole batch again.
     assert 0 < len(failures) == len(warnings) <= 4
 
 
-def test_train_begins_a_step_anew_after_a_part_that_did_not_fit(
+def test_train_repeats_a_step_after_a_part_that_did_not_fit(
     split: EncodedSplit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = replace(SETTINGS, micro_batch_tokens=40)
@@ -127,7 +128,7 @@ def test_train_begins_a_step_anew_after_a_part_that_did_not_fit(
         nonlocal calls
         calls += 1
         logits_LC = label_logits(model, batch, masks)
-        if calls == 3:  # the gradients of two parts are collected then
+        if calls == 3:  # the gradients of two parts are accumulated by then
             raise MemoryError
         return logits_LC
 
@@ -140,19 +141,19 @@ def test_train_ends_where_not_even_one_window_fits(
     split: EncodedSplit, micro_batch_tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "label_logits", short_of_memory(3, MemoryError(), []))
-    message = r"^step 1: memory does not suffice for a single window of 1\d sub-words\. Choose a smaller tokenize\."
+    message = r"^step 1: memory does not suffice for a single window of 1\d tokens\. Choose a smaller tokenize\."
     with pytest.raises(TrainingError, match=message):
         run(split, replace(SETTINGS, micro_batch_tokens=micro_batch_tokens))
 
 
-def test_train_goes_on_where_one_window_just_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_continues_where_one_window_just_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     split = random_split([10, 6, 6, 6])
     whole, _ = run(split)
     monkeypatch.setattr(loop, "label_logits", short_of_memory(10, MemoryError(), []))
     assert losses(run(split)[0]) == pytest.approx(losses(whole), abs=1e-4)
 
 
-def test_another_error_is_not_taken_for_a_lack_of_memory(split: EncodedSplit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_error_is_not_treated_as_a_lack_of_memory(split: EncodedSplit, monkeypatch: pytest.MonkeyPatch) -> None:
     error = RuntimeError("mat1 and mat2 shapes cannot be multiplied (7x16 and 24x16)")
     monkeypatch.setattr(loop, "label_logits", short_of_memory(50, error, []))
     with pytest.raises(RuntimeError, match="mat1 and mat2"):

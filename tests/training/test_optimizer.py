@@ -11,12 +11,11 @@ from transformers import PreTrainedModel
 from stages.encoding.files import EncodedSplit
 from stages.modeling.batches import Batch, collate, sorted_rows
 from stages.modeling.encoder import label_logits
-from stages.training import optimizer as weights_module
 from stages.training.optimizer import MasterWeights
 from tests.modeling.conftest import COMPUTE, random_model, random_split
 
 WORDS = "bert.embeddings.word_embeddings.weight"
-RATE, DECAY, NORM = 0.01, 0.5, 1.0
+LEARNING_RATE, DECAY, NORM = 0.01, 0.5, 1.0
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +60,7 @@ def backward(model: PreTrainedModel, batch: Batch) -> None:
 def step(model: PreTrainedModel, weights: MasterWeights, batch: Batch) -> float:
     backward(model, batch)
     weights.accumulate()
-    return weights.step(learning_rate=RATE, max_gradient_norm=NORM)
+    return weights.step(learning_rate=LEARNING_RATE, max_gradient_norm=NORM)
 
 
 def by_name(weights: MasterWeights) -> dict[str, torch.Tensor]:
@@ -76,31 +75,24 @@ def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-def rate_of(name: str, layerwise_lr_decay: float, head_lr_multiplier: float) -> float:
+def multiplier_of(name: str, layerwise_lr_decay: float, head_lr_multiplier: float) -> float:
     if found := re.match(r"bert\.encoder\.layer\.(\d)\.", name):
         return {"1": layerwise_lr_decay, "0": layerwise_lr_decay**2}[found[1]]
     return layerwise_lr_decay**3 if name.startswith("bert.embeddings.") else head_lr_multiplier
 
 
-@pytest.mark.parametrize(
-    ("layerwise_lr_decay", "head_lr_multiplier", "chunk"), [(1.0, 1.0, weights_module.CHUNK), (0.5, 4.0, 100)]
-)
-def test_update_equals_adamw_on_the_plain_parameters(
-    split: EncodedSplit,
-    monkeypatch: pytest.MonkeyPatch,
-    layerwise_lr_decay: float,
-    head_lr_multiplier: float,
-    chunk: int,
+@pytest.mark.parametrize(("layerwise_lr_decay", "head_lr_multiplier"), [(1.0, 1.0), (0.5, 4.0)])
+def test_step_equals_adamw_on_the_plain_parameters(
+    split: EncodedSplit, layerwise_lr_decay: float, head_lr_multiplier: float
 ) -> None:
-    monkeypatch.setattr(weights_module, "CHUNK", chunk)
     model, plain = random_model(), random_model()
     start = {name: p.detach().clone() for name, p in plain.named_parameters()}
     weights = master_weights(model, split, layerwise_lr_decay=layerwise_lr_decay, head_lr_multiplier=head_lr_multiplier)
-    optimizer = torch.optim.AdamW(
+    adamw = torch.optim.AdamW(
         [
             {
                 "params": [parameter],
-                "lr": RATE * rate_of(name, layerwise_lr_decay, head_lr_multiplier),
+                "lr": LEARNING_RATE * multiplier_of(name, layerwise_lr_decay, head_lr_multiplier),
                 "weight_decay": 0.0 if parameter.ndim == 1 or name == WORDS else DECAY,
             }
             for name, parameter in plain.named_parameters()
@@ -109,24 +101,26 @@ def test_update_equals_adamw_on_the_plain_parameters(
     clipped = []
     for batch in batches_of(split):
         norm = step(model, weights, batch)
-        optimizer.zero_grad()
+        adamw.zero_grad()
         backward(plain, batch)
         expected = torch.nn.utils.clip_grad_norm_(plain.parameters(), NORM).item()
-        optimizer.step()
+        adamw.step()
         assert norm == pytest.approx(expected, rel=1e-4)
         clipped.append(norm > NORM)
     assert any(clipped)
     found = by_name(weights)
     for name, parameter in plain.named_parameters():
-        if name.endswith("key.bias"):  # shifts all scores of a softmax alike; its gradient is what rounding leaves
+        if name.endswith("key.bias"):  # shifts all scores of a softmax equally, so its gradient is only rounding error
             continue
         assert_close = partial(torch.testing.assert_close, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
         assert_close(found[name], parameter.detach(), atol=1e-5)
         assert_close(dict(model.named_parameters())[name].detach(), found[name], atol=0)
-        assert (found[name] - start[name]).abs().max() > RATE * rate_of(name, layerwise_lr_decay, head_lr_multiplier)
+        assert (found[name] - start[name]).abs().max() > LEARNING_RATE * multiplier_of(
+            name, layerwise_lr_decay, head_lr_multiplier
+        )
 
 
-def test_update_leaves_rows_outside_the_vocabulary_as_they_were(split: EncodedSplit) -> None:
+def test_step_leaves_rows_outside_the_vocabulary_unchanged(split: EncodedSplit) -> None:
     model = random_model()
     pretrained = random_model().get_input_embeddings().weight.detach()
     weights = master_weights(model, split)
@@ -162,17 +156,17 @@ def test_by_name_gives_every_weight_of_the_model_in_its_shape(split: EncodedSpli
 
 
 @pytest.mark.parametrize("kind", ["electra", "distilbert", "deberta-v2", "roberta"])
-def test_rates_fall_from_head_to_embeddings_in_other_encoders(kind: str, split: EncodedSplit) -> None:
+def test_multipliers_fall_from_head_to_embeddings_in_other_encoders(kind: str, split: EncodedSplit) -> None:
     sizes = {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24} if kind == "distilbert" else {}
     weights = master_weights(random_model(kind, **sizes), split, layerwise_lr_decay=0.5, head_lr_multiplier=3.0)
-    rates = {slot.name: weights.lr_multipliers[slot.group] for slot in weights.slots}
+    multipliers = {slot.name: weights.lr_multipliers[slot.group] for slot in weights.slots}
     expected = {"classifier": 3.0, "layer.1": 0.5, "layer.0": 0.25, "word_embeddings": 0.125}
-    for part, rate in expected.items():
-        assert {found for name, found in rates.items() if part in name} == {rate}
+    for part, multiplier in expected.items():
+        assert {value for name, value in multipliers.items() if part in name} == {multiplier}
 
 
 @pytest.mark.parametrize("precision", COMPUTE)
-def test_load_goes_on_from_a_state_to_the_same_bits(split: EncodedSplit, precision: str) -> None:
+def test_load_continues_from_a_state_with_the_same_bits(split: EncodedSplit, precision: str) -> None:
     first, second, third, fourth = batches_of(split)
     model, other = random_model(), random_model(seed=7)
     other.get_input_embeddings().load_state_dict(model.get_input_embeddings().state_dict())
@@ -189,7 +183,7 @@ def test_load_goes_on_from_a_state_to_the_same_bits(split: EncodedSplit, precisi
     assert same(dict(model.named_parameters()), dict(other.named_parameters()))
 
 
-def test_state_holds_all_that_an_update_moves(split: EncodedSplit) -> None:
+def test_state_holds_all_that_a_step_changes(split: EncodedSplit) -> None:
     model = random_model()
     weights = master_weights(model, split)
     before = copied(weights.state())
@@ -223,7 +217,7 @@ def test_load_refuses_the_state_of_another_model_and_changes_nothing(split: Enco
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan")])
 @pytest.mark.parametrize("name", [WORDS, "classifier.bias"])
-def test_update_by_a_gradient_that_is_not_finite_changes_nothing(split: EncodedSplit, name: str, value: float) -> None:
+def test_step_with_a_gradient_that_is_not_finite_changes_nothing(split: EncodedSplit, name: str, value: float) -> None:
     model = random_model()
     weights = master_weights(model, split)
     first, second, *_ = batches_of(split)
@@ -234,13 +228,13 @@ def test_update_by_a_gradient_that_is_not_finite_changes_nothing(split: EncodedS
     assert gradient is not None
     (gradient._values() if gradient.is_sparse else gradient).view(-1)[0] = value
     weights.accumulate()
-    norm = weights.step(learning_rate=RATE, max_gradient_norm=NORM)
+    norm = weights.step(learning_rate=LEARNING_RATE, max_gradient_norm=NORM)
     assert not torch.tensor(norm).isfinite()
     assert same(weights.state(), before)
     assert same(dict(model.named_parameters()), working)
 
 
-def test_collect_adds_up_and_forget_drops(split: EncodedSplit) -> None:
+def test_accumulate_sums_and_zero_grad_drops(split: EncodedSplit) -> None:
     model = random_model()
     weights = master_weights(model, split)
     first, second, *_ = batches_of(split)
@@ -260,14 +254,14 @@ def test_collect_adds_up_and_forget_drops(split: EncodedSplit) -> None:
     assert not any(gradient.any() for gradient in weights.accumulated())
 
 
-def test_an_update_takes_no_gradient_of_the_step_before(split: EncodedSplit) -> None:
+def test_a_step_uses_no_gradient_of_the_step_before(split: EncodedSplit) -> None:
     model = random_model()
     weights = master_weights(model, split)
     step(model, weights, batches_of(split)[0])
-    assert weights.step(learning_rate=RATE, max_gradient_norm=NORM) == 0
+    assert weights.step(learning_rate=LEARNING_RATE, max_gradient_norm=NORM) == 0
 
 
-def test_a_snapshot_stays_when_the_masters_move(split: EncodedSplit) -> None:
+def test_a_snapshot_stays_when_the_masters_change(split: EncodedSplit) -> None:
     model = random_model()
     weights = master_weights(model, split)
     snapshot = weights.snapshot()

@@ -1,4 +1,4 @@
-"""A real Prefect server, and teams of worker processes that share no disk but remotes."""
+"""A real Prefect server, and teams of worker processes that exchange data only through remotes."""
 
 import itertools
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ numbers = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment by which a Prefect server is found; it plans every five seconds.
+    """The environment variables that point to a Prefect server, whose scheduler runs every five seconds.
 
-    More often, or workers that ask it every second, and its SQLite is locked for a minute now and then.
+    With shorter intervals, its own or that at which workers poll, its SQLite is sometimes locked for a minute.
     """
     home = tmp_path_factory.mktemp("server")
     with prefect_server(home, free_port(), PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS="5") as url:
@@ -36,15 +36,15 @@ def client(server: dict[str, str]) -> Iterator[SyncPrefectClient]:
 def team(
     tmp_path: Path, tiny_pretrained: Path, server: dict[str, str], client: SyncPrefectClient
 ) -> Iterator[MakeTeam]:
-    """Makes teams by values of their params.yaml; at the end none of their processes is left."""
-    made: list[Team] = []
+    """Create teams with values of their params.yaml; at the end all of their processes are stopped."""
+    teams: list[Team] = []
 
     def make(**values: Any) -> Team:
-        folder = tmp_path / f"team{len(made)}"
+        folder = tmp_path / f"team{len(teams)}"
         folder.mkdir()
-        made.append(make_team(f"ner{next(numbers)}", folder, tiny_pretrained, client, server, **values))
-        return made[-1]
+        teams.append(make_team(f"ner{next(numbers)}", folder, tiny_pretrained, client, server, **values))
+        return teams[-1]
 
     yield make
-    for each in made:
+    for each in teams:
         each.stop()

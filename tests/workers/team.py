@@ -1,4 +1,4 @@
-"""A team's machines on one: a Prefect server, git and DVC remotes, and workers with folders of their own."""
+"""A team whose machines are folders: a Prefect server, git and DVC remotes, and workers with separate folders."""
 
 import os
 import signal
@@ -11,10 +11,11 @@ from uuid import UUID
 
 import psutil
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import State
 from prefect.states import Cancelling
 
-from pipeline.checkout.params_file import with_values
+from pipeline.checkout.params_file import apply_settings
+from tests import preloaded
 from tests.conftest import Project, checkout
 from tests.processes import BIN, processes_in, start, wait_until
 
@@ -23,7 +24,7 @@ STAGES = ["tokenize", "train", "evaluate", "register"]
 
 @dataclass
 class Team:
-    """A project and its workers; `name` is that of its model, and of its work pools' beginnings."""
+    """A project and its workers; `name` is its model's name and the prefix of its work pools."""
 
     name: str
     folder: Path
@@ -36,10 +37,10 @@ class Team:
         subprocess.run(["git", *words], cwd=self.project.folder, check=True, capture_output=True)
 
     def push(self, **values: Any) -> None:
-        """Set values of params.yaml by their dotted keys with __ for the dots, commit, and push."""
+        """Set values in params.yaml, by dotted keys with __ for each dot, then commit and push."""
         params = self.project.folder / "params.yaml"
         settings = [f"{key.replace('__', '.')}={value}" for key, value in values.items()]
-        params.write_text(with_values(params, settings), encoding="utf-8")
+        params.write_text(apply_settings(params, settings), encoding="utf-8")
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "--message", "change")
         self.git("push", "--quiet", "origin", "main")
@@ -47,23 +48,27 @@ class Team:
     def deploy(self, *words: str) -> Any:
         return self.project.json("deploy", *words, **self.environment)
 
-    def start_worker(self, machine: str, *pools: str) -> None:
-        """Start a worker for each of the pools; all that they keep lies in the folder of their machine."""
+    def start_worker(self, machine: str, *pools: str, real: bool = False) -> None:
+        """Start a worker for each of the pools; they write only to the folder of their machine.
+
+        Unless `real`, the stages that they run are preloaded (tests/preloaded).
+        """
+        programs = {} if real else preloaded.environment() | preloaded.SITE
         home = self.folder / machine
         home.mkdir(exist_ok=True)
         for pool in pools:
             worker = f"{machine}-{pool}"
             command = [str(BIN / "prefect"), "worker", "start", "--pool", f"{self.name}-{pool}", "--name", worker]
-            places = {"PREFECT_HOME": str(home / "prefect"), "TUNELINE_WORKSPACES": str(home / "workspaces")}
-            self.workers[worker] = start(command, home, **self.environment, **places)
+            folders = {"PREFECT_HOME": str(home / "prefect"), "TUNELINE_WORKSPACES": str(home / "workspaces")}
+            self.workers[worker] = start(command, home, **programs, **self.environment, **folders)
 
     def kill(self, machine: str) -> None:
-        """The machine is gone: no process of it has time to say anything."""
+        """Kill all processes of a machine, which can then report nothing."""
         for process in processes_in(self.folder / machine):
             process.kill()
 
-    def ask(self, *settings: str) -> UUID:
-        """Ask for a run, as a person or an automation would, and return at once."""
+    def start_run(self, *settings: str) -> UUID:
+        """Create a run of the deployment, as a person or an automation would, and return without waiting."""
         deployment = self.client.read_deployment_by_name(f"tuneline/{self.name}")
         parameters = {**deployment.parameters, "settings": list(settings)}
         return self.client.create_flow_run_from_deployment(deployment.id, parameters=parameters).id
@@ -71,22 +76,23 @@ class Team:
     def cancel(self, run: UUID) -> None:
         self.client.set_flow_run_state(run, Cancelling())
 
-    def ended(self, run: UUID) -> FlowRun:
-        def final() -> FlowRun | None:
-            now = self.client.read_flow_run(run)
-            return now if now.state and now.state.is_final() else None
+    def wait_for_end(self, run: UUID) -> State[Any]:
+        """Wait until a run has a final state, and return it."""
 
-        return wait_until(final, self.logs, every=1)
+        def final_state() -> State[Any] | None:
+            state = self.client.read_flow_run(run).state
+            return state if state and state.is_final() else None
 
-    def completed(self, run: UUID) -> str:
-        """The message of a run that ends well."""
-        state = self.ended(run).state
-        assert state is not None
+        return wait_until(final_state, self.logs, every=1)
+
+    def wait_for_completion(self, run: UUID) -> str:
+        """Wait until a run has completed, and return its message; fail if it ends otherwise."""
+        state = self.wait_for_end(run)
         assert state.is_completed(), f"{state}\n{self.logs()}"
         return state.message or ""
 
-    def computed(self, *machines: str) -> list[str]:
-        """The stages that were computed on these machines, on all if none is named, each as often as it was."""
+    def computed_stages(self, *machines: str) -> list[str]:
+        """The stages that ran on these machines, on all if none is named; a stage is repeated if it ran repeatedly."""
         logs = "".join(self.log(machine) for machine in machines) if machines else self.logs()
         return [line.rpartition("'")[0].rpartition("'")[2] for line in logs.split("\n") if "Running stage '" in line]
 
@@ -118,7 +124,7 @@ class Team:
 def make_team(
     name: str, folder: Path, pretrained: Path, client: SyncPrefectClient, environment: dict[str, str], **values: Any
 ) -> Team:
-    """A project with a bare origin and a DVC remote on a folder; `values` as in `Team.push`."""
+    """Create a project with a bare git remote and a DVC remote in a folder; `values` as in `Team.push`."""
     project = checkout(folder / "desk", pretrained)
     team = Team(name, folder, project, client, environment | {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"})
     origin = folder / "origin.git"
@@ -133,8 +139,8 @@ def make_team(
     return team
 
 
-MakeTeam = Callable[..., Team]  # by values of params.yaml
+MakeTeam = Callable[..., Team]  # with values of params.yaml
 
 
 def computed_each_once(ours: Team) -> bool:
-    return sorted(ours.computed()) == sorted(STAGES)
+    return sorted(ours.computed_stages()) == sorted(STAGES)

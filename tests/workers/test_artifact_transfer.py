@@ -1,4 +1,4 @@
-"""Runs on workers: a real Prefect server, worker processes that share no disk but remotes, real clones."""
+"""Runs on workers: a real Prefect server, real clones, worker processes that exchange data only through remotes."""
 
 import json
 import os
@@ -18,31 +18,33 @@ NOTHING = "Nothing to do: every stage is fresh; "
 pytestmark = pytest.mark.slow
 
 
-def test_a_schedule_starts_runs_whose_stages_hand_over_by_the_remote(team: MakeTeam, client: SyncPrefectClient) -> None:
+def test_a_schedule_starts_runs_whose_stages_exchange_data_through_the_remote(
+    team: MakeTeam, client: SyncPrefectClient
+) -> None:
     ours = team()
-    shown = ours.deploy("--show")["said"]
-    assert f"work pool {ours.name}-gpu: new" in shown
-    assert ours.deploy()["said"] == shown  # for showing had changed nothing
-    assert all(line.endswith("as it was") for line in ours.deploy()["said"])
+    report = ours.deploy("--show")["said"]
+    assert f"work pool {ours.name}-gpu: new" in report
+    assert ours.deploy()["said"] == report  # --show has changed nothing
+    assert all(line.endswith(": unchanged") for line in ours.deploy()["said"])
     ours.deploy("--cron", "* * * * * */20")
     ours.start_worker("box", "cpu")
     ours.start_worker("card", "gpu")
     deployment = client.read_deployment_by_name(f"tuneline/{ours.name}").id
 
-    def ended() -> list[FlowRun]:
+    def ended_runs() -> list[FlowRun]:
         runs = [run for run in client.read_flow_runs() if run.deployment_id == deployment]
         return [run for run in runs if run.state and run.state.is_final()]
 
-    def idle() -> FlowRun | None:
-        return next((run for run in ended() if run.state and (run.state.message or "").startswith(NOTHING)), None)
+    def idle_run() -> FlowRun | None:
+        return next((run for run in ended_runs() if run.state and (run.state.message or "").startswith(NOTHING)), None)
 
-    last = wait_until(idle, ours.logs, every=1)
+    last = wait_until(idle_run, ours.logs, every=1)
     ours.deploy("--cron", "")
     assert not client.read_deployment_by_name(f"tuneline/{ours.name}").schedules
-    assert all(run.auto_scheduled and run.state and run.state.is_completed() for run in ended())
+    assert all(run.auto_scheduled and run.state and run.state.is_completed() for run in ended_runs())
     assert computed_each_once(ours)
-    assert ours.computed("box") == ["tokenize", "evaluate", "register"]
-    assert ours.computed("card") == ["train"]
+    assert ours.computed_stages("box") == ["tokenize", "evaluate", "register"]
+    assert ours.computed_stages("card") == ["train"]
 
     (lock, *_) = (ours.folder / "box/workspaces").glob("*/run-*/dvc.lock")
     ours.project.command("dvc", "repro")
@@ -61,7 +63,7 @@ def test_a_schedule_starts_runs_whose_stages_hand_over_by_the_remote(team: MakeT
 
 @pytest.fixture
 def bucket() -> Iterator[tuple[str, dict[str, str]]]:
-    """The address of a bucket on a server that speaks S3's protocol, and the environment that opens it."""
+    """The address of a server with the S3 protocol that has the bucket `team`, and the environment with its keys."""
     from moto.server import ThreadedMotoServer
 
     keys = {"AWS_ACCESS_KEY_ID": "team", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
@@ -78,7 +80,7 @@ def bucket() -> Iterator[tuple[str, dict[str, str]]]:
     server.stop()
 
 
-def test_two_runs_at_once_hand_over_by_s3_and_compute_nothing_twice(
+def test_concurrent_runs_exchange_data_through_s3_and_compute_each_stage_once(
     team: MakeTeam, bucket: tuple[str, dict[str, str]]
 ) -> None:
     address, keys = bucket
@@ -90,9 +92,9 @@ def test_two_runs_at_once_hand_over_by_s3_and_compute_nothing_twice(
     ours.deploy()
     for machine in ("box", "spare"):
         ours.start_worker(machine, "cpu", "gpu")
-    runs = [ours.ask(), ours.ask()]
+    runs = [ours.start_run(), ours.start_run()]
     for run in runs:
-        assert ours.completed(run).endswith(f"; {ours.name} version 1")
+        assert ours.wait_for_completion(run).endswith(f"; {ours.name} version 1")
     assert computed_each_once(ours)
     mlflow = MlflowClient(ours.environment["MLFLOW_TRACKING_URI"])
     assert len(mlflow.search_model_versions(f"name = '{ours.name}'")) == 1
@@ -107,8 +109,8 @@ def test_two_runs_of_one_checkout_take_turns(team: MakeTeam) -> None:
         subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(2)
     ]
-    said = [process.communicate(timeout=PATIENCE) for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    reports = sorted((json.loads(stdout) for stdout, _ in said), key=lambda report: len(report["fresh"]))
+    outputs = [process.communicate(timeout=PATIENCE) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    reports = sorted((json.loads(stdout) for stdout, _ in outputs), key=lambda report: len(report["fresh"]))
     assert [report["executed"] for report in reports] == [STAGES, []]
-    assert sum(b"another run is at work in this checkout" in stderr for _, stderr in said) == 1
+    assert sum(b"another run is active in this checkout" in stderr for _, stderr in outputs) == 1

@@ -1,1 +1,1 @@
-"""One reader for each format of labelled text: CoNLL columns, JSON, Parquet, CSV."""
+"""Readers of labelled text, one for each format: CoNLL columns, JSON, Parquet, CSV."""

@@ -1,4 +1,4 @@
-"""Where the words and the tags of a corpus are, when the user says it and when not."""
+"""Which columns or fields hold the words and the tags, as the user says or as their names or contents suggest."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,49 +14,54 @@ TAG_NAMES = ("ner_tags", "tags", "labels", "label", "ner", "entities", "spans")
 
 @dataclass(frozen=True)
 class Columns:
-    """The user's choice: a column number from 1, a field's name, or `auto`; and the folder that the corpus is."""
+    """The parameters data.words and data.tags: a column number from 1, a field's name, or `auto`.
+
+    `place` is the folder of the corpus.
+    """
 
     words: int | str = AUTO
     tags: int | str = AUTO
     place: Path | None = None
 
 
-def numbered(knob: str, value: int | str, width: int, where: object) -> int | None:
-    """The column, from 0, of a file whose columns have no names; None for `auto`."""
+def column_index(parameter: str, value: int | str, width: int, where: object) -> int | None:
+    """Return the column, from 0, that data.`parameter` names in a file without column names; None for `auto`."""
     if value == AUTO:
         return None
     if not isinstance(value, int):
         raise UnreadableError(
-            "column", where, f"its columns have no names; data.{knob} must be a number, not {value!r}"
+            "column", where, f"its columns have no names; data.{parameter} must be a number, not {value!r}"
         )
     if value > width:
-        raise UnreadableError("column", where, f"has {width} columns, and data.{knob} names column {value}")
+        raise UnreadableError("column", where, f"has {width} columns, and data.{parameter} names column {value}")
     return value - 1
 
 
-def named(columns: Columns, present: Collection[str], where: object) -> tuple[str, str]:
-    """The names of the columns or fields for words and tags, of those `present`."""
-    words = _named("words", columns.words, WORD_NAMES, present, where)
-    tags = _named("tags", columns.tags, TAG_NAMES, present, where)
-    refuse_one_for_both(words, tags, where)
+def choose_names(columns: Columns, present: Collection[str], where: object) -> tuple[str, str]:
+    """Choose the columns or fields of words and of tags among the names that are `present`."""
+    words = _choose_name("words", columns.words, WORD_NAMES, present, where)
+    tags = _choose_name("tags", columns.tags, TAG_NAMES, present, where)
+    require_two_columns(words, tags, where)
     return words, tags
 
 
-def refuse_one_for_both(words: int | str, tags: int | str, where: object) -> None:
-    """UnreadableError if words and tags would be read from the same place."""
+def require_two_columns(words: int | str, tags: int | str, where: object) -> None:
+    """Raise UnreadableError if words and tags would be read from one column."""
     if words == tags:
-        raise UnreadableError("column", where, f"data.words and data.tags both name {words!r}; they are two columns")
+        message = f"data.words and data.tags both name {words!r}; they must be two columns"
+        raise UnreadableError("column", where, message)
 
 
-def _named(knob: str, value: int | str, known: tuple[str, ...], present: Collection[str], where: object) -> str:
-    here = ", ".join(present) or "nothing"
+def _choose_name(
+    parameter: str, value: int | str, usual: tuple[str, ...], present: Collection[str], where: object
+) -> str:
+    names = ", ".join(present) or "nothing"
     if value == AUTO:
-        for name in known:
+        for name in usual:
             if name in present:
                 return name
-        raise UnreadableError(
-            "column", where, f"holds {here}, but no {knob} as {', '.join(known)}: name the field with data.{knob}"
-        )
+        message = f"holds {names}, but no {parameter} as {', '.join(usual)}: name the field with data.{parameter}"
+        raise UnreadableError("column", where, message)
     if value not in present:
-        raise UnreadableError("column", where, f"holds {here}, but no {value!r}, which data.{knob} names")
+        raise UnreadableError("column", where, f"holds {names}, but no {value!r}, which data.{parameter} names")
     return str(value)

@@ -1,4 +1,4 @@
-"""JSON Lines and JSON arrays: tokens with tags, or text with spans as doccano, Prodigy and Label Studio export it."""
+"""JSON Lines and JSON arrays: words with tags, or text with spans as doccano, Prodigy and Label Studio export it."""
 
 import json
 from collections import Counter
@@ -6,51 +6,51 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from stages.corpus.readers.columns import DOCUMENT_NAMES, Columns, named
-from stages.corpus.readers.spans import TaggedText, parsed, tagged
+from stages.corpus.readers.columns import DOCUMENT_NAMES, Columns, choose_names
+from stages.corpus.readers.spans import TaggedText, parse_span, tag_words
 from stages.corpus.readers.tag_names import features_beside, tag_name, tag_names
-from stages.corpus.readers.text_files import texts
+from stages.corpus.readers.text_files import read_text
 from stages.corpus.text.diagnostics import AnnotationError, Diagnostics, UnreadableError
-from stages.corpus.text.documents import Documents
+from stages.corpus.text.documents import DocumentNumbers
 from stages.corpus.text.sentences import BLOCK_WORDS, NO_DOCUMENT, Block, BlockBuilder, check_characters
 
-ARRAY_LIMIT = 1 << 28  # characters; an array has to be held as a whole
+ARRAY_LIMIT = 1 << 28  # characters; an array is read into memory as a whole
 Features = dict[str, Any]
 
 
 def read_json(path: Path, stream: BinaryIO, columns: Columns, diagnostics: Diagnostics) -> Iterator[Block]:
-    """Blocks of the records of a file; those that are no annotated text become diagnostics of grade error."""
-    building, documents, notes = BlockBuilder(), Documents(), Counter[str]()
+    """Yield the records of a file in blocks; records that are not annotated text become errors in `diagnostics`."""
+    builder, documents, notes = BlockBuilder(), DocumentNumbers(), Counter[str]()
     features = features_beside(path, columns.place)
-    for line, record in _records(path, stream, diagnostics):
+    for line, record in _read_records(path, stream, diagnostics):
         try:
-            tagged_text = _read(record, columns, features, notes)
+            text = _read_record(record, columns, features, notes)
         except AnnotationError as error:
             diagnostics.add("error", "record", f"{path}:{line}", str(error))
             continue
-        if tagged_text is None:
+        if text is None:
             continue
-        for word in tagged_text.cut_words:
+        for word in text.cut_words:
             message = f"a span begins or ends inside {word!r}, which became two words. Are the offsets right?"
             diagnostics.add("warning", "cut-word", f"{path}:{line}", message)
         name = next((record[name] for name in DOCUMENT_NAMES if name in record), None)
         document = NO_DOCUMENT
-        if name is not None or len(tagged_text.sentences) > 1:
-            (document,) = documents.numbered([(line,) if name is None else name])
-        for words, tags in zip(tagged_text.sentences, tagged_text.tags, strict=True):
-            building.add(words, tags, line, document)
-        if building.words >= BLOCK_WORDS:
-            yield building.block(str(path))
-            building = BlockBuilder()
-    if building.sentences:
-        yield building.block(str(path))
+        if name is not None or len(text.sentences) > 1:
+            (document,) = documents.assign([(line,) if name is None else name])
+        for words, tags in zip(text.sentences, text.tags, strict=True):
+            builder.add(words, tags, line, document)
+        if builder.word_count >= BLOCK_WORDS:
+            yield builder.build(str(path))
+            builder = BlockBuilder()
+    if builder.sentences:
+        yield builder.build(str(path))
     for note, count in notes.items():
         diagnostics.add("note", "records", path, f"{count:,} {note}")
 
 
-def _records(path: Path, stream: BinaryIO, diagnostics: Diagnostics) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each record with its line, or with its number where the file is one array."""
-    pieces = texts(path, stream)
+def _read_records(path: Path, stream: BinaryIO, diagnostics: Diagnostics) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each record with its line, or with its number where the file is one array."""
+    pieces = read_text(path, stream)
     first = next(pieces, (1, ""))
     if first[1].lstrip().startswith("["):
         text = first[1]
@@ -62,18 +62,18 @@ def _records(path: Path, stream: BinaryIO, diagnostics: Diagnostics) -> Iterator
             values = json.loads(text)
         except json.JSONDecodeError as error:
             raise UnreadableError(
-                "json", f"{path}:{error.lineno}", f"no JSON ({_why(error)}); is it cut off?"
+                "json", f"{path}:{error.lineno}", f"not JSON ({_reason(error)}); is it cut off?"
             ) from None
         except (ValueError, RecursionError) as error:
-            raise UnreadableError("json", path, f"no JSON of a corpus: {_why(error)}") from None
-        yield from _objects(path, enumerate(values, start=1), diagnostics)
+            raise UnreadableError("json", path, f"not the JSON of a corpus: {_reason(error)}") from None
+        yield from _select_objects(path, enumerate(values, start=1), diagnostics)
         return
     if first[1].lstrip().startswith("{\n"):
         raise UnreadableError("json", f"{path}:1", "an object over several lines; write one on each line, or an array")
-    yield from _objects(path, _lines(path, first, pieces, diagnostics), diagnostics)
+    yield from _select_objects(path, _parse_lines(path, first, pieces, diagnostics), diagnostics)
 
 
-def _lines(
+def _parse_lines(
     path: Path, first: tuple[int, str], pieces: Iterator[tuple[int, str]], diagnostics: Diagnostics
 ) -> Iterator[tuple[int, Any]]:
     piece: tuple[int, str] | None = first
@@ -84,17 +84,19 @@ def _lines(
             try:
                 yield number, json.loads(line)
             except (ValueError, RecursionError) as error:
-                diagnostics.add("error", "json", f"{path}:{number}", f"no JSON ({_why(error)}): {line.strip()[:80]!r}")
+                diagnostics.add(
+                    "error", "json", f"{path}:{number}", f"not JSON ({_reason(error)}): {line.strip()[:80]!r}"
+                )
         piece = next(pieces, None)
 
 
-def _why(error: ValueError | RecursionError) -> str:
+def _reason(error: ValueError | RecursionError) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg.removesuffix(' at')} at character {error.colno}"
     return "nested too deep" if isinstance(error, RecursionError) else "a number of thousands of digits"
 
 
-def _objects(
+def _select_objects(
     path: Path, values: Iterator[tuple[int, Any]] | enumerate[Any], diagnostics: Diagnostics
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     for line, value in values:
@@ -104,42 +106,44 @@ def _objects(
             diagnostics.add("error", "json", f"{path}:{line}", f"needs an object with words and tags: {_shown(value)}")
 
 
-def _read(record: dict[str, Any], columns: Columns, features: Features, notes: Counter[str]) -> TaggedText | None:
-    """Sentences and tags of one record; None if it is to be left out, which `notes` counts by reason."""
+def _read_record(
+    record: dict[str, Any], columns: Columns, features: Features, notes: Counter[str]
+) -> TaggedText | None:
+    """Return sentences and tags of one record; None if it is skipped, which `notes` counts by reason."""
     if isinstance(record.get("data"), dict) and isinstance(record.get("annotations"), list):
-        task = _from_label_studio(record, columns, notes)
+        task = _convert_label_studio(record, columns, notes)
         if task is None:
             return None
         record, columns = task, Columns()
     if record.get("answer", "accept") != "accept":
-        notes["examples that were not accepted in Prodigy are left out"] += 1
+        notes["examples that were not accepted in Prodigy were skipped"] += 1
         return None
     if "answer" in record:
-        record = {"spans": [], **record}  # Prodigy leaves the field out where nothing was marked
+        record = {"spans": [], **record}  # Prodigy omits the field where nothing was marked
     try:
-        words_name, tags_name = named(columns, record, "")
+        words_name, tags_name = choose_names(columns, record, "")
     except UnreadableError as error:
         raise AnnotationError(error.message) from None
-    text = _with_spans(record, words_name, tags_name)
+    text = _read_spans(record, words_name, tags_name)
     if text is None:
-        words = _strings(words_name, record[words_name])
-        tags = _strings(tags_name, record[tags_name], names=tag_names(features, tags_name), numbered=True)
+        words = _require_strings(words_name, record[words_name])
+        tags = _require_strings(tags_name, record[tags_name], names=tag_names(features, tags_name), may_be_numbers=True)
         if len(words) != len(tags):
             raise AnnotationError(f"{len(words)} {words_name} but {len(tags)} {tags_name}: {' '.join(words)[:80]!r}")
         text = TaggedText([words], [tags], [])
     for strings in (*text.sentences, *text.tags):
         check_characters(strings)
     if not any(text.sentences):
-        notes["records without a word are left out"] += 1
+        notes["records without a word were skipped"] += 1
         return None
     return text
 
 
-def _with_spans(record: dict[str, Any], words_name: str, tags_name: str) -> TaggedText | None:
-    """A record of text and spans, Prodigy's with tokens too; None if its words are a list of strings."""
+def _read_spans(record: dict[str, Any], words_name: str, tags_name: str) -> TaggedText | None:
+    """Read a record of text and spans, with the field `tokens` of Prodigy; None if its words are a list of strings."""
     words: Any = record[words_name]
     tags, places = record[tags_name], None
-    if isinstance(words, list) and words and all(isinstance(word, dict) for word in words):  # Prodigy's tokens
+    if isinstance(words, list) and words and all(isinstance(word, dict) for word in words):  # as Prodigy writes
         text, spans = record.get("text"), record.get("spans")
         if not isinstance(text, str) or not isinstance(spans, list):
             raise AnnotationError(f"{words_name} are objects, so it needs text and spans too")
@@ -149,17 +153,17 @@ def _with_spans(record: dict[str, Any], words_name: str, tags_name: str) -> Tagg
         return None
     if not isinstance(tags, list):
         raise AnnotationError(f"{words_name} is a text, so {tags_name} must be a list of spans, not {_shown(tags)}")
-    return tagged(words, [parsed(span) for span in tags], words=places)
+    return tag_words(words, [parse_span(span) for span in tags], words=places)
 
 
-def _from_label_studio(record: dict[str, Any], columns: Columns, notes: Counter[str]) -> dict[str, Any] | None:
-    """The first annotation of a task as a record of text and spans; None if nobody has annotated it."""
+def _convert_label_studio(record: dict[str, Any], columns: Columns, notes: Counter[str]) -> dict[str, Any] | None:
+    """Convert the first annotation of a task to a record of text and spans; None if the task is not annotated."""
     done = [a for a in record["annotations"] if isinstance(a, dict) and not a.get("was_cancelled")]
     if not done:
-        notes["tasks that nobody has annotated are left out"] += 1
+        notes["tasks without an annotation were skipped"] += 1
         return None
     if len(done) > 1:
-        notes["tasks have several annotations, of which the first was taken"] += 1
+        notes["tasks have several annotations; the first was used"] += 1
     results = done[0].get("result")
     if not isinstance(results, list):
         raise AnnotationError("the annotation of this task has no list `result`")
@@ -170,16 +174,16 @@ def _from_label_studio(record: dict[str, Any], columns: Columns, notes: Counter[
             spans.append(result.get("value"))
         elif not isinstance(kind, str) or kind.endswith("labels"):
             raise AnnotationError(f"an annotation of type {kind} in it; only labels of plain text are read")
-    texts_of = {name: value for name, value in record["data"].items() if isinstance(value, str)}
-    named_texts = [name for name in (columns.words, "text") if name in texts_of] or list(texts_of)
-    if len(named_texts) != 1 and not {columns.words, "text"} & set(named_texts):
-        here = ", ".join(texts_of) or "no text"
-        raise AnnotationError(f"its data holds {here}: name the field that was annotated with data.words")
-    return {"text": texts_of[str(named_texts[0])], "spans": spans}
+    text_fields = {name: value for name, value in record["data"].items() if isinstance(value, str)}
+    candidates = [name for name in (columns.words, "text") if name in text_fields] or list(text_fields)
+    if len(candidates) != 1 and not {columns.words, "text"} & set(candidates):
+        names = ", ".join(text_fields) or "no text"
+        raise AnnotationError(f"its data holds {names}: name the field that was annotated with data.words")
+    return {"text": text_fields[str(candidates[0])], "spans": spans}
 
 
 def _token_places(tokens: list[dict[str, Any]], text: str) -> list[tuple[int, int]]:
-    """Start and end of each token but those of white space alone, which spaCy makes of double blanks and line ends."""
+    """Return start and end of each token, without those of white space alone, which spaCy makes of double blanks."""
     try:
         places = [(int(token["start"]), int(token["end"])) for token in tokens]
     except (KeyError, TypeError, ValueError):
@@ -190,11 +194,13 @@ def _token_places(tokens: list[dict[str, Any]], text: str) -> list[tuple[int, in
     return [place for place in places if text[slice(*place)].strip()]
 
 
-def _strings(name: str, values: Any, *, names: list[str] | None = None, numbered: bool = False) -> list[str]:
-    """The list as one of strings; with `numbered`, numbers in it are those of tags."""
+def _require_strings(
+    name: str, values: Any, *, names: list[str] | None = None, may_be_numbers: bool = False
+) -> list[str]:
+    """Return `values` as a list of strings; numbers, where allowed, become the `names` of tags."""
     if not isinstance(values, list):
         raise AnnotationError(f"{name} must be a list, not {_shown(values)}")
-    if numbered and values and all(type(value) is int for value in values):
+    if may_be_numbers and values and all(type(value) is int for value in values):
         return [tag_name(value, names) for value in values]
     for value in values:
         if not isinstance(value, str):
@@ -203,7 +209,7 @@ def _strings(name: str, values: Any, *, names: list[str] | None = None, numbered
 
 
 def _shown(value: Any) -> str:
-    """The beginning of a value; of one that is nested deep, what Python can still write."""
+    """Format the beginning of a value for a message."""
     try:
         return repr(value)[:80]
     except RecursionError:

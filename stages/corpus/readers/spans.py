@@ -1,4 +1,4 @@
-"""Text with character spans to words with tags."""
+"""Convert text with character spans to words with tags."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,7 +12,7 @@ STARTS, ENDS, LABELS = ("start", "start_offset"), ("end", "end_offset"), ("label
 
 
 class Span(NamedTuple):
-    """The characters [start, end) of a text, their label, and what they are, where the annotation says it."""
+    """The characters [start, end) of a text, their label, and their text where the annotation repeats it."""
 
     start: int
     end: int
@@ -21,15 +21,18 @@ class Span(NamedTuple):
 
 
 class TaggedText(NamedTuple):
-    """Sentences of one text with tags; `cut_words` are those inside which a span began or ended."""
+    """Sentences of one text with tags; `cut_words` are words inside which a span begins or ends."""
 
     sentences: list[list[str]]
     tags: list[list[str]]
     cut_words: list[str]
 
 
-def parsed(value: Any) -> Span:
-    """A span as doccano, Prodigy or Label Studio write it: `[0, 5, "PER"]`, or an object with start, end and label."""
+def parse_span(value: Any) -> Span:
+    """Parse a span of doccano, Prodigy or Label Studio: `[0, 5, "PER"]`, or an object with start, end and label.
+
+    AnnotationError if `value` is neither.
+    """
     text = None
     if isinstance(value, list | tuple) and len(value) == 3:
         start, end, label = value
@@ -40,17 +43,20 @@ def parsed(value: Any) -> Span:
         label = label[0] if isinstance(label, list) and len(label) == 1 else label
         text = value.get("text")
     else:
-        raise AnnotationError(f"{_shown(value)} is no span; one is [start, end, label], or an object with these fields")
+        raise AnnotationError(
+            f"{_shown(value)} is not a span; write [start, end, label], or an object with these fields"
+        )
     if not (_is_int(start) and _is_int(end) and isinstance(label, str) and label.strip()):
-        raise AnnotationError(f"{_shown(value)} is no span: it needs start and end as numbers, and one label")
+        raise AnnotationError(f"{_shown(value)} is not a span: it needs start and end as numbers, and one label")
     return Span(start, end, label.strip(), text if isinstance(text, str) else None)
 
 
-def tagged(text: str, spans: Sequence[Span], *, words: Sequence[tuple[int, int]] | None = None) -> TaggedText:
-    """Words of the text (those at the places `words`, else cut as raw text is at prediction) with IOB2 tags.
+def tag_words(text: str, spans: Sequence[Span], *, words: Sequence[tuple[int, int]] | None = None) -> TaggedText:
+    """Split a text into words and give each its IOB2 tag.
 
-    A line of the text is a sentence, unless a span crosses its end. A word that a span cuts becomes two.
-    AnnotationError if a span leaves the text, overlaps another or holds no word.
+    `words` are their starts and ends; without them the text is split as at prediction. A line is a sentence, unless a
+    span crosses its end. A word that a span cuts becomes two. AnnotationError if a span leaves the text, overlaps
+    another or contains no word.
     """
     ordered = sorted(spans, key=lambda span: span[:2])
     end_before = 0
@@ -67,13 +73,13 @@ def tagged(text: str, spans: Sequence[Span], *, words: Sequence[tuple[int, int]]
             )
         if span.text is not None and span.text.split() != text[span.start : span.end].split():
             raise AnnotationError(
-                f"the span {span.start}-{span.end} {span.label} is said to be {span.text[:80]!r}, but there stands "
+                f"the span {span.start}-{span.end} {span.label} should be {span.text[:80]!r}, but the text there is "
                 f"{text[span.start : span.end][:80]!r}; are its offsets counted in bytes or UTF-16?"
             )
         end_before = span.end
 
     edges = sorted({edge for span in ordered for edge in span[:2]})
-    places, cuts = _cut(word_spans(text) if words is None else list(words), edges)
+    places, cuts = _cut_words(word_spans(text) if words is None else list(words), edges)
     tags = [OUTSIDE] * len(places)
     word = 0
     for span in ordered:
@@ -99,8 +105,8 @@ def tagged(text: str, spans: Sequence[Span], *, words: Sequence[tuple[int, int]]
     return TaggedText(sentences, sentence_tags, [text[start:end] for start, end in cuts])
 
 
-def _cut(words: list[tuple[int, int]], edges: list[int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """The same words, cut where an edge lies inside one; and those that were cut."""
+def _cut_words(words: list[tuple[int, int]], edges: list[int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Cut words at edges that lie inside them; return all words, and those that were cut."""
     places: list[tuple[int, int]] = []
     cut: list[tuple[int, int]] = []
     at = 0

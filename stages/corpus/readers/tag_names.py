@@ -1,4 +1,4 @@
-"""The names of tags that are written as numbers: Hugging Face datasets keep them beside the data, not in it."""
+"""Names of tags that are written as numbers; Hugging Face datasets keep them in metadata."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ DATASET_INFO = "dataset_info.json"  # what `Dataset.save_to_disk` and the hub's 
 
 
 def features_of(schema: pa.Schema) -> dict[str, Any]:
-    """What Hugging Face datasets note of the columns in a Parquet file; empty if another program wrote it."""
+    """Return the features that Hugging Face datasets store in a Parquet file; empty if another program wrote it."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
     except (KeyError, ValueError, TypeError):
@@ -21,9 +21,9 @@ def features_of(schema: pa.Schema) -> dict[str, Any]:
 
 
 def features_beside(path: Path, place: Path | None) -> dict[str, Any]:
-    """What a dataset_info.json in the file's folder, or the one above, says of the columns; empty if there is none.
+    """Return the features in a dataset_info.json in the file's folder or its parent; empty if there is none.
 
-    Only within the folder `place` that is the corpus, since what lies elsewhere is no declared input.
+    Only within the corpus folder `place`: files elsewhere are not a declared input of the stage.
     """
     for folder in (path.parent, path.parent.parent):
         if place is None or not folder.is_relative_to(place):
@@ -37,7 +37,7 @@ def features_beside(path: Path, place: Path | None) -> dict[str, Any]:
 
 
 def tag_names(features: dict[str, Any], column: str) -> list[str] | None:
-    """The names of a column's tag numbers: of a `List` or `Sequence` of `ClassLabel`, or of one in brackets."""
+    """Return the names of a column's tag numbers: of a `List`, `Sequence` or bracketed list of `ClassLabel`."""
     feature = features.get(column)
     inner = feature[0] if isinstance(feature, list) and len(feature) == 1 else feature
     inner = inner.get("feature", inner) if isinstance(inner, dict) else None
@@ -46,10 +46,10 @@ def tag_names(features: dict[str, Any], column: str) -> list[str] | None:
 
 
 def tag_name(number: int, names: list[str] | None) -> str:
-    """The name of one; AnnotationError if it has none."""
+    """Return the name of a tag number; AnnotationError if it has none."""
     if names is None:
         raise AnnotationError(
-            f"the tag {number} is a number that nothing names; write the tags themselves, or put the dataset's "
+            f"the tag {number} is a number without a name; write the tags themselves, or put the dataset's "
             f"{DATASET_INFO} beside the file"
         )
     if not 0 <= number < len(names):

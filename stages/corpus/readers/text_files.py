@@ -1,4 +1,4 @@
-"""Opens files of any size: gzip or not, UTF-8 or refused, read by the chunk."""
+"""Read text files of any size chunk by chunk: plain or gzip, UTF-8 only."""
 
 import gzip
 import os
@@ -10,19 +10,19 @@ from typing import BinaryIO, cast
 
 from stages.corpus.text.diagnostics import UnreadableError
 
-CHUNK = 1 << 20  # bytes; some 100,000 lines of CoNLL, and what a reader holds at a time
+CHUNK = 1 << 20  # bytes; some 100,000 lines of CoNLL, and all that a reader keeps in memory
 GZIP = b"\x1f\x8b"
-MAX_EXPANSION = 200  # times; annotated text compresses by 3 to 20, a decompression bomb by up to 1,032
+MAX_EXPANSION = 200  # times; annotated text compresses 3 to 20 times, a decompression bomb up to 1,032
 MAX_LINE = 1 << 24  # bytes
-ALWAYS_ALLOWED = 1 << 22  # bytes, before the expansion is looked at
+ALWAYS_ALLOWED = 1 << 22  # bytes, below which the expansion is not checked
 FOREIGN = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"PK\x03\x04": "a zip archive", GZIP: "a gzip within a gzip"}
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
-    """The bytes of a file, unpacked if they are a gzip. Not to be had, or damaged: UnreadableError."""
+def open_data(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading, decompressed if it is a gzip; UnreadableError if it is missing or damaged."""
     if path.exists() and not path.is_file():
-        raise UnreadableError("unreadable", path, "is no file that could be read twice; a pipe, for one, is not")
+        raise UnreadableError("unreadable", path, "is not a regular file, so it cannot be read twice")
     try:
         with path.open("rb") as plain:
             packed = plain.read(2) == GZIP
@@ -33,18 +33,18 @@ def opened(path: Path) -> Iterator[BinaryIO]:
             with gzip.GzipFile(fileobj=plain) as unpacked:
                 yield cast(BinaryIO, unpacked)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise UnreadableError("damaged", path, f"the gzip is damaged or cut off ({error}). Fetch it anew.") from None
+        raise UnreadableError("damaged", path, f"the gzip is damaged or cut off ({error}). Fetch it again.") from None
     except OSError as error:
-        hint = "; it is a link to nowhere" if path.is_symlink() and not path.exists() else ""
+        hint = "; it is a broken link" if path.is_symlink() and not path.exists() else ""
         raise UnreadableError("unreadable", path, f"cannot be read: {error.strerror or error}{hint}") from None
 
 
-def guarded(path: Path, stream: BinaryIO) -> Iterator[bytes]:
-    """The bytes of an opened file by the chunk. UnreadableError if a gzip expands without measure."""
+def read_chunks(path: Path, stream: BinaryIO) -> Iterator[bytes]:
+    """Yield the bytes of an open file in chunks; UnreadableError if a gzip expands like a decompression bomb."""
     seen = 0
     while data := stream.read(CHUNK):
         seen += len(data)
-        # Against what was read so far, not the file's size: a larger bomb would be let run for longer.
+        # Compare with what was read so far, not with the file's size, which would let a larger bomb run for longer.
         if seen > max(ALWAYS_ALLOWED, MAX_EXPANSION * os.lseek(stream.fileno(), 0, os.SEEK_CUR)):
             raise UnreadableError(
                 "bomb",
@@ -54,9 +54,9 @@ def guarded(path: Path, stream: BinaryIO) -> Iterator[bytes]:
         yield data
 
 
-def _whole_lines(path: Path, stream: BinaryIO) -> Iterator[bytes]:
+def _read_lines(path: Path, stream: BinaryIO) -> Iterator[bytes]:
     rest = b""
-    for data in guarded(path, stream):
+    for data in read_chunks(path, stream):
         rest += data
         complete = rest.rfind(b"\n") + 1
         if complete:
@@ -68,29 +68,29 @@ def _whole_lines(path: Path, stream: BinaryIO) -> Iterator[bytes]:
         yield rest
 
 
-def texts(path: Path, stream: BinaryIO) -> Iterator[tuple[int, str]]:
-    """Whole lines of UTF-8 in pieces, each with the number of its first line; a BOM and CRLF are taken off."""
+def read_text(path: Path, stream: BinaryIO) -> Iterator[tuple[int, str]]:
+    """Yield whole lines in pieces, each with the number of its first line; a BOM is removed, CRLF becomes LF."""
     number = 1
-    for data in _whole_lines(path, stream):
+    for data in _read_lines(path, stream):
         if number == 1:
-            _refuse_foreign(path, data)
+            _refuse_other_formats(path, data)
         if b"\0" in data:
             line = number + data.count(b"\n", 0, data.index(b"\0"))
-            message = "holds a NUL byte, so it is no UTF-8 text but UTF-16 or no text. Convert it, or set data.format."
+            message = "holds a NUL byte, so it is UTF-16 or not text. Convert it, or set data.format."
             raise UnreadableError("encoding", f"{path}:{line}", message)
         try:
             text = data.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             line = number + error.object.count(b"\n", 0, error.start)  # its object is the data without a BOM
-            bad = error.object[error.start : error.start + 4].hex(" ")
+            invalid = error.object[error.start : error.start + 4].hex(" ")
             raise UnreadableError(
-                "encoding", f"{path}:{line}", f"not UTF-8 ({error.reason}: {bad}). Convert it: iconv -t UTF-8 ..."
+                "encoding", f"{path}:{line}", f"not UTF-8 ({error.reason}: {invalid}). Convert it: iconv -t UTF-8 ..."
             ) from None
         yield number, text.replace("\r\n", "\n")
         number += data.count(b"\n")
 
 
-def _refuse_foreign(path: Path, data: bytes) -> None:
+def _refuse_other_formats(path: Path, data: bytes) -> None:
     for mark, name in FOREIGN.items():
         if data.startswith(mark):
             raise UnreadableError("encoding", path, f"is {name}, not UTF-8 text. Convert or unpack it first.")

@@ -1,1 +1,1 @@
-"""Labelled text in memory: sentences by the block, documents, tag schemes, and the diagnostics of what was read."""
+"""Labelled text in memory: blocks of sentences, documents, tag schemes, and diagnostics."""

@@ -1,27 +1,27 @@
-"""What reading a corpus brought to light, in three grades; of each kind the first 20 in full, the rest counted."""
+"""Diagnostics of a corpus in three severities; of each code the first 20 are kept in full, the rest counted."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
-from stages.errors import SHOWN, CorpusError, listed
+from stages.errors import SHOWN, CorpusError, list_faults
 
 Severity = Literal["error", "warning", "note"]
 
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One thing that was noticed: an `error` is refused, a `warning` costs accuracy, a `note` is good to know."""
+    """One observation: an `error` makes the corpus unusable, a `warning` may cost accuracy, a `note` informs."""
 
-    grade: Severity
+    severity: Severity
     code: str
     message: str
     where: str  # file:line, or the file or folder as a whole
 
 
 class UnreadableError(CorpusError):
-    """A file cannot be read any further; `where` may be a line of it."""
+    """The rest of a file cannot be read; `where` is the file or a line of it."""
 
     def __init__(self, code: str, where: object, message: str) -> None:
         super().__init__(f"{where}: {message}")
@@ -29,47 +29,61 @@ class UnreadableError(CorpusError):
 
 
 class AnnotationError(Exception):
-    """A record that is no annotated text; the message says why, and the reader knows where."""
+    """A record is not annotated text. The message says why; the reader that catches it adds where."""
 
 
 @dataclass
 class Diagnostics:
-    """Collects diagnostics. `counts` says by code how many there were, the ones that are not kept included."""
+    """Collects diagnostics. `counts` has the number of each code, those that are not kept included."""
 
     kept: list[Diagnostic] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
-    def add(self, grade: Severity, code: str, where: object, message: str) -> None:
-        """One finding."""
-        self.add_all(grade, code, 1, [(str(where), message)])
+    def add(self, severity: Severity, code: str, where: object, message: str) -> None:
+        """Add one diagnostic."""
+        self.add_all(severity, code, 1, [(str(where), message)])
 
-    def add_all(self, grade: Severity, code: str, count: int, examples: Iterable[tuple[str, str]]) -> None:
-        """Add `count` diagnostics of one code; of `examples`, pairs of place and message, only those kept are read."""
+    def add_all(self, severity: Severity, code: str, count: int, examples: Iterable[tuple[str, str]]) -> None:
+        """Add `count` diagnostics of one code. Of `examples`, pairs of place and message, only those kept are read."""
         if not count:
             return
-        room = SHOWN - self.counts[code]
-        if room > 0:
-            kept = zip(range(min(room, count)), examples, strict=False)
-            self.kept += [Diagnostic(grade, code, message, where) for _, (where, message) in kept]
+        capacity = SHOWN - self.counts[code]
+        if capacity > 0:
+            kept = zip(range(min(capacity, count)), examples, strict=False)
+            self.kept += [Diagnostic(severity, code, message, where) for _, (where, message) in kept]
         self.counts[code] += count
 
+    def extend(self, other: "Diagnostics") -> None:
+        """Add all diagnostics of another collection."""
+        for code, count in other.counts.items():
+            kept = [diagnostic for diagnostic in other.kept if diagnostic.code == code]
+            self.add_all(kept[0].severity, code, count, [(each.where, each.message) for each in kept])
+
     def sort(self, sources: Sequence[str]) -> None:
-        """Put them into the order of their files, those of none last."""
+        """Sort by file in the order of `sources`; diagnostics of no file come last."""
         order = {source: number for number, source in enumerate(sources)}
         end = len(order)
-        self.kept.sort(key=lambda found: order.get(found.where.rpartition(":")[0], order.get(found.where, end)))
+        self.kept.sort(key=lambda each: order.get(each.where.rpartition(":")[0], order.get(each.where, end)))
 
-    def of(self, grade: Severity) -> list[Diagnostic]:
-        """The kept diagnostics of one grade, in the order in which they were found."""
-        return [finding for finding in self.kept if finding.grade == grade]
+    def of(self, severity: Severity) -> list[Diagnostic]:
+        """List the kept diagnostics of one severity, in the order in which they were added."""
+        return [diagnostic for diagnostic in self.kept if diagnostic.severity == severity]
 
     def more(self, code: str) -> int:
-        """How many diagnostics of a kind were not kept."""
+        """Count the diagnostics of a code that were not kept."""
         return max(0, self.counts[code] - SHOWN)
 
     def raise_errors(self, heading: str) -> None:
-        """CorpusError with all errors, if there are any."""
+        """Raise a CorpusError with all errors, if there are any."""
         errors = self.of("error")
         if errors:
             rest = sum(self.more(code) for code in {error.code for error in errors})
-            raise CorpusError(listed(heading, [f"{error.where}: {error.message}" for error in errors], more=rest))
+            raise CorpusError(list_faults(heading, [f"{error.where}: {error.message}" for error in errors], more=rest))
+
+    def to_json(self) -> dict[str, Any]:
+        """`findings` and `counts` as `tuneline check` and `tuneline import` print them.
+
+        `grade` repeats `severity`: programs that read this output may rely on either.
+        """
+        findings = [{"grade": diagnostic.severity, **asdict(diagnostic)} for diagnostic in self.kept]
+        return {"findings": findings, "counts": dict(self.counts)}

@@ -7,64 +7,67 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from stages.corpus.text.sentences import NO_DOCUMENT, Block, joined
+from stages.corpus.text.sentences import NO_DOCUMENT, Block, concatenate
 
 DOCUMENT_START = "-DOCSTART-"
-LONGEST = 200_000  # words; a document that is longer is cut here, or memory would grow with it
+LONGEST = 200_000  # words; a longer document is cut here to bound memory
 
 
 @dataclass
-class Documents:
-    """Numbers documents that sentences name: another name than the one before is another document."""
+class DocumentNumbers:
+    """Numbers documents that sentences name: a name other than the one before starts another document."""
 
-    last: Any = None
-    number: int = NO_DOCUMENT
+    last_name: Any = None
+    last_number: int = NO_DOCUMENT
 
-    def numbered(self, names: Sequence[Any]) -> list[int]:
-        """The number of the document of each sentence."""
+    def assign(self, names: Sequence[Any]) -> list[int]:
+        """Return the document number of each sentence."""
         numbers = []
         for name in names:
-            self.number += self.number == NO_DOCUMENT or name != self.last
-            self.last = name
-            numbers.append(self.number)
+            self.last_number += self.last_number == NO_DOCUMENT or name != self.last_name
+            self.last_name = name
+            numbers.append(self.last_number)
         return numbers
 
 
-def in_whole_documents(blocks: Iterable[tuple[Block, Any]]) -> Iterator[tuple[Block, Any]]:
-    """The same sentences, each with its item of the array beside its block, in blocks of whole documents."""
-    held: tuple[Block, Any] | None = None
-    for block, beside in blocks:
-        if held is not None and held[0].source == block.source:
-            whole = joined(held[0], block), np.concatenate([held[1], beside])
+def group_documents(blocks: Iterable[tuple[Block, Any]]) -> Iterator[tuple[Block, Any]]:
+    """Regroup blocks so that none ends within a document.
+
+    Each block comes with an array that has an item for each of its sentences. A document of over LONGEST words is cut.
+    """
+    pending: tuple[Block, Any] | None = None
+    for block, items in blocks:
+        if pending is not None and pending[0].source == block.source:
+            merged = concatenate(pending[0], block), np.concatenate([pending[1], items])
         else:
-            yield from [held] if held else []
-            whole = block, beside
-        documents = whole[0].documents
-        begun = np.flatnonzero(documents != documents[-1])
-        end = begun[-1] + 1 if len(begun) else 0  # the last document starts here
-        if documents[-1] == NO_DOCUMENT or len(whole[0].words.values) > LONGEST:
+            yield from [pending] if pending else []
+            merged = block, items
+        documents = merged[0].documents
+        earlier = np.flatnonzero(documents != documents[-1])
+        end = earlier[-1] + 1 if len(earlier) else 0  # the last document starts here
+        if documents[-1] == NO_DOCUMENT or len(merged[0].words.values) > LONGEST:
             end = len(documents)
         if end:
-            yield whole[0].slice(0, end), whole[1][:end]
-        held = (whole[0].slice(end, len(documents)), whole[1][end:]) if end < len(documents) else None
-    if held:
-        yield held
+            yield merged[0].slice(0, end), merged[1][:end]
+        pending = (merged[0].slice(end, len(documents)), merged[1][end:]) if end < len(documents) else None
+    if pending:
+        yield pending
 
 
-def documents_by_mark(blocks: Iterable[Block]) -> Iterator[Block]:
-    """The blocks of one file without sentences that are a mark alone, each of which begins a document.
+def apply_document_marks(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Remove sentences that are a single `-DOCSTART-` from the blocks of one file; each starts a document.
 
-    Conversions of CoNLL to JSON or Parquet have them.
+    Conversions of CoNLL to JSON or Parquet contain them.
     """
-    begun = 0
+    started = 0
     for block in blocks:
-        marks = pc.starts_with(pc.list_element(block.words, 0), DOCUMENT_START).to_numpy(zero_copy_only=False)
-        marks &= np.diff(block.offsets) == 1
-        if not marks.any() and not begun:
+        is_mark = pc.starts_with(pc.list_element(block.words, 0), DOCUMENT_START).to_numpy(zero_copy_only=False)
+        is_mark &= np.diff(block.offsets) == 1
+        if not is_mark.any() and not started:
             yield block
             continue
-        documents = begun + np.cumsum(marks)
-        begun = int(documents[-1])
-        marked = replace(block, documents=(documents - 1).astype(np.int32))
-        if not marks.all():
-            yield marked.only(~marks)
+        documents = started + np.cumsum(is_mark)
+        started = int(documents[-1])
+        numbered = replace(block, documents=(documents - 1).astype(np.int32))
+        if not is_mark.all():
+            yield numbered.select(~is_mark)

@@ -1,17 +1,17 @@
-"""Tag schemes: which one a corpus uses, and the way to IOB2.
+"""Tag schemes: detect which one a corpus uses, and convert its tags to IOB2.
 
     words    Alex  Jones flew to Rome Paris         one person, then two places in a row
-    IOB1     I-PER I-PER O O I-LOC B-LOC            B- only where an entity follows another of its type at once
+    IOB1     I-PER I-PER O O I-LOC B-LOC            B- only where an entity directly follows another of its type
     IOB2     B-PER I-PER O O B-LOC B-LOC            B- opens every entity
-    IOE1     I-PER I-PER O O E-LOC I-LOC            E- only where an entity of the same type follows at once
+    IOE1     I-PER I-PER O O E-LOC I-LOC            E- only where an entity of the same type directly follows
     IOE2     I-PER E-PER O O E-LOC E-LOC            E- ends every entity
-    IOBES    B-PER E-PER O O S-LOC S-LOC            S- is an entity of one word; BILOU writes L- and U- for E- and S-
+    IOBES    B-PER E-PER O O S-LOC S-LOC            S- is an entity of one word; BILOU has L- and U- for E- and S-
 
 IOB1 is Ramshaw and Marcus (1995), and CoNLL-2003 as distributed; IOB2, IOE1 and IOE2 are named in Tjong Kim Sang and
 Veenstra (1999). BMES, usual for Chinese, is IOBES with M- for I-.
 
-All are read by one rule, that of conlleval: an entity starts at B- or S-, after O, E- or S-, or where the type changes.
-So a sequence that its scheme does not allow still has one reading; how many tags had to be mended is counted.
+All are read by the rule of conlleval: an entity starts at B- or S-, after O, E- or S-, or where the type changes. So a
+sequence that its scheme does not allow still has one reading; the tags that had to be repaired are counted.
 """
 
 import re
@@ -28,17 +28,17 @@ from stages.corpus.text.sentences import OUTSIDE, Block, Int32s
 from stages.errors import SHOWN
 
 TAG = re.compile(r"O|[BIESLUMW]-\S(?:.*\S)?")
-# Prefix codes; what BILOU and BMES write otherwise means the same.
+# Codes of prefixes; the letters of BILOU and BMES map to the same codes.
 O, B, I, E, S = range(5)  # noqa: E741 - the prefixes themselves
 CODES = {"B": B, "I": I, "M": I, "E": E, "L": E, "S": S, "U": S, "W": S}
-SCHEMES = ("IOB2", "IOB1", "IOBES", "IOE2", "IOE1")  # if the tags fit several, the first
+SCHEMES = ("IOB2", "IOB1", "IOBES", "IOE2", "IOE1")  # where the tags fit several, the first is reported
 
 Bools = npt.NDArray[np.bool_]
 Bytes = npt.NDArray[np.int8]
 
 
 class Entities(NamedTuple):
-    """The entities of a block by word [W]: where one starts, where one ends, the type of each word in one, else -1."""
+    """The entities of a block, [W] each: whether one starts or ends at the word, and the word's type or -1."""
 
     starts: Bools
     ends: Bools
@@ -46,29 +46,29 @@ class Entities(NamedTuple):
 
 
 def is_tag(text: str) -> bool:
-    """Whether a string is O or a prefix with a type."""
+    """Whether a string is O or a prefix with a type, such as B-PER."""
     return TAG.fullmatch(text) is not None
 
 
 @dataclass
 class TagReader:
-    """Reads blocks one after another; knows the types met so far and which schemes the tags fit."""
+    """Reads blocks one after another; records the entity types and which schemes the tags fit."""
 
-    types: dict[str, int] = field(default_factory=dict)  # number of each type, in the order of appearance
+    types: dict[str, int] = field(default_factory=dict)  # number of each type, in order of appearance
     letters: set[str] = field(default_factory=set)
     misfits: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SCHEMES, 0))
     examples: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: {scheme: [] for scheme in SCHEMES})
 
     def read(self, block: Block) -> Entities:
-        """The entities of a block whose tags are all valid."""
-        return bounds(*self._parsed(block.tags), block.offsets)
+        """Return the entities of a block whose tags are all valid."""
+        return find_entities(*self._parse(block.tags), block.offsets)
 
     def learn(self, block: Block) -> Entities:
-        """As `read`; also counts which schemes the tags fit."""
-        prefix, types = self._parsed(block.tags)
-        entities = bounds(prefix, types, block.offsets)
+        """As `read`; also count how many tags do not fit each scheme."""
+        prefix, types = self._parse(block.tags)
+        entities = find_entities(prefix, types, block.offsets)
         for scheme in SCHEMES:
-            wrong = np.flatnonzero(prefix != prefixes(scheme, entities, block.offsets))
+            wrong = np.flatnonzero(prefix != encode_prefixes(scheme, entities, block.offsets))
             self.misfits[scheme] += len(wrong)
             for word in wrong[: max(0, SHOWN - len(self.examples[scheme]))]:
                 self.examples[scheme].append((block.where(word), block.tags[int(word)].as_py()))
@@ -76,20 +76,20 @@ class TagReader:
 
     @property
     def labels(self) -> list[str]:
-        """The IOB2 labels of all types met so far: O, then B- and I- of each in alphabetical order."""
+        """The IOB2 labels of all types so far: O, then B- and I- of each in alphabetical order."""
         return [OUTSIDE, *(f"{prefix}-{name}" for name in sorted(self.types) for prefix in "BI")]
 
     @property
     def scheme(self) -> str:
-        """The scheme that the fewest tags disagree with, by the letters that it is written in."""
-        scheme = self._fitting
+        """The scheme that the fewest tags disagree with, named after the letters that occur."""
+        scheme = self._best_fit
         if scheme == "IOBES":
             return "BILOU" if self.letters & {"L", "U"} else "BMES" if "M" in self.letters else scheme
         return scheme
 
     def report(self, diagnostics: Diagnostics) -> None:
-        """A warning for each tag that the scheme does not allow."""
-        scheme = self._fitting
+        """Add a warning for each tag that the scheme does not allow."""
+        scheme = self._best_fit
         diagnostics.add_all(
             "warning",
             "repaired-tags",
@@ -101,11 +101,11 @@ class TagReader:
         )
 
     @property
-    def _fitting(self) -> str:
+    def _best_fit(self) -> str:
         return min(SCHEMES, key=lambda scheme: self.misfits[scheme])
 
-    def _parsed(self, tags: pa.DictionaryArray) -> tuple[Bytes, Int32s]:
-        """Prefix code and type number of each word."""
+    def _parse(self, tags: pa.DictionaryArray) -> tuple[Bytes, Int32s]:
+        """Return prefix code and type number of each word."""
         prefix_of, type_of = [], []
         for tag in tags.dictionary.to_pylist():
             if tag == OUTSIDE:
@@ -119,24 +119,24 @@ class TagReader:
         return np.array(prefix_of, np.int8)[indices], np.array(type_of, np.int32)[indices]
 
 
-def bounds(prefix: Bytes, types: Int32s, offsets: Int32s) -> Entities:
-    """Where entities start and end, as conlleval reads them (start_of_chunk and end_of_chunk there)."""
+def find_entities(prefix: Bytes, types: Int32s, offsets: Int32s) -> Entities:
+    """Find where entities start and end, as conlleval does (its start_of_chunk and end_of_chunk)."""
     first, last = _sentence_edges(offsets)
-    before, type_before = _shifted(prefix, first, O), _shifted(types, first, -1)
+    before, type_before = _shift(prefix, first, O), _shift(types, first, -1)
     inside = prefix != O
     starts = inside & (np.isin(prefix, (B, S)) | np.isin(before, (O, E, S)) | (type_before != types))
     ends = inside & (last | np.append(~inside[1:] | starts[1:], True)[: len(inside)])
     return Entities(starts, ends, types)
 
 
-def prefixes(scheme: str, entities: Entities, offsets: Int32s) -> Bytes:
-    """The prefix code of each word as `scheme` writes these entities."""
+def encode_prefixes(scheme: str, entities: Entities, offsets: Int32s) -> Bytes:
+    """Return the prefix code of each word as `scheme` writes these entities."""
     starts, ends, types = entities
     inside = types >= 0
     first, last = _sentence_edges(offsets)
     if scheme == "IOB1":
-        opens = starts & (_shifted(types, first, -1) == types)
-        return np.where(inside, np.where(opens, B, I), O).astype(np.int8)
+        adjacent = starts & (_shift(types, first, -1) == types)
+        return np.where(inside, np.where(adjacent, B, I), O).astype(np.int8)
     if scheme == "IOB2":
         return np.where(inside, np.where(starts, B, I), O).astype(np.int8)
     if scheme == "IOE1":
@@ -150,7 +150,7 @@ def prefixes(scheme: str, entities: Entities, offsets: Int32s) -> Bytes:
 
 
 def label_ids(entities: Entities, reader: TagReader) -> Int32s:
-    """[W] the index of each word's IOB2 tag in the labels of `reader`, which knows all types."""
+    """[W] the index of each word's IOB2 tag in `reader.labels`; the reader has seen all types."""
     labels = reader.labels
     begin = np.array([labels.index(f"B-{name}") for name in reader.types], np.int32)
     ids: Int32s = np.where(entities.types < 0, 0, begin[entities.types] + ~entities.starts).astype(np.int32)
@@ -158,14 +158,14 @@ def label_ids(entities: Entities, reader: TagReader) -> Int32s:
 
 
 def iob2_tags(entities: Entities, types: Sequence[str]) -> pa.StringArray:
-    """[W] each word's tag in IOB2; `types` are those of the reader, or its first ones."""
+    """[W] the IOB2 tag of each word; `types` are the names of types by number."""
     tags = pa.array([OUTSIDE, *(f"{prefix}-{name}" for name in types for prefix in "BI")], pa.string())
     ids_W = np.where(entities.types < 0, 0, 1 + 2 * entities.types + ~entities.starts)
     return tags.take(pa.array(ids_W))
 
 
 def spans(entities: Entities) -> tuple[Int32s, Int32s]:
-    """First word and the word after the last of each entity of a block."""
+    """Return the first word, and the word after the last, of each entity of a block."""
     return np.flatnonzero(entities.starts).astype(np.int32), np.flatnonzero(entities.ends).astype(np.int32) + 1
 
 
@@ -176,8 +176,8 @@ def _sentence_edges(offsets: Int32s) -> tuple[Bools, Bools]:
     return first, last
 
 
-def _shifted(values: npt.NDArray[np.signedinteger], first: Bools, fill: int) -> npt.NDArray[np.signedinteger]:
-    """The value of the word before, `fill` at the start of a sentence."""
+def _shift(values: npt.NDArray[np.signedinteger], first: Bools, fill: int) -> npt.NDArray[np.signedinteger]:
+    """Return the value of the previous word, `fill` at the start of a sentence."""
     before = np.concatenate([[fill], values[:-1]])
     before[first] = fill
     return before

@@ -1,9 +1,9 @@
-"""Entities of tag sequences in IOB2, found with array operations, and how two taggings of the same words agree.
+"""Entities of tag sequences in IOB2, extracted with array operations, and the agreement of two taggings.
 
-Two readings of the same tags, since published figures mix them:
+There are two readings of the same tags, since published figures mix them:
 
-    strict      an entity opens with B-; an I- that continues none is nothing (seqeval, strict, IOB2)
-    conlleval   the same, but an I- that continues none opens an entity too, as the CoNLL script conlleval reads it
+    strict      an entity opens with B-; an I- that continues none is ignored (seqeval, strict, IOB2)
+    conlleval   the same, but an I- that continues none opens an entity too, as in the CoNLL script conlleval
 
 Shape legend: W words of a split, S sentences, E entities.
 """
@@ -24,9 +24,9 @@ Truths = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Tagging:
-    """The tags of a split, sentence after sentence: of each word the index of its tag in `tags`.
+    """The tags of a split, sentence after sentence: for each word the index of its tag in `tags`.
 
-    `bounds` are S + 1 word numbers: sentence i holds the words from `bounds[i]` to before `bounds[i + 1]`.
+    `bounds` are S + 1 word numbers: sentence i has the words from `bounds[i]` up to, not including, `bounds[i + 1]`.
     """
 
     ids_W: Numbers
@@ -35,29 +35,29 @@ class Tagging:
 
     @property
     def sentences(self) -> int:
-        """How many sentences."""
+        """The number of sentences."""
         return len(self.bounds) - 1
 
     @property
     def tags_W(self) -> npt.NDArray[np.str_]:
-        """The tag of each word as it is written: two taggings may number theirs differently."""
+        """The tag of each word as a string: two taggings may number theirs differently."""
         return np.array(self.tags)[self.ids_W]
 
     @cached_property
     def types(self) -> tuple[str, ...]:
-        """All types that the tags know, in alphabetical order."""
+        """All types in `tags`, in alphabetical order."""
         return tuple(sorted({tag[2:] for tag in self.tags if tag != OUTSIDE}))
 
     @cached_property
     def type_W(self) -> Numbers:
-        """Of each word the index of its type; -1 for O."""
+        """The index of each word's type; -1 for O."""
         return np.array([self.types.index(t[2:]) if t != OUTSIDE else -1 for t in self.tags], dtype=np.int64)[
             self.ids_W
         ]
 
     @cached_property
     def continues_W(self) -> Truths:
-        """Whether a word goes on with what the word before it belongs to: an I- after a B- or I- of its type."""
+        """Whether each word continues the entity of the word before it: an I- after a B- or I- of the same type."""
         inside_W = np.array([tag.startswith("I-") for tag in self.tags], dtype=bool)[self.ids_W]
         continues_W = np.zeros(len(self.ids_W), dtype=bool)
         continues_W[1:] = inside_W[1:] & (self.type_W[1:] == self.type_W[:-1])
@@ -78,12 +78,12 @@ class Tagging:
         return Entities(first_E, after_E, self.type_W[first_E], sentence_E)
 
     def invalid_transitions(self) -> dict[tuple[str, str], int]:
-        """How often an I- goes on with nothing: by the tag before it, `start` if there is none, and its own."""
+        """Count the I- tags that continue nothing, by the tag before them (`start`: none) and their own."""
         inside = np.array([tag.startswith("I-") for tag in self.tags], dtype=bool)
-        places = np.flatnonzero(inside[self.ids_W] & ~self.continues_W)
+        invalid = np.flatnonzero(inside[self.ids_W] & ~self.continues_W)
         start = len(self.tags)
-        before = np.where(np.isin(places, self._first_words), start, self.ids_W[places - 1])
-        pairs, counts = np.unique(before * (start + 1) + self.ids_W[places], return_counts=True)
+        before = np.where(np.isin(invalid, self._first_words), start, self.ids_W[invalid - 1])
+        pairs, counts = np.unique(before * (start + 1) + self.ids_W[invalid], return_counts=True)
         names = [*self.tags, "start"]
         return {
             (names[pair // (start + 1)], names[pair % (start + 1)]): int(count)
@@ -92,13 +92,13 @@ class Tagging:
 
     @property
     def _first_words(self) -> Numbers:
-        """The first word of each sentence that has any."""
+        """The first word of each sentence that is not empty."""
         return self.bounds[:-1][np.diff(self.bounds) > 0]
 
 
 @dataclass(frozen=True)
 class Entities:
-    """Entities of one tagging, in order: first word, word after the last, index of the type, sentence."""
+    """The entities of one tagging, in order: first word, word after the last, index of the type, sentence."""
 
     first_E: Numbers
     after_E: Numbers
@@ -110,32 +110,32 @@ class Entities:
 
     @property
     def length_E(self) -> Numbers:
-        """Words of each."""
+        """The number of words of each entity."""
         return self.after_E - self.first_E
 
     @cached_property
     def words(self) -> tuple[Numbers, Numbers]:
-        """Of each word of all entities: the number of its entity, and the number of the word."""
+        """For each word of all entities: the number of its entity, and the number of the word."""
         entity = np.repeat(np.arange(len(self)), self.length_E)
         position = np.arange(len(entity)) - np.repeat(np.cumsum(self.length_E) - self.length_E, self.length_E)
         return entity, self.first_E[entity] + position
 
-    def also_in(self, other: "Entities") -> Truths:
-        """Of each entity whether `other` has the same: both ends and the type."""
-        found = np.searchsorted(other.first_E, self.first_E)
-        found[found == len(other)] = 0
+    def is_in(self, other: "Entities") -> Truths:
+        """Whether `other` has each entity too, with both ends and the type equal."""
+        index_E = np.searchsorted(other.first_E, self.first_E)
+        index_E[index_E == len(other)] = 0
         if not len(other):
             return np.zeros(len(self), dtype=bool)
         same_E: Truths = (
-            (other.first_E[found] == self.first_E)
-            & (other.after_E[found] == self.after_E)
-            & (other.type_E[found] == self.type_E)
+            (other.first_E[index_E] == self.first_E)
+            & (other.after_E[index_E] == self.after_E)
+            & (other.type_E[index_E] == self.type_E)
         )
         return same_E
 
 
 def taggings(*sides: Sequence[Sequence[str]]) -> tuple[Tagging, ...]:
-    """Taggings of the same words from lists of tags; their `tags` are all that occur in any."""
+    """Build taggings of the same words from lists of tags; `tags` of each are all that occur in any."""
     tags = tuple(sorted({tag for side in sides for sentence in side for tag in sentence}))
     number = {tag: index for index, tag in enumerate(tags)}
     return tuple(
@@ -149,20 +149,20 @@ def taggings(*sides: Sequence[Sequence[str]]) -> tuple[Tagging, ...]:
 
 
 def strict_f1(gold: Tagging, predicted: Tagging) -> float:
-    """Micro-averaged F1 over entities, strict: the figure that chooses the best epoch."""
-    found, expected = predicted.entities(strict=True), gold.entities(strict=True)
-    counts = (np.array([count]) for count in (found.also_in(expected).sum(), len(found), len(expected)))
+    """Micro-averaged F1 over entities, strict: the score that selects the best epoch."""
+    of_predicted, of_gold = predicted.entities(strict=True), gold.entities(strict=True)
+    counts = (np.array([count]) for count in (of_predicted.is_in(of_gold).sum(), len(of_predicted), len(of_gold)))
     return float(ratios(*counts)[2][0])
 
 
 def ratios(correct: Numbers, predicted: Numbers, gold: Numbers) -> tuple[Floats, Floats, Floats]:
-    """Precision, recall and F1 of counts, in the order of operations of seqeval."""
-    precision, recall = divided(correct, predicted), divided(correct, gold)
+    """Precision, recall and F1 from counts, in seqeval's order of operations."""
+    precision, recall = divide(correct, predicted), divide(correct, gold)
     denominator = precision + recall
     denominator[denominator == 0] = 1
     return precision, recall, 2 * precision * recall / denominator
 
 
-def divided(numerator: Numbers, denominator: Numbers) -> Floats:
-    """The quotients, 0 where there is no denominator."""
+def divide(numerator: Numbers, denominator: Numbers) -> Floats:
+    """The quotients; 0 where the denominator is 0."""
     return np.divide(numerator, denominator, out=np.zeros(len(numerator)), where=denominator != 0)

@@ -1,4 +1,4 @@
-"""All that is told of one split beyond its scores: the kinds of mistakes, where they are, how sure the model was."""
+"""Error analysis of one split: what kinds of mistakes there are, where they are, and how confident the model was."""
 
 from typing import Any
 
@@ -10,23 +10,23 @@ from stages.tasks.token_classification.entities import Entities
 from stages.tasks.token_classification.mistakes import MISSED, RELATIONS, SPURIOUS
 from stages.tasks.token_classification.predictions import Predictions
 
-SHOWN_MISTAKES = 500  # sentences of a split in the report, so that it stays a page and not a database
+MAX_MISTAKES = 500  # sentences of a split in the report, which must stay a readable page
 
 
-def diagnose(predictions: Predictions, train_surfaces: pa.Array) -> dict[str, Any]:
-    """The parts of a split of the report (see report.py) that are no scores.
+def analyze_errors(predictions: Predictions, train_surfaces: pa.Array) -> dict[str, Any]:
+    """What the report says of a split beyond its scores; see the functions of mistakes.py for each key.
 
-    `train_surfaces` are the words of all entities of train.
+    `train_surfaces` are the words of all entities of train. `mistakes` holds at most the first 500 of `mistake_count`.
     """
     gold, predicted = (side.entities(strict=True) for side in (predictions.gold, predictions.predicted))
     types = predictions.gold.types
-    of_gold, of_predicted = mistakes.matched(gold, predicted, len(predictions.probability_W))
+    of_gold, of_predicted = mistakes.match_entities(gold, predicted, len(predictions.probability_W))
     score_E = mistakes.entity_scores(predicted, predictions.probability_W)
     listed = list_mistakes(predictions)
     return {
         "sentences": predictions.gold.sentences,
         "words": len(predictions.probability_W),
-        "errors": mistakes.kinds(of_gold, of_predicted),
+        "errors": mistakes.count_kinds(of_gold, of_predicted),
         "confusion": mistakes.confusion(types, gold, predicted, of_gold, of_predicted),
         "seen": mistakes.seen_recall(gold, predicted, mistakes.surfaces(gold, predictions.words), train_surfaces),
         "by_entity_length": mistakes.by_entity_length(gold, predicted),
@@ -35,28 +35,28 @@ def diagnose(predictions: Predictions, train_surfaces: pa.Array) -> dict[str, An
             {"before": before, "tag": tag, "count": count}
             for (before, tag), count in predictions.predicted.invalid_transitions().items()
         ],
-        "reliability": mistakes.reliability(score_E, predicted.also_in(gold)),
-        "mistakes": listed[:SHOWN_MISTAKES],
+        "reliability": mistakes.reliability(score_E, predicted.is_in(gold)),
+        "mistakes": listed[:MAX_MISTAKES],
         "mistake_count": len(listed),
     }
 
 
-def figures(diagnosis: dict[str, Any]) -> dict[str, Any]:
-    """What of a diagnosis is a figure to compare between runs."""
-    return {name: diagnosis[name] for name in ("sentences", "words", "errors", "seen")} | {
-        "calibration_error": diagnosis["reliability"]["error"],
-        "invalid_transitions": sum(entry["count"] for entry in diagnosis["transitions"]),
+def error_metrics(analysis: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of an error analysis that can be compared between runs."""
+    return {name: analysis[name] for name in ("sentences", "words", "errors", "seen")} | {
+        "calibration_error": analysis["reliability"]["error"],
+        "invalid_transitions": sum(entry["count"] for entry in analysis["transitions"]),
     }
 
 
 def list_mistakes(predictions: Predictions) -> list[dict[str, Any]]:
-    """The sentences with a mistake, that in which the model was surest of a wrong entity first.
+    """List the sentences with a mistake, by the highest score of a wrong entity, descending.
 
-    Each with its number from 1, words, entities (type, first word, word after the last, and the score of predicted
-    ones), the kinds of its mistakes and the types they are about.
+    Each has its number from 1, words, gold and predicted entities (type, first word, word after the last, and the score
+    of predicted ones), the kinds of its mistakes and the types that they concern.
     """
     gold, predicted = (side.entities(strict=True) for side in (predictions.gold, predictions.predicted))
-    of_gold, of_predicted = mistakes.matched(gold, predicted, len(predictions.probability_W))
+    of_gold, of_predicted = mistakes.match_entities(gold, predicted, len(predictions.probability_W))
     score_E = mistakes.entity_scores(predicted, predictions.probability_W)
     wrong_gold, wrong_predicted = of_gold.relation_E > 0, of_predicted.relation_E > 0
     confidence_S = np.zeros(predictions.gold.sentences)
@@ -77,7 +77,9 @@ def list_mistakes(predictions: Predictions) -> list[dict[str, Any]]:
                 "words": predictions.words[sentence].as_py(),
                 "gold": [_entity(gold, e, first, types) for e in own_gold],
                 "predicted": [[*_entity(predicted, e, first, types), float(score_E[e])] for e in own_predicted],
-                "kinds": sorted({(*RELATIONS, alone)[matching.relation_E[e]] for _, matching, alone, e in wrong}),
+                "kinds": sorted(
+                    {(*RELATIONS, unmatched)[matching.relation_E[e]] for _, matching, unmatched, e in wrong}
+                ),
                 "types": sorted({types[side.type_E[e]] for side, _, _, e in wrong}),
                 "confidence": float(confidence_S[sentence]),
             }
@@ -86,7 +88,7 @@ def list_mistakes(predictions: Predictions) -> list[dict[str, Any]]:
 
 
 def _entity(entities: Entities, number: int, first: int, types: tuple[str, ...]) -> list[Any]:
-    """Type, first word and word after the last, counted within the sentence that begins with the word `first`."""
+    """Type, first word and word after the last, counted within the sentence, which begins with the word `first`."""
     return [
         types[entities.type_E[number]],
         int(entities.first_E[number] - first),

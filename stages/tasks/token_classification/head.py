@@ -1,4 +1,4 @@
-"""A token classifier: an encoder with a linear head on each sub-word, in the Hugging Face layout on disk."""
+"""A token classifier: an encoder with a linear head on each token, in the Hugging Face layout on disk."""
 
 from pathlib import Path
 from typing import cast
@@ -10,7 +10,7 @@ from transformers.utils import logging as transformers_logging
 
 from stages.errors import PretrainedError
 
-# The names that different families of encoders give to the dropout of their layers and of their attention.
+# The parameters for the dropout of layers and of attention in different families of encoders.
 DROPOUTS = {
     "hidden_dropout_prob", "attention_probs_dropout_prob",  # BERT, RoBERTa, DeBERTa, ELECTRA
     "dropout", "attention_dropout",  # DistilBERT
@@ -19,11 +19,12 @@ DROPOUTS = {
 
 
 def load_classifier(folder: Path, *, labels: list[str] | None = None, dropout: float | None = None) -> PreTrainedModel:
-    """Load weights in fp32; `labels` puts a new head with one output for each on a pretrained encoder.
+    """Load weights in fp32; `labels` adds a new head with an output for each to a pretrained encoder.
 
-    The head is drawn from torch's global generator. Without `labels` the folder must be a token classifier already.
+    The head is drawn from torch's global generator. Without `labels` the folder must hold a token classifier already.
+    PretrainedError if it cannot be loaded.
     """
-    # The library reports the new head as missing weights and the unused pooler as surplus, which is what we want.
+    # The library reports the new head as missing weights and the unused pooler as unexpected ones; both are intended.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
@@ -34,7 +35,7 @@ def load_classifier(folder: Path, *, labels: list[str] | None = None, dropout: f
         if dropout is not None:
             for name in DROPOUTS & set(config.to_dict()):
                 setattr(config, name, dropout)
-        # eager: the backward of PyTorch's CPU flash attention in bf16 takes 40 % of a step at 20 sub-words a sentence.
+        # eager: the backward of PyTorch's CPU flash attention in bf16 takes 40 % of a step at 20 tokens a sentence.
         model: PreTrainedModel = AutoModelForTokenClassification.from_pretrained(
             folder,
             config=config,
@@ -50,6 +51,6 @@ def load_classifier(folder: Path, *, labels: list[str] | None = None, dropout: f
 
 
 def labels_of(model: PreTrainedModel) -> list[str]:
-    """The labels in the order of the model's outputs."""
+    """The labels, in the order of the model's outputs."""
     names = cast(dict[int, str], model.config.id2label)
     return [names[index] for index in range(len(names))]

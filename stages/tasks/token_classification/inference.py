@@ -1,6 +1,6 @@
-"""Labels for every word of a split, each from the window that owns the word.
+"""A label for every word of a split, predicted from the window that owns the word.
 
-Shape legend: L labelled sub-words of a batch, C labels, W words of the whole split.
+Shape legend: N tokens and L labelled tokens of a batch, C labels, W words of the whole split.
 """
 
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ import torch
 from transformers import PreTrainedModel
 
 from stages.encoding.files import EncodedSplit
-from stages.modeling.batches import collate, places, sorted_rows
+from stages.modeling.batches import collate, sorted_rows, token_indices
 from stages.modeling.device import Compute
 from stages.modeling.encoder import label_logits
 
-INFERENCE_BATCH_TOKENS = 4096  # sub-words in a batch where nobody chose another; without gradients this fits anywhere
+INFERENCE_BATCH_TOKENS = 4096  # a batch without gradients fits into any memory
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class WordPredictions:
 
 
 def predict(model: PreTrainedModel, split: EncodedSplit, compute: Compute, *, batch_tokens: int) -> WordPredictions:
-    """Predict every word once; ArtifactError if not exactly one window owns each."""
+    """Predict every word once; ArtifactError unless exactly one window owns each."""
     owners_W = split.owners()
     word_of = np.zeros(len(split.input_ids), dtype=np.int64)
     word_of[owners_W] = np.arange(len(owners_W))
@@ -38,8 +38,8 @@ def predict(model: PreTrainedModel, split: EncodedSplit, compute: Compute, *, ba
     with torch.inference_mode():
         for rows in sorted_rows(split.lengths, budget=batch_tokens):
             batch = collate(split, rows)
-            _, places_N = places(split, rows)
-            words_L = word_of[places_N[batch.labelled_L.numpy()]]
+            _, index_N = token_indices(split, rows)
+            words_L = word_of[index_N[batch.labelled_L.numpy()]]
             probability_LC = label_logits(model, batch.to(compute.device)).float().softmax(dim=-1)
             probability_L, label_L = probability_LC.max(dim=-1)
             predicted_W[words_L] = label_L.cpu().numpy()

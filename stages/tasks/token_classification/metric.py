@@ -1,11 +1,10 @@
-"""Tables of precision, recall, F1 and support, each reading under a name of its own, since published figures mix them.
+"""Tables of precision, recall, F1 and support, one for each reading, since published figures mix them.
 
     entity_strict     an entity counts if type and both ends agree; it opens with B- (seqeval, strict, IOB2)
     entity_conlleval  the same, but an I- that continues nothing opens an entity too (seqeval's default; conlleval)
-    token             per tag of single words; its averages that count O flatter, since most words are O
+    token             per tag of single words; averages that count O are inflated, since most words are O
 
-The figures are those of seqeval's and scikit-learn's reports to the last digit; where a figure has no denominator it
-is 0.
+The scores equal those of seqeval's and scikit-learn's reports to the last digit; a score without a denominator is 0.
 """
 
 from typing import Any
@@ -20,7 +19,7 @@ from stages.tasks.token_classification.entities import (
     Numbers,
     Tagging,
     Truths,
-    divided,
+    divide,
     ratios,
 )
 
@@ -30,7 +29,7 @@ Scores = dict[str, Any]
 def scores(gold: Tagging, predicted: Tagging) -> Scores:
     """All three tables of one split: `{"entity_strict": {"micro": …, "per_type": {…}}, …}`.
 
-    Both taggings are of the same words and know the same tags. `f1_low` and `f1_high` bound the 95 % interval of the
+    Both taggings have the same words and the same `tags`. `f1_low` and `f1_high` bound the 95 % interval of the
     strict F1, over all entities and of each type.
     """
     in_gold, in_predicted = gold.entities(strict=True), predicted.entities(strict=True)
@@ -56,14 +55,14 @@ def counts_by_sentence(
         return np.bincount(entities.sentence_E[of_kind_E], minlength=sentences)
 
     all_predicted_E, all_gold_E = np.ones(len(predicted), dtype=bool), np.ones(len(gold), dtype=bool)
-    return count(predicted, predicted.also_in(gold)), count(predicted, all_predicted_E), count(gold, all_gold_E)
+    return count(predicted, predicted.is_in(gold)), count(predicted, all_predicted_E), count(gold, all_gold_E)
 
 
 def _entity_table(types: tuple[str, ...], gold: Entities, predicted: Entities) -> Scores:
     """Rows of the types that occur, and their averages."""
     correct, in_predicted, in_gold = (
         np.bincount(type_E, minlength=len(types))
-        for type_E in (predicted.type_E[predicted.also_in(gold)], predicted.type_E, gold.type_E)
+        for type_E in (predicted.type_E[predicted.is_in(gold)], predicted.type_E, gold.type_E)
     )
     occurs = np.flatnonzero(in_predicted + in_gold)
     counts = correct[occurs], in_predicted[occurs], in_gold[occurs]
@@ -101,12 +100,12 @@ def _token_table(gold: Tagging, predicted: Tagging) -> Scores:
 
 
 def _token_ratios(correct: Numbers, predicted: Numbers, gold: Numbers) -> tuple[Floats, Floats, Floats]:
-    """As `ratios`, in the order of operations of scikit-learn."""
-    return divided(correct, predicted), divided(correct, gold), divided(2 * correct, gold + predicted)
+    """Precision, recall and F1 as `ratios` has them, in scikit-learn's order of operations."""
+    return divide(correct, predicted), divide(correct, gold), divide(2 * correct, gold + predicted)
 
 
 def _averages(precision: Floats, recall: Floats, f1: Floats, support: Numbers) -> Scores:
-    """The mean over rows, each alike or by its support."""
+    """The mean over rows: unweighted, and weighted by support."""
     total = int(support.sum())
 
     def row(weights: Numbers | None) -> Scores:

@@ -1,4 +1,4 @@
-"""What kind of mistakes a tagger makes, in the strict reading of entities.
+"""The kinds of mistakes of a tagger, in the strict reading of entities.
 
 Shape legend: E entities of one tagging, W words of the split.
 """
@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from stages.tasks.token_classification.entities import Entities, Floats, Numbers, Tagging, Truths, ratios
 
-# How a gold and a predicted entity that share a word are related, the best first.
+# The relations of a gold and a predicted entity that share a word, the best first.
 RELATIONS = ("correct", "type", "boundary", "boundary_and_type")
-SINGLE_PROCESS = len(RELATIONS)  # shares no word with any: `missed` if it is gold, `invented` if it is predicted
+UNMATCHED = len(RELATIONS)  # shares no word with any: `missed` if it is gold, `spurious` if it is predicted
 MISSED, SPURIOUS = "missed", "spurious"
 NOTHING = "nothing"
 
@@ -26,7 +26,7 @@ RELIABILITY_BINS = 10
 
 @dataclass(frozen=True)
 class Matching:
-    """Of each entity of one side its relation to the best of the other side: an index of RELATIONS, or SINGLE_PROCESS.
+    """For each entity of one side its relation to the best of the other side: an index of RELATIONS, or UNMATCHED.
 
     `partner_E` is the number of that other entity, -1 if there is none.
     """
@@ -35,8 +35,11 @@ class Matching:
     partner_E: Numbers
 
 
-def matched(gold: Entities, predicted: Entities, words: int) -> tuple[Matching, Matching]:
-    """The best partners of gold and of predicted entities; of equals the one with more common words, then the first."""
+def match_entities(gold: Entities, predicted: Entities, words: int) -> tuple[Matching, Matching]:
+    """Find the best partner of each gold and of each predicted entity in a split of so many words.
+
+    Of equally good partners it is the one with more common words, then the first.
+    """
     gold_W = np.full(words, -1)
     entity, word = gold.words
     gold_W[word] = entity
@@ -51,29 +54,29 @@ def matched(gold: Entities, predicted: Entities, words: int) -> tuple[Matching, 
     return _best(one, other, relation, common, len(gold)), _best(other, one, relation, common, len(predicted))
 
 
-def kinds(gold: Matching, predicted: Matching) -> dict[str, dict[str, int]]:
-    """How many gold and how many predicted entities stand in each relation."""
+def count_kinds(gold: Matching, predicted: Matching) -> dict[str, dict[str, int]]:
+    """Count the gold and the predicted entities in each relation."""
     counts = {}
-    for name, matching, alone in (("of_gold", gold, MISSED), ("of_predicted", predicted, SPURIOUS)):
-        numbers = np.bincount(matching.relation_E, minlength=SINGLE_PROCESS + 1).tolist()
-        counts[name] = dict(zip((*RELATIONS, alone), numbers, strict=True))
+    for name, matching, unmatched in (("of_gold", gold, MISSED), ("of_predicted", predicted, SPURIOUS)):
+        numbers = np.bincount(matching.relation_E, minlength=UNMATCHED + 1).tolist()
+        counts[name] = dict(zip((*RELATIONS, unmatched), numbers, strict=True))
     return counts
 
 
 def confusion(
     types: tuple[str, ...], gold: Entities, predicted: Entities, of_gold: Matching, of_predicted: Matching
 ) -> dict[str, Any]:
-    """Types of gold entities (rows) and of their partners; the last column is for missed, the last row for invented."""
+    """Count gold types (rows) by the types of their partners; the last column is missed, the last row spurious."""
     nothing = len(types)
     partner_type = np.append(predicted.type_E, nothing)[of_gold.partner_E]
     counts = np.zeros((nothing + 1, nothing + 1), dtype=np.int64)
     np.add.at(counts, (gold.type_E, partner_type), 1)
-    np.add.at(counts, (nothing, predicted.type_E[of_predicted.relation_E == SINGLE_PROCESS]), 1)
+    np.add.at(counts, (nothing, predicted.type_E[of_predicted.relation_E == UNMATCHED]), 1)
     return {"types": [*types, NOTHING], "counts": counts.tolist()}
 
 
 def surfaces(entities: Entities, words: pa.ListArray) -> pa.StringArray:
-    """The words of each entity, joined by spaces; `words` are those of each sentence of the split."""
+    """The words of each entity, joined by spaces; `words` holds those of each sentence of the split."""
     _, word = entities.words
     offsets = np.append(0, np.cumsum(entities.length_E)).astype(np.int32)
     of_entity = pa.ListArray.from_arrays(offsets, words.flatten().take(pa.array(word)))
@@ -83,9 +86,9 @@ def surfaces(entities: Entities, words: pa.ListArray) -> pa.StringArray:
 def seen_recall(
     gold: Entities, predicted: Entities, gold_surfaces: pa.Array, train_surfaces: pa.Array
 ) -> dict[str, Any]:
-    """Recall of gold entities whose words, as written, are an entity of train as well, of whatever type, or are not."""
+    """Recall of the gold entities whose words, as written, are an entity of train, of any type, and of the others."""
     seen_E = pc.is_in(gold_surfaces, value_set=train_surfaces).to_numpy(zero_copy_only=False).astype(bool)
-    found_E = gold.also_in(predicted)
+    found_E = gold.is_in(predicted)
     return {
         name: {"recall": float(found_E[chosen].mean()) if chosen.any() else 0.0, "support": int(chosen.sum())}
         for name, chosen in (("seen", seen_E), ("unseen", ~seen_E))
@@ -111,7 +114,7 @@ def entity_scores(entities: Entities, probability_W: npt.NDArray[np.float32]) ->
 
 
 def reliability(score_E: Floats, correct_E: Truths) -> dict[str, Any]:
-    """How often entities of about one score are correct, and the expected calibration error (Guo et al., 2017)."""
+    """Precision of entities by their score, in bins, and the expected calibration error (Guo et al., 2017)."""
     bin_E = np.minimum((score_E * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
     bins = []
     for number in np.unique(bin_E).tolist():
@@ -131,9 +134,9 @@ def reliability(score_E: Floats, correct_E: Truths) -> dict[str, Any]:
 
 def _best(one: Numbers, other: Numbers, relation: Numbers, common: Numbers, count: int) -> Matching:
     order = np.lexsort((other, -common, relation, one))
-    entity, place = np.unique(one[order], return_index=True)
-    best = order[place]
-    relation_E, partner_E = np.full(count, SINGLE_PROCESS), np.full(count, -1)
+    entity, first = np.unique(one[order], return_index=True)
+    best = order[first]
+    relation_E, partner_E = np.full(count, UNMATCHED), np.full(count, -1)
     relation_E[entity], partner_E[entity] = relation[best], other[best]
     return Matching(relation_E, partner_E)
 
@@ -141,7 +144,7 @@ def _best(one: Numbers, other: Numbers, relation: Numbers, common: Numbers, coun
 def _by_length(
     gold: Entities, predicted: Entities, gold_length_E: Numbers, predicted_length_E: Numbers, ranges: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    correct_E = predicted.also_in(gold)
+    correct_E = predicted.is_in(gold)
     rows = []
     for name, (low, high) in ranges.items():
         of_gold, of_predicted = (

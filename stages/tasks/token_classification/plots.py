@@ -9,7 +9,7 @@ from stages.tasks.token_classification.report import Report
 
 
 def write_plots(folder: Path, report: Report) -> None:
-    """Write a CSV file for each plot into `folder`, which is made."""
+    """Create `folder` and write a CSV file for each plot into it."""
     folder.mkdir()
     learning = report["learning"]
     _write(folder / "loss.csv", ("step", "loss"), learning["steps"])
@@ -18,11 +18,11 @@ def write_plots(folder: Path, report: Report) -> None:
         per_type = split["scores"]["entity_strict"]["per_type"]
         _write(folder / f"{name}_types.csv", ("type", "f1"), [{"type": kind, **row} for kind, row in per_type.items()])
         _write(folder / f"{name}_reliability.csv", ("score", "precision", "count"), split["reliability"]["bins"])
-        _write(folder / f"{name}_confusion.csv", ("gold", "predicted"), _pairs(split["confusion"]))
+        _write(folder / f"{name}_confusion.csv", ("gold", "predicted"), _confusion_pairs(split["confusion"]))
 
 
-def _pairs(confusion: Any) -> Iterable[dict[str, str]]:
-    """A row for each counted pair, which DVC's template counts again."""
+def _confusion_pairs(confusion: dict[str, Any]) -> Iterable[dict[str, str]]:
+    """A row for each counted pair: DVC's template counts them itself."""
     for gold, counts in zip(confusion["types"], confusion["counts"], strict=True):
         for predicted, count in zip(confusion["types"], counts, strict=True):
             yield from [{"gold": gold, "predicted": predicted}] * count

@@ -1,11 +1,11 @@
-"""data/report/predictions.parquet: what a model said of every word, written and read here alone. A row is a sentence:
+"""data/report/predictions.parquet: the predictions for every word, written and read here alone. A row is a sentence:
 
 split               dev or test
 sentence            its 0-based number in the split
 words               list<string>
 gold, predicted     list<string>, a tag for each word
 probability         list<float>, of each predicted tag
-gold_entities, predicted_entities, correct_entities    counts of the strict reading, of which F1 is made
+gold_entities, predicted_entities, correct_entities    counts of the strict reading, from which F1 follows
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ def write_predictions(path: Path, splits: dict[str, Predictions]) -> None:
 
 
 def read_predictions(path: Path) -> dict[str, Predictions]:
-    """The predictions of each split; a missing or damaged file, or one of another version, is an ArtifactError."""
+    """Read the predictions of each split; ArtifactError if the file is missing, damaged or of another version."""
     try:
         table = pq.read_table(path)
     except FileNotFoundError:
@@ -58,7 +58,8 @@ def read_predictions(path: Path) -> dict[str, Predictions]:
             "Run `dvc repro evaluate`."
         )
     return {
-        split: _of_table(table.filter(pc.equal(table["split"], split))) for split in table["split"].unique().to_pylist()
+        split: _from_table(table.filter(pc.equal(table["split"], split)))
+        for split in table["split"].unique().to_pylist()
     }
 
 
@@ -84,7 +85,7 @@ def _table(split: str, predictions: Predictions) -> pa.Table:
     )
 
 
-def _of_table(table: pa.Table) -> Predictions:
+def _from_table(table: pa.Table) -> Predictions:
     words, gold, predicted, probability = (
         table[name].combine_chunks() for name in ("words", "gold", "predicted", "probability")
     )

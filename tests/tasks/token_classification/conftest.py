@@ -5,6 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from hypothesis import strategies as st
 
+from tests.modeling.conftest import _one_thread, demo_split
+
+__all__ = ["_one_thread", "demo_split"]
+
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-creative-work", "I-creative-work"]
 Pairs = list[list[tuple[str, str]]]
 
@@ -20,7 +24,7 @@ def sides(pairs: Pairs) -> tuple[list[list[str]], list[list[str]]]:
 
 
 def random_tags(sentences: int, *, seed: int, outside: float = 0.5) -> list[list[str]]:
-    """Sequences of up to 15 words without any order, so most of them hold tags that cannot follow each other."""
+    """Sequences of up to 15 words without any order, so most of them have invalid tags."""
     generator = np.random.default_rng(seed)
     rest = (1 - outside) / (len(TAGS) - 1)
     chances = [outside, *[rest] * (len(TAGS) - 1)]
@@ -29,7 +33,7 @@ def random_tags(sentences: int, *, seed: int, outside: float = 0.5) -> list[list
     ]
 
 
-def confused(tags: Sequence[Sequence[str]], *, seed: int, share: float = 0.2) -> list[list[str]]:
+def confuse(tags: Sequence[Sequence[str]], *, seed: int, share: float = 0.2) -> list[list[str]]:
     """The same tags with some replaced by any other of the same corpus."""
     generator = np.random.default_rng(seed)
     flat = np.array([tag for sentence in tags for tag in sentence])

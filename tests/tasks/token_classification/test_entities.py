@@ -8,7 +8,7 @@ from tests import oracles
 from tests.tasks.token_classification.conftest import SENTENCE_PAIRS, Pairs, sides
 
 
-def found(tagging: Tagging, *, strict: bool) -> list[list[tuple[str, int, int]]]:
+def extract(tagging: Tagging, *, strict: bool) -> list[list[tuple[str, int, int]]]:
     """Entities of each sentence, counted within it."""
     listed: list[list[tuple[str, int, int]]] = [[] for _ in range(tagging.sentences)]
     entities = tagging.entities(strict=strict)
@@ -34,30 +34,30 @@ def test_invalid_tags_are_read_as_each_reading_says(
     tags: str, strict: list[tuple[str, int, int]], conlleval: list[tuple[str, int, int]]
 ) -> None:
     (tagging,) = taggings([tags.split()])
-    assert found(tagging, strict=True) == [strict]
-    assert found(tagging, strict=False) == [conlleval]
+    assert extract(tagging, strict=True) == [strict]
+    assert extract(tagging, strict=False) == [conlleval]
 
 
 @given(SENTENCE_PAIRS)
 def test_entities_are_those_of_a_plain_loop_over_each_sentence(pairs: Pairs) -> None:
     for side, tagging in zip(sides(pairs), taggings(*sides(pairs)), strict=True):
         for strict in (True, False):
-            assert found(tagging, strict=strict) == [oracles.entities(tags, strict=strict) for tags in side]
+            assert extract(tagging, strict=strict) == [oracles.entities(tags, strict=strict) for tags in side]
 
 
 @given(SENTENCE_PAIRS)
-def test_also_in_says_which_entities_are_the_same(pairs: Pairs) -> None:
+def test_is_in_marks_the_entities_that_the_other_side_has(pairs: Pairs) -> None:
     gold, predicted = taggings(*sides(pairs))
     one, other = gold.entities(strict=True), predicted.entities(strict=True)
     expected = [
         entity in theirs
-        for mine, theirs in zip(found(gold, strict=True), found(predicted, strict=True), strict=True)
+        for mine, theirs in zip(extract(gold, strict=True), extract(predicted, strict=True), strict=True)
         for entity in mine
     ]
-    assert one.also_in(other).tolist() == expected
+    assert one.is_in(other).tolist() == expected
 
 
-def test_impossible_tags_are_counted_by_what_stands_before_them() -> None:
+def test_invalid_tags_are_counted_by_the_tag_before_them() -> None:
     (tagging,) = taggings(
         [["I-PER", "I-PER", "O", "I-LOC"], [], ["B-PER", "I-LOC"], ["O", "I-LOC"], ["B-PER", "I-PER"]]
     )

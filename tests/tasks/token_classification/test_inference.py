@@ -26,7 +26,7 @@ def test_predict_gives_each_word_its_own_label_whatever_the_batches(
         np.testing.assert_allclose(large.probability_W, other.probability_W, atol=1e-5)
 
 
-def test_predict_gives_the_labels_that_the_model_finds_for_the_words() -> None:
+def test_predict_gives_the_labels_of_the_models_own_forward() -> None:
     split = encoded([([2, 7, 8, 3], [IGNORED, 0, IGNORED, IGNORED]), ([2, 9, 10, 11, 3], [IGNORED, 0, 0, 0, IGNORED])])
     model = random_model()
     predictions = predict(model, split, COMPUTE["fp32"], batch_tokens=100)
@@ -39,7 +39,7 @@ def test_predict_gives_the_labels_that_the_model_finds_for_the_words() -> None:
         assert predictions.probability_W[words].tolist() == pytest.approx(probability_W.tolist(), abs=1e-5)
 
 
-def test_predict_takes_sentences_without_words() -> None:
+def test_predict_accepts_sentences_without_words() -> None:
     split = encoded([([2, 3], [IGNORED] * 2), ([2, 7, 3], [IGNORED, 1, IGNORED]), ([2, 3], [IGNORED] * 2)])
     for size in (1, 100):
         predictions = predict(random_model(), split, COMPUTE["fp32"], batch_tokens=size)
@@ -52,7 +52,7 @@ def test_predict_refuses_a_word_that_not_exactly_one_window_owns(demo_split: Enc
     labels, word_index = demo_split.labels.copy(), demo_split.word_index.copy()
     owned = np.flatnonzero(word_index != NO_WORD)
     if owners:
-        word_index[owned[5]] = word_index[owned[4]]  # and none owns the one it was
+        word_index[owned[5]] = word_index[owned[4]]  # and none owns its former word
     else:
         labels[owned[5]], word_index[owned[5]] = IGNORED, NO_WORD
     broken = replace(demo_split, labels=labels, word_index=word_index)

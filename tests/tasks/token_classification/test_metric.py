@@ -1,4 +1,4 @@
-"""Against seqeval, scikit-learn and the conlleval package, to the last digit, on random and on real tags."""
+"""Scores that equal those of seqeval, scikit-learn and conlleval to the last digit, on random and on real tags."""
 
 import warnings
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from stages.tasks.token_classification.entities import taggings
 from stages.tasks.token_classification.metric import counts_by_sentence, scores
 from tests import oracles
 from tests.conftest import CORPORA, DEMO, needs_corpora
-from tests.tasks.token_classification.conftest import SENTENCE_PAIRS, Pairs, confused, random_tags, sides
+from tests.tasks.token_classification.conftest import SENTENCE_PAIRS, Pairs, confuse, random_tags, sides
 
 Tags = list[list[str]]
 READINGS: dict[str, dict[str, Any]] = {
@@ -31,7 +31,7 @@ READINGS: dict[str, dict[str, Any]] = {
 
 @cache
 def corpus_tags(name: str) -> Tags:
-    """The tags of a whole corpus, whichever split they are in, in IOB2."""
+    """The tags of all splits of a corpus, in IOB2."""
     place = DEMO if name == "demo" else CORPORA / name
     params = {"dir": str(place), "format": "auto", "words": "auto", "tags": "auto", "split": None}
     source = open_corpus(DataParams.model_validate(params), allow_unsplit=True)
@@ -40,12 +40,12 @@ def corpus_tags(name: str) -> Tags:
 
 
 def confused_corpus(name: str) -> tuple[Tags, Tags]:
-    return corpus_tags(name), confused(corpus_tags(name), seed=5)
+    return corpus_tags(name), confuse(corpus_tags(name), seed=5)
 
 
 CASES: dict[str, Callable[[], tuple[Tags, Tags]]] = {
     "unrelated random sequences": lambda: (random_tags(1000, seed=1), random_tags(1000, seed=1, outside=0.6)),
-    "10,000 random sequences": lambda: (random_tags(10_000, seed=2), confused(random_tags(10_000, seed=2), seed=3)),
+    "10,000 random sequences": lambda: (random_tags(10_000, seed=2), confuse(random_tags(10_000, seed=2), seed=3)),
     "demo": lambda: confused_corpus("demo"),
     "nothing predicted": lambda: (corpus_tags("demo"), [["O"] * len(tags) for tags in corpus_tags("demo")]),
     "wnut17": lambda: confused_corpus("wnut17"),
@@ -152,7 +152,7 @@ def test_conlleval_reading_equals_the_conlleval_package(make: Callable[[], tuple
             assert row["precision"] == figures["prec"]
 
 
-def test_scores_hold_each_table_under_its_own_name() -> None:
+def test_scores_have_each_table_under_its_own_name() -> None:
     gold = [["B-PER", "I-PER", "O", "B-LOC"], ["O", "O"]]
     predicted = [["B-PER", "I-PER", "O", "I-LOC"], ["O", "O"]]
     table = scores(*taggings(gold, predicted))
@@ -173,21 +173,21 @@ def test_scores_of_a_split_without_entities_are_zero_not_an_error(predicted: lis
     assert table["entity_strict"]["macro"]["f1"] == 0
 
 
-def test_intervals_hold_the_f1_and_narrow_with_more_sentences() -> None:
+def test_intervals_contain_the_f1_and_narrow_with_more_sentences() -> None:
     widths = []
     for count in (100, 1000, 10_000):
         gold = random_tags(count, seed=6)
-        table = scores(*taggings(gold, confused(gold, seed=7)))["entity_strict"]
+        table = scores(*taggings(gold, confuse(gold, seed=7)))["entity_strict"]
         for row in (table["micro"], *table["per_type"].values()):
             assert row["f1_low"] < row["f1"] < row["f1_high"]
         widths.append(table["micro"]["f1_high"] - table["micro"]["f1_low"])
     assert widths[0] > 2 * widths[1] > 4 * widths[2]
 
 
-def test_the_interval_is_that_of_drawing_single_sentences() -> None:
-    """The plain bootstrap, which draws one sentence after another, as a peer."""
+def test_the_interval_equals_that_of_drawing_single_sentences() -> None:
+    """Compared with the plain bootstrap, which draws one sentence after another."""
     gold = random_tags(300, seed=8)
-    taggings_ = taggings(gold, confused(gold, seed=9))
+    taggings_ = taggings(gold, confuse(gold, seed=9))
     counts = counts_by_sentence(*(tagging.entities(strict=True) for tagging in taggings_), 300)
     generator = np.random.default_rng(1)
     drawn = generator.integers(300, size=(4000, 300))
@@ -197,7 +197,7 @@ def test_the_interval_is_that_of_drawing_single_sentences() -> None:
     assert f1_interval(*counts) == f1_interval(*counts)
 
 
-def test_no_sentence_and_no_entity_have_an_interval_of_nothing() -> None:
+def test_without_sentences_or_entities_the_interval_is_zero() -> None:
     for sentences in (0, 5):
         nothing = np.zeros(sentences, dtype=np.int64)
         assert f1_interval(nothing, nothing, nothing) == (0, 0)

@@ -32,7 +32,7 @@ def words(tagging: Tagging) -> list[str]:
     return [tagging.tags[index] for index in tagging.ids_W]
 
 
-def test_predictions_come_back_as_they_were_written(path: Path) -> None:
+def test_predictions_are_read_as_they_were_written(path: Path) -> None:
     found = read_predictions(path)
     for split, expected in predictions().items():
         assert found[split].words.to_pylist() == expected.words.to_pylist()
@@ -43,7 +43,7 @@ def test_predictions_come_back_as_they_were_written(path: Path) -> None:
     assert found.keys() == predictions().keys()
 
 
-def test_a_row_holds_the_counts_of_its_sentence(path: Path) -> None:
+def test_a_row_has_the_counts_of_its_sentence(path: Path) -> None:
     rows = [row for row in pq.read_table(path).to_pylist() if row["split"] == "test"]
     assert [row["sentence"] for row in rows] == [0, 1, 2]
     assert [row["gold_entities"] for row in rows] == [1, 0, 0]

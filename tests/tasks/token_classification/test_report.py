@@ -8,17 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.reporting.axes import ticks
-from stages.tasks.token_classification.report import (
-    CURVE_POINTS,
-    Mistake,
-    Report,
-    Row,
-    Split,
-    Step,
-    render,
-    runs,
-    thinned,
-)
+from stages.tasks.token_classification.report import CURVE_POINTS, Record, Report, downsample, render, runs
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -27,10 +17,10 @@ HOSTILE = [
     "it's & <b>bold</b> &amp; {{ 7 * 7 }}",
     "\u202e\u05de\u05e7\u05d5\u05dd",
 ]
-NOTHING: Row = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
+NOTHING: Record = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
 
 
-def mistake_of(sentence: int, *, kind: str = "type", gold: str = "LOC", predicted: str = "PER") -> Mistake:
+def mistake_of(sentence: int, *, kind: str = "type", gold: str = "LOC", predicted: str = "PER") -> Record:
     return {
         "sentence": sentence,
         "words": ["In", "New", "York", "today"],
@@ -42,7 +32,9 @@ def mistake_of(sentence: int, *, kind: str = "type", gold: str = "LOC", predicte
     }
 
 
-def split_of(types: Sequence[str] = ("LOC", "PER"), mistakes: Sequence[Mistake] = (), row: Row | None = None) -> Split:
+def split_of(
+    types: Sequence[str] = ("LOC", "PER"), mistakes: Sequence[Record] = (), row: Record | None = None
+) -> Record:
     """A split in which every score is the same."""
     row = row or {"precision": 0.75, "recall": 0.5, "f1": 0.6, "support": 8}
     averages = {"micro": row, "macro": row, "weighted": row}
@@ -53,16 +45,16 @@ def split_of(types: Sequence[str] = ("LOC", "PER"), mistakes: Sequence[Mistake] 
         "words": 1200,
         "scores": {
             "entity_strict": {
-                "micro": {**row, **bounds},  # type: ignore[typeddict-item]  # mypy does not see which keys ** brings
+                "micro": {**row, **bounds},
                 "macro": row,
                 "weighted": row,
-                "per_type": {name: {**row, **bounds} for name in types},  # type: ignore[typeddict-item]  # as above
+                "per_type": {name: {**row, **bounds} for name in types},
             },
-            "entity_conlleval": {**averages, "per_type": dict.fromkeys(types, row)},  # type: ignore[typeddict-item]  # as above
+            "entity_conlleval": {**averages, "per_type": dict.fromkeys(types, row)},
             "token": {
                 "per_tag": {"O": row} | {f"B-{name}": row for name in types},
-                "without_O": averages if types else {},  # type: ignore[typeddict-item]
-                "with_O": averages,  # type: ignore[typeddict-item]
+                "without_O": averages if types else {},
+                "with_O": averages,
             },
         },
         "errors": {
@@ -83,8 +75,8 @@ def split_of(types: Sequence[str] = ("LOC", "PER"), mistakes: Sequence[Mistake] 
     }
 
 
-def report_of(splits: dict[str, Split]) -> Report:
-    steps: list[Step] = [{"step": step, "loss": 2.0 / step, "learning_rate": 1e-5 * step} for step in range(1, 5)]
+def report_of(splits: dict[str, Record]) -> Report:
+    steps: list[Record] = [{"step": step, "loss": 2.0 / step, "learning_rate": 1e-5 * step} for step in range(1, 5)]
     return {
         "facts": [("Seed", "13")],
         "splits": splits,
@@ -97,7 +89,7 @@ def report_of(splits: dict[str, Split]) -> Report:
 
 
 def report_full_of(string: str) -> Report:
-    """A report in which all that an input can name is the same string."""
+    """A report in which every string that comes from the input is the same."""
     mistake = mistake_of(1, gold=string, predicted=string)
     mistake["words"] = [string] * 4
     mistake["predicted"] = [(string, 0, 3, 0.9)]
@@ -110,7 +102,7 @@ def report_full_of(string: str) -> Report:
 
 
 class Read(HTMLParser):
-    """What a browser would make of a page: elements, attributes and texts."""
+    """The elements, attributes and texts of a page as a browser parses it."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -128,7 +120,7 @@ class Read(HTMLParser):
 
     @property
     def text(self) -> str:
-        """All text, with runs of white space as one space."""
+        """All text, with white space collapsed."""
         return " ".join("".join(self.texts).split())
 
 
@@ -148,7 +140,9 @@ def test_render_gives_the_same_text_for_the_same_report() -> None:
 
 @pytest.mark.parametrize("types", [[], ["LOC"], [f"type {number}" for number in range(40)]], ids=len)
 @pytest.mark.parametrize("row", [None, NOTHING], ids=["with predictions", "without predictions"])
-def test_render_takes_any_number_of_types_and_a_split_without_predictions(types: list[str], row: Row | None) -> None:
+def test_render_accepts_any_number_of_types_and_a_split_without_predictions(
+    types: list[str], row: Record | None
+) -> None:
     text = Read(render(report_of({"test": split_of(types, row=row), "dev": split_of(types)}))).text
     assert ("No entity was predicted." in text) == (row is NOTHING)
     assert "nan" not in text
@@ -162,7 +156,7 @@ def test_render_without_a_mistake_has_no_filter() -> None:
     assert "test 0 sentences of 10." in page.text
 
 
-def test_render_says_that_only_the_first_mistakes_are_there() -> None:
+def test_render_says_that_only_the_first_mistakes_are_listed() -> None:
     split = split_of(mistakes=[mistake_of(1), mistake_of(2)])
     split["mistake_count"] = 41
     assert "test 41 sentences of 10; here are the first 2." in Read(render(report_of({"test": split}))).text
@@ -182,26 +176,26 @@ def test_render_names_the_split_in_every_figure_and_table() -> None:
     assert all('class="split">' in caption[0] for caption in captions)
 
 
-def test_render_of_a_training_without_steps_says_so() -> None:
+def test_render_of_a_training_run_without_steps_says_so() -> None:
     report = report_of({"test": split_of()})
     report["learning"] = {"steps": [], "epochs": [], "best_epoch": 0}
-    assert "No step of the training was recorded." in Read(render(report)).text
+    assert "The training run recorded no step." in Read(render(report)).text
 
 
-def test_thinned_keeps_a_short_curve_and_averages_the_neighbours_of_a_long_one() -> None:
-    steps: list[Step] = [
+def test_downsample_keeps_a_short_curve_and_averages_consecutive_steps_of_a_long_one() -> None:
+    steps: list[Record] = [
         {"step": step, "loss": step % 2, "learning_rate": 1.0} for step in range(1, 4 * CURVE_POINTS + 1)
     ]
-    assert thinned(steps[:CURVE_POINTS]) == steps[:CURVE_POINTS]
-    few = thinned(steps)
+    assert downsample(steps[:CURVE_POINTS]) == steps[:CURVE_POINTS]
+    few = downsample(steps)
     assert len(few) == CURVE_POINTS
     assert few[0] == {"step": 2.5, "loss": 0.5, "learning_rate": 1.0}
 
 
 @given(st.integers(1, 5 * CURVE_POINTS))
-def test_thinned_has_at_most_as_many_points_as_asked_for(count: int) -> None:
-    steps: list[Step] = [{"step": step, "loss": 1.0, "learning_rate": 1.0} for step in range(count)]
-    assert 0 < len(thinned(steps)) <= CURVE_POINTS
+def test_downsample_has_at_most_as_many_points_as_asked_for(count: int) -> None:
+    steps: list[Record] = [{"step": step, "loss": 1.0, "learning_rate": 1.0} for step in range(count)]
+    assert 0 < len(downsample(steps)) <= CURVE_POINTS
 
 
 @given(st.floats(-1e6, 1e6, allow_subnormal=False), st.floats(1e-6, 1e6))
@@ -215,14 +209,14 @@ def test_ticks_enclose_the_values_at_equal_distances(low: float, width: float) -
 
 
 @pytest.mark.parametrize("value", [0.0, 0.5, 3.0])
-def test_ticks_around_a_single_value_are_never_one_alone(value: float) -> None:
+def test_ticks_around_a_single_value_are_at_least_two(value: float) -> None:
     values = ticks(value, value)
     assert values[0] <= value <= values[-1]
     assert len(values) > 1
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 3)), max_size=8))
-def test_runs_hold_every_word_once_and_in_order(lengths: list[tuple[bool, int]]) -> None:
+def test_runs_contain_every_word_once_and_in_order(lengths: list[tuple[bool, int]]) -> None:
     entities, place = [], 0
     for inside, length in lengths:
         if inside:
