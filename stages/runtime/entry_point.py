@@ -1,6 +1,8 @@
 """The command line that all recipes share: `python -m stages.NAME [--params FILE]`."""
 
 import argparse
+import atexit
+import gc
 import logging
 import os
 import signal
@@ -21,6 +23,7 @@ def run_recipe(recipe: Callable[[Path], None]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     # No telemetry: data goes only to the servers that the user names.
     os.environ.setdefault("DO_NOT_TRACK", "true")
+    atexit.register(gc.freeze)  # the collection at exit would visit a million objects of torch and MLflow: a second
     try:
         recipe(arguments.params)
     except UserError as error:

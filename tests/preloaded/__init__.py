@@ -18,6 +18,8 @@ SITE = {"PYTHONPATH": str(HERE / "site")}  # for a real interpreter whose own ch
 @cache
 def environment() -> dict[str, str]:
     """Start the server of this process, once; what a command's environment needs to find it and the programs."""
+    if not hasattr(os, "pidfd_open"):  # elsewhere than on Linux real interpreters do the same, only slower
+        return {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "TESTS_PYTHON": sys.executable}
     folder = tempfile.TemporaryDirectory(prefix="preloaded-")
     place = Path(folder.name)
     for program in PROGRAMS:
