@@ -126,5 +126,6 @@ def mlflow_server(home: Path, port: int) -> Iterator[str]:
         str(BIN / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
         "--backend-store-uri", f"sqlite:///{home}/mlflow.db", "--artifacts-destination", str(home / "models"),
     ]  # fmt: skip
-    with served(command, home, f"{url}/health"):
+    # Without it a server starts nine more processes, for jobs of MLflow's that nobody here asks for.
+    with served(command, home, f"{url}/health", MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):
         yield url

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +12,10 @@ from uuid import UUID
 
 import psutil
 from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelling
+from prefect.workers.process import ProcessWorker
 
 from pipeline.checkout.params_file import apply_settings
 from tests import preloaded
@@ -119,6 +122,18 @@ class Team:
                 worker.kill()
         for process in processes_in(self.folder):
             process.kill()
+
+
+def create_pools(team: Team) -> None:
+    """Create the team's work pools before `tuneline deploy` does, such that a flow run imports Prefect once, not twice.
+
+    By default a worker starts a supervisor, which starts the flow's interpreter.
+    """
+    template = ProcessWorker.get_default_base_job_template()
+    template["variables"]["properties"]["command"]["default"] = f"{sys.executable} -m prefect.engine"
+    for pool in ("cpu", "gpu"):
+        pool_of_team = WorkPoolCreate(name=f"{team.name}-{pool}", type="process", base_job_template=template)
+        team.client.create_work_pool(pool_of_team)
 
 
 def make_team(

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 def test_a_schedule_starts_runs_whose_stages_exchange_data_through_the_remote(
     team: MakeTeam, client: SyncPrefectClient
 ) -> None:
-    ours = team()
+    ours = team(with_pools=False)
     report = ours.deploy("--show")["said"]
     assert f"work pool {ours.name}-gpu: new" in report
     assert ours.deploy()["said"] == report  # --show has changed nothing
