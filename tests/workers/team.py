@@ -23,6 +23,7 @@ from tests.conftest import Project, checkout
 from tests.processes import BIN, processes_in, start, wait_until
 
 STAGES = ["tokenize", "train", "evaluate", "register"]
+LONG = {"train__epochs": 80, "runtime__checkpoint_seconds": 1}  # a training run of half a minute
 
 
 @dataclass
@@ -159,3 +160,7 @@ MakeTeam = Callable[..., Team]  # with values of params.yaml
 
 def computed_each_once(ours: Team) -> bool:
     return sorted(ours.computed_stages()) == sorted(STAGES)
+
+
+def find_checkpoints(folder: Path) -> list[Path]:
+    return list(folder.glob("**/step-*"))

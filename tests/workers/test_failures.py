@@ -1,27 +1,19 @@
-"""Runs on workers in which a machine is killed, a stage fails, the server is down, or the user cancels."""
+"""Runs on workers in which a machine is killed, a stage fails, or the user cancels."""
 
 import json
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from pipeline.checkout.params_file import apply_settings
 from stages.artifacts import file_digest
-from tests.processes import free_port, prefect_server, wait_until
-from tests.workers.team import STAGES, MakeTeam, Team, computed_each_once, make_team
-
-LONG = {"train__epochs": 80, "runtime__checkpoint_seconds": 1}  # a training run of half a minute
+from tests.processes import wait_until
+from tests.workers.team import LONG, STAGES, MakeTeam, Team, find_checkpoints
 
 pytestmark = pytest.mark.slow
-
-
-def find_checkpoints(folder: Path) -> list[Path]:
-    return list(folder.glob("**/step-*"))
 
 
 def train_uninterrupted(ours: Team) -> str:
@@ -90,28 +82,3 @@ def test_a_user_error_is_not_retried_but_a_timeout_is(team: MakeTeam) -> None:
     # On a busy machine the second may be over before DVC starts.
     assert ours.logs().count("for flow 'tuneline-stage'") == 3
     assert not ours.stage_processes("box")
-
-
-def test_a_training_run_survives_a_server_outage(tmp_path: Path, tiny_pretrained: Path) -> None:
-    home, folder, port = tmp_path / "server", tmp_path / "team", free_port()
-    home.mkdir()
-    folder.mkdir()
-    with ExitStack() as stack:
-        server = stack.enter_context(ExitStack())
-        url = server.enter_context(prefect_server(home, port))
-        stack.enter_context(temporary_settings({PREFECT_API_URL: url}))
-        client = stack.enter_context(get_client(sync_client=True))
-        environment = {"PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "3"}
-        ours = make_team(
-            "away", folder, tiny_pretrained, client, environment, **LONG, orchestration__heartbeat_timeout_seconds=300
-        )
-        stack.callback(ours.stop)
-        ours.deploy()
-        ours.start_worker("box", "cpu", "gpu")
-        run = ours.start_run()
-        wait_until(lambda: find_checkpoints(folder / "box"), ours.logs)
-        server.close()
-        time.sleep(35)  # longer than the interval of heartbeats
-        server.enter_context(prefect_server(home, port))
-        assert ours.wait_for_completion(run) == f"Ran {', '.join(STAGES)}; away version 1"
-        assert computed_each_once(ours)
