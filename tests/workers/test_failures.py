@@ -1,7 +1,5 @@
-"""Runs on workers in which a machine is killed, a stage fails, or the user cancels."""
+"""Runs on workers in which a machine is killed or a stage fails."""
 
-import json
-import time
 from pathlib import Path
 
 import pytest
@@ -46,25 +44,6 @@ def test_another_worker_resumes_a_training_run_whose_worker_was_killed(
     assert "resuming from the checkpoint after step" in ours.log("spare")
     assert weights_digest(ours, "box") == expected
     assert client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["train-progress"])))
-
-
-def test_a_cancelled_run_leaves_no_process_and_no_lock_and_the_next_one_resumes(team: MakeTeam) -> None:
-    ours = team(**LONG)
-    ours.deploy()
-    ours.start_worker("box", "cpu", "gpu", real=True)
-    run = ours.start_run()
-    workspaces = ours.folder / "box/workspaces"
-    wait_until(lambda: find_checkpoints(workspaces), ours.logs)
-    ours.cancel(run)
-    cancelled = time.monotonic()
-    wait_until(lambda: not ours.stage_processes("box"), ours.logs)
-    print(f"no process left {time.monotonic() - cancelled:.1f} s after the run was cancelled")
-    assert ours.wait_for_end(run).is_cancelled()
-    for lock in workspaces.glob("*/*/.dvc/tmp/rwlock"):
-        assert not any(json.loads(lock.read_text()).values())
-    assert ours.wait_for_completion(ours.start_run()).startswith("Ran ")
-    assert "resuming from the checkpoint after step" in ours.log("box")
-    assert ours.computed_stages().count("tokenize") == 1
 
 
 def test_a_user_error_is_not_retried_but_a_timeout_is(team: MakeTeam) -> None:
