@@ -47,6 +47,7 @@ def deploy(
     prepare_prefect()
     from pipeline.checkout.params_file import apply_settings, check_params
     from pipeline.runs import deployments
+    from pipeline.runs.automations import plan_automations
 
     settings = [] if cron is None else [f'orchestration.cron="{cron}"' if cron else "orchestration.cron=null"]
     text = apply_settings(PARAMS, settings)
@@ -54,7 +55,7 @@ def deploy(
     deployments.check_data_remote()
     source = deployments.find_source(Path.cwd(), repository=repository, revision=revision)
     specs = deployments.plan_deployments(source, cron=cron)
-    report = deployments.apply_deployments(specs, deployments.plan_automations(), dry_run=show)
+    report = deployments.apply_deployments(specs, plan_automations(), dry_run=show)
     if not show:
         write_params(text)
     missing = deployments.describe_unpushed(Path.cwd(), source)

@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -18,30 +17,25 @@ import httpx
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
-from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
-from prefect.events import AutomationCore, ResourceSpecification
-from prefect.events.actions import ChangeFlowRunState
-from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.events import AutomationCore
 from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.types.entrypoint import EntrypointType
 
 from pipeline.checkout.layout import PARAMS, STAGES
 from pipeline.checkout.params_file import read_value
 from pipeline.runs import worker_flows
+from pipeline.runs.automations import TAG, project_tag
 from pipeline.runs.clones import has_password
-from pipeline.runs.flows import RUN_FLOW, STAGE_FLOW, TRY_AGAIN_STATE, USER_FAULT_STATE, stage_deployment
+from pipeline.runs.flows import RUN_FLOW, STAGE_FLOW, stage_deployment
 from stages.config.orchestration import Params
 from stages.errors import UserError, first_line
 from stages.params import load_params
 from stages.tracking.client import SQLITE, tracking_uri
 from stages.tracking.git import git_text, without_password
 
-TAG = "tuneline"
 SCHEDULE = "schedule"
-ENDS = ("Completed", "Failed", "Cancelled", "Crashed", "TimedOut", USER_FAULT_STATE, TRY_AGAIN_STATE)
-START_SECONDS = 900  # from Pending to Running; after that the worker counts as dead
 VARIABLES = {
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # seconds; the minimum that Prefect accepts
     "PREFECT_CLIENT_MAX_RETRIES": "7",  # after 2, 4 ... 128 s: a server may be down for four minutes
@@ -296,48 +290,6 @@ def _apply_automation(client: SyncPrefectClient, automation: AutomationCore, *, 
     if not dry_run:
         client.update_automation(existing[0].id, automation)
     return f"{label}: changed"
-
-
-def plan_automations() -> list[AutomationCore]:
-    """The automations that mark the runs of dead workers as crashed, so that they are retried or others can start.
-
-    https://docs.prefect.io/v3/advanced/detect-zombie-flows
-    """
-    heartbeat_timeout_seconds = load_params(PARAMS, Params).orchestration.heartbeat_timeout_seconds
-    expected = ["Running", "Scheduled", "Cancelling"]
-    return [
-        _plan_automation("fell silent", after="heartbeat", expect=["heartbeat"], seconds=heartbeat_timeout_seconds),
-        _plan_automation("never began", after="Pending", expect=expected, seconds=START_SECONDS),
-    ]
-
-
-def _plan_automation(what: str, *, after: str, expect: list[str], seconds: int) -> AutomationCore:
-    """Mark a run of this project as crashed if `seconds` after an event neither an expected one nor its end follows."""
-    name = read_value(PARAMS, "register.name")
-    return AutomationCore(
-        name=f"{name}: a run that {what} has crashed",
-        description="Created by `tuneline deploy`: the worker must be dead.",
-        trigger=EventTrigger(
-            after={f"prefect.flow-run.{after}"},
-            expect={f"prefect.flow-run.{event}" for event in (*expect, *ENDS)},
-            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
-            match_related=ResourceSpecification(
-                {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{project_tag(name)}"}
-            ),
-            for_each={"prefect.resource.id"},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=timedelta(seconds=seconds),
-        ),
-        actions=[
-            ChangeFlowRunState(state=StateType.CRASHED, message=f"it {what} for {seconds} s: its worker must be dead")
-        ],
-    )
-
-
-def project_tag(name: str) -> str:
-    """The tag of all runs of a project; `name` is its registered model's."""
-    return f"{TAG}:{name}"
 
 
 def _absolute_tracking_uri() -> str:

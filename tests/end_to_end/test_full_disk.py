@@ -1,4 +1,4 @@
-"""A training on a disk that fills up, which is a small tmpfs."""
+"""A training run on a disk that fills up, which is a small tmpfs."""
 
 import shutil
 import subprocess

@@ -121,7 +121,7 @@ def run(request: dict[str, Any], streams: list[int]) -> NoReturn:
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
     sys.executable = request["python"]
-    sys.stdout.reconfigure(write_through="PYTHONUNBUFFERED" in os.environ)  # type: ignore[union-attr]
+    sys.stdout.reconfigure(write_through="PYTHONUNBUFFERED" in os.environ)  # type: ignore[union-attr]  # it is a TextIOWrapper
     code: int = 1
     try:
         execute(request["arguments"])

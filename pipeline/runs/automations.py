@@ -1,0 +1,60 @@
+"""The automations on a Prefect server that end the runs of dead workers. It imports Prefect, so import it late."""
+
+from datetime import timedelta
+
+from prefect.client.schemas.objects import StateType
+from prefect.events import AutomationCore, ResourceSpecification
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import EventTrigger, Posture
+
+from pipeline.checkout.layout import PARAMS
+from pipeline.checkout.params_file import read_value
+from pipeline.runs.flows import TRY_AGAIN_STATE, USER_FAULT_STATE
+from stages.config.orchestration import Params
+from stages.params import load_params
+
+TAG = "tuneline"
+ENDS = ("Completed", "Failed", "Cancelled", "Crashed", "TimedOut", USER_FAULT_STATE, TRY_AGAIN_STATE)
+START_SECONDS = 900  # from Pending to Running; after that the worker counts as dead
+
+
+def plan_automations() -> list[AutomationCore]:
+    """The automations that mark the runs of dead workers as crashed, so that they are retried or others can start.
+
+    https://docs.prefect.io/v3/advanced/detect-zombie-flows
+    """
+    heartbeat_timeout_seconds = load_params(PARAMS, Params).orchestration.heartbeat_timeout_seconds
+    expected = ["Running", "Scheduled", "Cancelling"]
+    return [
+        _plan_automation("fell silent", after="heartbeat", expect=["heartbeat"], seconds=heartbeat_timeout_seconds),
+        _plan_automation("never began", after="Pending", expect=expected, seconds=START_SECONDS),
+    ]
+
+
+def _plan_automation(what: str, *, after: str, expect: list[str], seconds: int) -> AutomationCore:
+    """Mark a run of this project as crashed if `seconds` after an event neither an expected one nor its end follows."""
+    name = read_value(PARAMS, "register.name")
+    return AutomationCore(
+        name=f"{name}: a run that {what} has crashed",
+        description="Created by `tuneline deploy`: the worker must be dead.",
+        trigger=EventTrigger(
+            after={f"prefect.flow-run.{after}"},
+            expect={f"prefect.flow-run.{event}" for event in (*expect, *ENDS)},
+            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
+            match_related=ResourceSpecification(
+                {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{project_tag(name)}"}
+            ),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=seconds),
+        ),
+        actions=[
+            ChangeFlowRunState(state=StateType.CRASHED, message=f"it {what} for {seconds} s: its worker must be dead")
+        ],
+    )
+
+
+def project_tag(name: str) -> str:
+    """The tag of all runs of a project; `name` is its registered model's."""
+    return f"{TAG}:{name}"
