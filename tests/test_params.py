@@ -114,3 +114,10 @@ def test_read_document_refuses_what_is_no_params_file(tmp_path: Path, text: str 
         path.write_text(text)
     with pytest.raises(ParamsError, match=message):
         read_document(path)
+
+
+def test_every_old_name_is_known() -> None:
+    train = {"head_rate", "layer_decay", "early_stopping", "batch_subwords", "micro_batch_subwords"}
+    orchestration = {"at_once", "silence", "keep_days", "train.at_once", "train.time_limit", "register.time_limit"}
+    old = {f"train.{name}" for name in train} | {f"orchestration.{name}" for name in orchestration}
+    assert old | {"evaluate.batch_subwords", "register.gate.level"} <= RENAMED.keys()
