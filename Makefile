@@ -1,4 +1,4 @@
-# Every target makes .venv first, and again if pyproject.toml or constraints.txt changed.
+# Every target makes .venv first, and again if pyproject.toml or constraints.txt changed, or the checkout was moved.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -7,6 +7,11 @@ PYTEST := $(VENV)/bin/pytest --dist loadfile --no-loadscope-reorder --durations 
 
 .PHONY: run install test test-slow check bench-train bench-quality bench-evaluate bench-encoding bench-flow clean
 .DEFAULT_GOAL := run
+
+# The scripts of an environment name its interpreter: in a copy of the checkout, that of the original.
+ifeq (,$(findstring $(CURDIR)/$(VENV)/,$(shell head -n 2 $(VENV)/bin/tuneline 2>/dev/null)))
+.PHONY: $(STAMP)
+endif
 
 run: $(STAMP)  ## the whole pipeline on the demo corpus; only what is stale runs
 	@$(VENV)/bin/tuneline run

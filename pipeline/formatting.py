@@ -4,16 +4,18 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+NO_REASON = "the reason is not recorded"
+
 
 def format_time(time: str) -> str:
     """An ISO 8601 time in UTC, to the second."""
     return f"{datetime.fromisoformat(time).astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def format_commit(commit: str | None, *, dirty: bool) -> str:
-    """The commit, and whether the files differed from it."""
+def format_commit(commit: str | None, *, dirty: bool | None, reason: str | None) -> str:
+    """The commit and whether the files differed from it, or the reason why there is none, None if it is not known."""
     if commit is None:
-        return "none: git had no commit"
+        return f"none: {reason or NO_REASON}"
     return f"{commit} with uncommitted changes" if dirty else commit
 
 

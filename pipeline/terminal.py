@@ -4,22 +4,25 @@ import json
 import os
 import shlex
 import shutil
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
+from pipeline.signals import CLEAR_LINE
 from stages.artifacts import atomic_write
 
-CLEAR_LINE = "\r\x1b[K"
+if TYPE_CHECKING:
+    from rich.table import Table
+
+UNLIMITED = 100_000  # columns: where no terminal limits it, a table is as wide as its content, for grep and awk
 
 # No markup and no emoji: `file:100:` and `model[v2]` must appear literally.
-out = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+out = Console(
+    width=None if sys.stdout.isatty() else UNLIMITED, soft_wrap=True, highlight=False, markup=False, emoji=False
+)
 err = Console(stderr=True, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 REFERENCE = "NAME[@ALIAS or /VERSION]"  # see resolve in registry/versions.py
@@ -27,22 +30,21 @@ MODEL = typer.Argument(metavar=REFERENCE, help="NAME alone means its challenger,
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout, for programs.")]
 
 
-@contextmanager
-def exit_on_interrupt(message: str) -> Iterator[None]:
-    """While active, Ctrl-C or SIGTERM prints the message and ends the command with exit code 130."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    except KeyboardInterrupt:
-        err.print(message)
-        raise typer.Exit(128 + signal.SIGINT) from None
-
-
 def draw_progress(state: str) -> None:
     """Draw a state of a child's progress bar over the previous one, if stderr is a terminal; clear it if empty."""
     if sys.stderr.isatty():
         sys.stderr.write(CLEAR_LINE + state)
         sys.stderr.flush()
+
+
+def make_table(*headers: str) -> "Table":
+    """Make a table without lines, whose cells wrap in a narrow terminal: nothing is truncated."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    return table
 
 
 def program(name: str) -> str:

@@ -6,16 +6,20 @@ UserError
  +-- PretrainedError  the pretrained weights or their tokenizer
  +-- ArtifactError    a file between stages: missing, damaged, of another version, or not writable
  +-- TrainingError    a training run that cannot continue: diverged, out of memory
+ +-- RegistryError    MLflow refuses, or does not hold what was asked for
  +-- TryAgainError    there is nothing to fix: the same command may succeed later
-      +-- RegistryError    MLflow: unreachable, or without what was asked for
+      +-- RegistryUnavailableError    MLflow, also a RegistryError: it does not answer, or another process was faster
 
 A message says what is wrong, where, and what to do next. Commands print it without a traceback and exit with 2, stages
 with the `exit_code` of the error, which tells the caller whether to try again.
 """
 
 import os
+import re
 from collections.abc import Sequence
 
+# A name with bytes that are no UTF-8, as Python reads it from the file system.
+FOREIGN_NAME = re.compile(r"[^\s'\"]*[\udc80-\udcff][^\s'\"]*")
 SHOWN = 20  # faults of one kind that are listed in full; the rest are counted
 
 
@@ -51,13 +55,33 @@ class TryAgainError(UserError):
     exit_code = os.EX_TEMPFAIL
 
 
-class RegistryError(TryAgainError):
-    """MLflow cannot be reached, or does not hold what was asked for."""
+class RegistryError(UserError):
+    """MLflow refuses, or does not hold what was asked for."""
+
+
+class RegistryUnavailableError(RegistryError, TryAgainError):
+    """MLflow does not answer, or another process has changed it meanwhile."""
 
 
 def first_line(error: Exception) -> str:
     """Return the first line of an error's message, or its class where the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def show_name(name: str) -> str:
+    """Return a name of a file for a message; bytes that are no UTF-8 appear as `\\xe9`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
+def explain_encoding(error: UnicodeEncodeError) -> str:
+    """Say why a text could not be written: by a name that is no UTF-8, or for a terminal that lacks its characters."""
+    names = dict.fromkeys(FOREIGN_NAME.findall(error.object))
+    if names:
+        return (
+            f"{', '.join(map(show_name, names))}: this name is not UTF-8, and neither params.yaml nor DVC nor MLflow "
+            "can hold it. Rename the file or folder, then run again."
+        )
+    return f"{error}; if that is the encoding of your terminal, set PYTHONUTF8=1"
 
 
 def list_faults(heading: str, faults: Sequence[str], *, more: int = 0) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from stages.artifacts import atomic_write, folder_digest, write_json
 from stages.config.evaluate import Params
+from stages.encoding.dropped import read_dropped
 from stages.encoding.files import EncodedSplit, Manifest, read_manifest, read_split
 from stages.errors import ArtifactError
 from stages.modeling.device import choose_compute, move_to, set_deterministic
@@ -22,6 +23,7 @@ from stages.tasks.token_classification.mistakes import surfaces
 from stages.tasks.token_classification.plots import write_plots
 from stages.tasks.token_classification.predictions import Predictions, write_predictions
 from stages.tasks.token_classification.report import Report, render
+from stages.tasks.token_classification.seqeval_report import report_by_seqeval
 from stages.tracking import sync
 from stages.tracking.environment import current_execution
 from stages.tracking.event_log import EventLog
@@ -32,6 +34,7 @@ ENCODED = Path("data/encoded")
 MODEL = Path("data/model")
 REPORT = Path("data/report")
 SPLITS = ("test", "dev")
+SHOWN_DROPPED = 5  # sentences that were left out of the corpus
 
 log = logging.getLogger("evaluate")
 
@@ -55,7 +58,7 @@ def main(params_file: Path) -> None:
     predictions: dict[str, Predictions] = {}
     metrics: dict[str, Any] = {}
     report: Report = {
-        "facts": describe_model(record, manifest),
+        "facts": describe_model(record, manifest) + describe_dropped(manifest, read_dropped(ENCODED)),
         "splits": {},
         "learning": learning_curves(history, record.best_epoch),
     }
@@ -70,6 +73,10 @@ def main(params_file: Path) -> None:
         tables = scores(predictions[split].gold, predictions[split].predicted)
         report["splits"][split] = {"scores": tables, **errors}
         metrics[split] = tables | error_metrics(errors)
+    by_seqeval = "\n".join(
+        report_by_seqeval(split, sides.gold, sides.predicted, metrics[split]["entity_strict"]["micro"])
+        for split, sides in reversed(predictions.items())
+    )
 
     with atomic_write(REPORT) as folder:
         folder.mkdir()
@@ -77,7 +84,9 @@ def main(params_file: Path) -> None:
         write_predictions(folder / "predictions.parquet", predictions)
         write_plots(folder / "plots", report)
         (folder / "report.html").write_text(render(report), encoding="utf-8")
+        (folder / "classification_report.txt").write_text(by_seqeval, encoding="utf-8")
 
+    log.info("%s", by_seqeval)
     for split in reversed(SPLITS):
         micro = metrics[split]["entity_strict"]["micro"]
         log.info(
@@ -123,6 +132,14 @@ def describe_model(record: TrainingRecord, manifest: Manifest) -> list[tuple[str
         ("Precision", record.precision),
         ("Train key", record.train_key[:12]),
     ]
+
+
+def describe_dropped(manifest: Manifest, named: dict[str, list[str]]) -> list[tuple[str, str]]:
+    """The fact that sentences with faults were left out of the corpus, the first of them by file and line; or none."""
+    count = sum(counts.get("dropped", 0) for counts in manifest.counts.values())
+    places = [line.split(": ")[0] for lines in named.values() for line in lines][:SHOWN_DROPPED]
+    more = ", …" if count > len(places) else ""
+    return [("Sentences left out", f"{count:,}, for faults: {', '.join(places)}{more}")] if count else []
 
 
 def learning_curves(history: list[Entry], best_epoch: int) -> dict[str, Any]:

@@ -4,19 +4,23 @@ A recipe's `Params` is a pydantic model with one field per section that it reads
 `params` (a test compares them), except `runtime`, which says where to compute.
 """
 
+import json
+import re
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
-from stages.errors import ParamsError, list_faults
+from stages.errors import ParamsError, first_line, list_faults
 
 DEFAULT_FILE = Path("params.yaml")
+CONFLICT = re.compile(r"^(<{7}|\|{7}|={7}|>{7})( .*)?\r?$", re.MULTILINE)  # the marks that a merge of git leaves
+MERGE_TAG = "tag:yaml.org,2002:merge"  # of the key `<<`
 STAGES = ("tokenize", "train", "evaluate", "register")
 SECTIONS = ("data", "model", "tokenize", "train", "evaluate", "register", "runtime", "orchestration")
 RENAMED = {  # the name that a key had in older params files -> its name
@@ -56,6 +60,17 @@ class RuntimeParams(Section):
     checkpoint_dir: str = Field(min_length=1)
     checkpoint_seconds: int = Field(ge=1)
 
+    @field_validator("device", mode="before")
+    @classmethod
+    def _refuse_mps(cls, device: Any) -> Any:
+        # The backward of an embedding adds up in any order, deterministic algorithms or not (PyTorch's issue 195404).
+        if device == "mps":
+            raise ValueError(
+                "should be auto or cpu on a Mac: on Apple's GPU PyTorch rounds differently from run to run, "
+                "and no model could be rebuilt"
+            )
+        return device
+
 
 P = TypeVar("P", bound=BaseModel)
 
@@ -75,21 +90,65 @@ def section_names(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def read_document(path: Path) -> CommentedMap:
-    """Parse a params file with its comments and line numbers; ParamsError if it is missing or malformed."""
+def read_document(path: Path) -> dict[str, Any]:
+    """Read the values of a params file as DVC does; ParamsError if it is missing or malformed."""
+    return parse_document(read_text(path), path)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a params file with its own line ends; ParamsError if it is missing or not UTF-8."""
     try:
-        document = YAML(typ="rt").load(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        return content.decode("utf-8")
     except FileNotFoundError:
         raise ParamsError(f"{path}: no such file. Run from the root of the project, or give --params FILE.") from None
-    except (OSError, ValueError, YAMLError) as error:  # ValueError: not UTF-8, or a date such as 2024-13-01
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ParamsError(f"{path}:{line} cannot be read: it is not UTF-8. Save the file in that encoding.") from None
+    except OSError as error:
+        raise ParamsError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def parse_document(text: str, path: Path) -> dict[str, Any]:
+    """Return the values of the text of a params file; ParamsError with the place in `path` if it is malformed.
+
+    This is the parser of DVC, so that a stage never runs with other values than dvc.lock records. ruamel.yaml's other
+    ones differ in tabs, in `{a:1}`, and in what `%YAML 1.1` means.
+    """
+    try:
+        document = YAML(typ="safe").load(text)
+        json.dumps(document, default=str, skipkeys=True)  # ValueError if a section contains itself by an alias
+    except YAMLError as error:
+        raise ParamsError(_describe_syntax(error, text, path)) from None
+    except ValueError as error:  # a date such as 2024-13-01
         raise ParamsError(f"{path} cannot be read: {error}") from None
-    if not isinstance(document, CommentedMap):
+    if not isinstance(document, dict):
         raise ParamsError(f"{path} holds no sections; it should look like the params.yaml that came with the project.")
     return document
 
 
-def section_faults(document: CommentedMap, model: type[BaseModel], path: Path) -> list[str]:
-    """Validate `document` against `model`: one line for each fault, none if it is valid."""
+def compose(text: str) -> MappingNode:
+    """Return the nodes of a text that `parse_document` accepts, with their places in it.
+
+    A byte order mark is not counted in these places. An alias is the node that it stands for, which begins further up.
+    """
+    root: MappingNode = YAML(typ="safe").compose(text)
+    return root
+
+
+def find_pair(mapping: MappingNode, key: str) -> tuple[Node, Node] | None:
+    """Return the nodes of a key and its value; None if the mapping lacks the key or takes it from another by `<<`."""
+    return next((pair for pair in mapping.value if pair[0].value == key), None)
+
+
+def find_conflict(text: str) -> int | None:
+    """Return the line of the first mark of a merge conflict in a text; None if it has none."""
+    mark = CONFLICT.search(text)
+    return mark and text.count("\n", 0, mark.start()) + 1
+
+
+def section_faults(document: dict[str, Any], model: type[BaseModel], path: Path) -> list[str]:
+    """Validate `document`, read from `path`, against `model`: one line for each fault, none if it is valid."""
     present = {name: document[name] for name in section_names(model) if name in document}
     try:
         model.model_validate(present)
@@ -98,17 +157,17 @@ def section_faults(document: CommentedMap, model: type[BaseModel], path: Path) -
         # A key under its old name is one fault, not an unknown key and a missing one.
         renamed = {(*location[:-1], RENAMED.get(".".join(location))) for location, _ in faults}
         return [
-            _describe(location, fault, document, model, path)
+            _describe(location, fault, model, path)
             for location, fault in faults
             if fault["type"] != "missing" or location not in renamed
         ]
     return []
 
 
-def unknown_sections(document: CommentedMap, path: Path, *, known: Sequence[str] = SECTIONS) -> list[str]:
+def unknown_sections(document: dict[str, Any], path: Path, *, known: Sequence[str] = SECTIONS) -> list[str]:
     """List the top-level keys that no recipe reads, a line for each."""
     return [
-        f"{_where(document, (key,), path)}: no such section{suggest(str(key), known)}"
+        f"{_where((str(key),), path)}: no such section{suggest(str(key), known)}"
         for key in document
         if key not in known
     ]
@@ -121,24 +180,44 @@ def suggest(name: str, known: Iterable[str], *, section: str = "") -> str:
     """
     if f"{section}{name}" in RENAMED:
         return f"; it is now called {RENAMED[f'{section}{name}']}"
-    known = list(known)
+    known = list(dict.fromkeys(known))
     near = get_close_matches(name, known, n=1)
     return f"; did you mean '{near[0]}'?" if near else f"; known here: {', '.join(known)}"
 
 
-def _describe(
-    location: tuple[str, ...], fault: dict[str, Any], document: CommentedMap, model: type[BaseModel], path: Path
-) -> str:
+def _describe(location: tuple[str, ...], fault: dict[str, Any], model: type[BaseModel], path: Path) -> str:
     if fault["type"] == "extra_forbidden":
         section = "".join(f"{part}." for part in location[:-1])
         hint = suggest(location[-1], _field_names(model, location[:-1]), section=section)
-        return f"{_where(document, location, path)}: unknown key{hint}"
+        return f"{_where(location, path)}: unknown key{hint}"
     if fault["type"] == "missing":
-        return f"{_where(document, location, path)}: missing"
+        return f"{_where(location, path)}: missing"
     while location[:-1] and location[-1] not in _field_names(model, location[:-1]):
         location = location[:-1]  # the last part names one of several types
     given = "" if isinstance(fault["input"], dict) else f", but it is {fault['input']!r}"
-    return f"{_where(document, location, path)}: {fault['msg']}{given}"
+    return f"{_where(location, path)}: {fault['msg']}{given}"
+
+
+def _describe_syntax(error: YAMLError, text: str, path: Path) -> str:
+    """Say where a text is no YAML and why."""
+    if conflict := find_conflict(text):
+        return (
+            f"{path}:{conflict} cannot be read: a merge has left the marks of a conflict there. "
+            "Keep the lines that you want; delete the others and the marks."
+        )
+    if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
+        return f"{path} cannot be read: {first_line(error)}"
+    line = error.problem_mark.line + 1
+    lines = enumerate(re.split(r"\r\n|\r|\n", text), 1)
+    tabs = [number for number, content in lines if re.match(r" *\t", content)]
+    if line in tabs:
+        where = "" if len(tabs) == 1 else f"; {len(tabs)} lines have one"
+        return f"{path}:{line} cannot be read: YAML allows no tab in an indentation; use spaces{where}"
+    context = error.context or ""
+    if context.startswith("while ") and error.context_mark:
+        context += f" that starts in line {error.context_mark.line + 1}"
+    problem = error.problem.partition(" with value ")[0]  # of a duplicate key
+    return f"{path}:{line} cannot be read: {', '.join(part for part in (context, problem) if part)}"
 
 
 def _field_names(model: type[BaseModel], location: tuple[str, ...]) -> list[str]:
@@ -153,13 +232,26 @@ def _field_names(model: type[BaseModel], location: tuple[str, ...]) -> list[str]
     return section_names(model)
 
 
-def _where(document: CommentedMap, location: tuple[Any, ...], path: Path) -> str:
+def _where(location: tuple[str, ...], path: Path) -> str:
     """Format the place of a key as `params.yaml:12 train.learning_rate`; an absent key has no line."""
-    line, node = None, document
+    line: int | None = None
+    node: Node = compose(read_text(path))
     for part in location:
-        if not isinstance(node, CommentedMap) or part not in node:
+        pair = next((pair for mapping in _with_merged(node) if (pair := find_pair(mapping, part))), None)
+        if pair is None:
             break
-        line = node.lc.data[part][0] + 1 if part in node.lc.data else line  # a merged key has no line
-        node = node[part]
+        line, node = pair[0].start_mark.line + 1, pair[1]
     place = f"{path}:{line}" if line else str(path)
-    return f"{place} {'.'.join(str(part) for part in location)}"
+    return f"{place} {'.'.join(location)}"
+
+
+def _with_merged(node: Node) -> Iterable[MappingNode]:
+    """Yield a mapping and all that it takes keys from by `<<`, nearest first; nothing for other nodes."""
+    if isinstance(node, SequenceNode):  # of `<<: [*first, *second]`
+        for item in node.value:
+            yield from _with_merged(item)
+    if isinstance(node, MappingNode):
+        yield node
+        for key, value in node.value:
+            if key.tag == MERGE_TAG:
+                yield from _with_merged(value)

@@ -9,6 +9,7 @@ from stages.errors import UserError, list_faults
 from stages.params import load_params, read_document
 from stages.runtime.entry_point import run_recipe
 from stages.tracking import registry
+from stages.tracking.predecessor import list_differences
 from stages.training.record import TrainingRecord, read_training
 
 # The outputs of the earlier stages; that of tokenize is read only for its digest, which identifies its run.
@@ -31,10 +32,23 @@ def main(params_file: Path) -> None:
     require_unchanged(params_file, model.training)
     registration = registry.register(name, model)
 
+    REGISTRATION.unlink(missing_ok=True)  # DVC may have linked it to its cache, into which a write would go
     with atomic_write(REGISTRATION) as path:
         write_json(path, {"format_version": 1, "name": name, "model_digest": registration.model_digest})
     registry.write_marker(registration)
     log.info("%s version %d is in the registry", registration.name, registration.version)
+    warn_of_another_project(registration)
+
+
+def warn_of_another_project(registration: registry.Registration) -> None:
+    """Log what sets the version apart from the champion, or else from the version before: its name may be a mistake."""
+    differences = list_differences(registration)
+    for difference in differences:
+        log.warning("warning: %s/%d: %s", registration.name, registration.version, difference)
+    if differences:
+        log.warning(
+            "If this is another project, give its models a name of their own: `tuneline run --set register.name=NAME`."
+        )
 
 
 def require_unchanged(params_file: Path, training: TrainingRecord) -> None:

@@ -12,11 +12,14 @@ import numpy as np
 
 from stages.artifacts import atomic_write, file_digest, folder_digest
 from stages.config.tokenize import Params
-from stages.corpus.profile import Context, profile_corpus
+from stages.corpus.faults import DROPPED
+from stages.corpus.profile import Context, CorpusProfile, profile_corpus
 from stages.corpus.reading import Corpus, open_corpus
-from stages.corpus.text.diagnostics import Diagnostics
+from stages.corpus.text.diagnostics import HEADLINES, Diagnostic, Diagnostics
 from stages.corpus.text.documents import group_documents
 from stages.corpus.text.schemes import TagReader, label_ids
+from stages.corpus.type_names import format_type
+from stages.encoding.dropped import write_dropped
 from stages.encoding.files import FORMAT_VERSION, Manifest, split_writer, write_manifest
 from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer, tokenizer_digest
@@ -47,10 +50,12 @@ def main(params_file: Path) -> None:
     encoder = Encoder(vocabulary, length=params.tokenize.window_length, overlap=params.tokenize.window_overlap)
 
     # Two passes over the files: labels and scheme are known only at the end, and the corpus may not fit into memory.
-    tags, words = check_corpus(corpus, vocabulary, context=params.tokenize.context)
+    profile, diagnostics = check_corpus(corpus, vocabulary, context=params.tokenize.context)
+    tags, words = profile.reader, sum(split.words for split in profile.splits.values())
 
     with atomic_write(ENCODED) as folder:
         folder.mkdir()
+        write_dropped(folder, name_dropped(corpus, diagnostics))
         with progress_bar(total=words, unit="word", description="encode") as progress:
             counts = encode(corpus, tags, encoder, folder, context=params.tokenize.context, on_block=progress.update)
         manifest = Manifest(
@@ -59,7 +64,7 @@ def main(params_file: Path) -> None:
             scheme=tags.scheme,
             tokenizer_digest=tokenizer_digest(vocabulary.tokenizer),
             parameters=params.tokenize.model_dump(),
-            counts={split: dict(counts[split]) for split in corpus.splits},
+            counts={split: dict(counts[split]) | count_dropped(profile, split) for split in corpus.splits},
             digests={split: file_digest(folder / f"{split}.arrow") for split in corpus.splits},
         )
         write_manifest(folder, manifest)
@@ -71,25 +76,56 @@ def main(params_file: Path) -> None:
     sync.try_sync(event_log)
 
 
-def check_corpus(corpus: Corpus, vocabulary: Vocabulary, *, context: Context) -> tuple[TagReader, int]:
-    """Read the corpus once; return a reader that knows its tags, and the number of words.
+def check_corpus(corpus: Corpus, vocabulary: Vocabulary, *, context: Context) -> tuple[CorpusProfile, Diagnostics]:
+    """Read the corpus once; return what it contains, with a reader that knows its tags, and what was noticed.
 
-    Logs warnings; one CorpusError reports all faults.
+    Logs warnings, first those on the corpus as a whole; one CorpusError reports all faults.
     """
     diagnostics = Diagnostics()
     with progress_bar(total=None, unit="word", description="check") as progress:
         profile = profile_corpus(
             corpus, diagnostics, count_tokens=vocabulary.look_up, context=context, on_block=progress.update
         )
-    diagnostics.raise_errors(f"{corpus.place} is not usable:")
-    log.info("%s is %s with %s", corpus.place, profile.reader.scheme, ", ".join(sorted(profile.reader.types)))
     warnings = diagnostics.of("warning")
+    log_warnings([warning for warning in warnings if warning.code in HEADLINES], diagnostics)
+    diagnostics.raise_errors(f"{corpus.place} is not usable:")
+    types = ", ".join(map(format_type, sorted(profile.reader.types)))
+    log.info("%s is %s with %s", corpus.place, profile.reader.scheme, types)
+    for note in diagnostics.of("note"):
+        if note.code == "cut-split":
+            log.info("%s", note.message)
+    log_warnings([warning for warning in warnings if warning.code not in HEADLINES], diagnostics)
+    return profile, diagnostics
+
+
+def log_warnings(warnings: list[Diagnostic], diagnostics: Diagnostics) -> None:
+    """Log the first warning of each code, and all that name a sentence that was left out."""
     for code in dict.fromkeys(warning.code for warning in warnings):
-        first = next(warning for warning in warnings if warning.code == code)
-        more = diagnostics.counts[code] - 1
-        others = f" (and {more:,} more; see `tuneline check`)" if more else ""
-        log.warning("warning: %s: %s%s", first.where, first.message, others)
-    return profile.reader, sum(split.words for split in profile.splits.values())
+        of_code = [warning for warning in warnings if warning.code == code]
+        shown = of_code if code.startswith(DROPPED) else of_code[:1]
+        more = diagnostics.counts[code] - len(shown)
+        for warning in shown:
+            others = f" (and {more:,} more; see `tuneline check`)" if more > 0 and warning is shown[-1] else ""
+            log.warning("warning: %s: %s%s", warning.where, warning.message, others)
+
+
+def name_dropped(corpus: Corpus, diagnostics: Diagnostics) -> dict[str, list[str]]:
+    """Return by split a line for each of the first sentences that were left out, places relative to the corpus."""
+    folder = f"{corpus.place}/"
+    return {
+        split: [
+            f"{each.where.removeprefix(folder)}: {each.message}"
+            for each in diagnostics.kept
+            if each.code == f"{DROPPED}{split}"
+        ]
+        for split in corpus.splits
+    }
+
+
+def count_dropped(profile: CorpusProfile, split: str) -> dict[str, int]:
+    """Return the count of a split's sentences that were left out, for the manifest; nothing if there are none."""
+    dropped = profile.splits[split].dropped
+    return {"dropped": dropped} if dropped else {}
 
 
 def encode(

@@ -29,6 +29,7 @@ from stages.params import load_params
 from stages.runtime.entry_point import run_recipe
 from stages.runtime.launch import is_torchrun_child, launch
 from stages.runtime.progress import progress_bar
+from stages.runtime.project import project_folder
 from stages.runtime.signals import catch_signals
 from stages.tasks.token_classification.entities import Tagging, strict_f1
 from stages.tasks.token_classification.head import load_classifier
@@ -110,7 +111,7 @@ def train_model(params: Params, world: World) -> None:
         head_lr_multiplier=params.train.head_lr_multiplier,
     )
     run = TrainingRun(params, model, weights, splits, manifest.labels, compute, world)
-    checkpoints = Checkpoints(Path(params.runtime.checkpoint_dir) / record.train_key)
+    checkpoints = Checkpoints(project_folder() / params.runtime.checkpoint_dir / record.train_key)
     event_log = EventLog(record.train_key, live_history=checkpoints.history_path)
     if world.is_main_process:
         event_log.begin(record.logged_parameters, record.datasets)

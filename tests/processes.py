@@ -1,6 +1,8 @@
-"""Processes that tests start, wait for and stop: servers, workers, trainings."""
+"""Processes that tests start, wait for and stop: servers, workers, trainings, programs in a terminal."""
 
 import os
+import pty
+import select
 import signal
 import socket
 import subprocess
@@ -9,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -68,6 +70,62 @@ def stop(process: "subprocess.Popen[bytes]") -> None:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+
+
+# A new session takes its standard input for its terminal, and becomes the program.
+TAKE_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execvp(sys.argv[1], sys.argv[1:])"
+)
+
+
+class Terminal:
+    """A program in a terminal of its own, into which a person types, and which they may close."""
+
+    def __init__(self, command: list[str], folder: Path, **environment: str) -> None:
+        self.output = ""
+        self._screen, terminal = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", TAKE_TERMINAL, *command],
+            cwd=folder,
+            env=os.environ | real_programs() | environment,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+        )
+        os.close(terminal)
+
+    def type(self, keys: bytes) -> None:
+        """Press keys, such as Ctrl-C, which is 0x03."""
+        os.write(self._screen, keys)
+
+    def close(self) -> None:
+        """Close the window: the kernel sends SIGHUP to the foreground process group."""
+        os.close(self._screen)
+        self._screen = -1
+
+    def wait_for(self, words: str, *, after: int = 0) -> None:
+        """Return once the output holds `words` behind its first `after` characters."""
+        wait_until(lambda: words in self._read()[after:], lambda: self.output, self.process)
+
+    def wait(self) -> int:
+        """Read to the end of the program, and return its exit code."""
+        while self.process.poll() is None:
+            self._read()  # or the program would wait for somebody who reads
+            time.sleep(0.05)
+        self._read()
+        if self._screen >= 0:
+            self.close()
+        return self.process.returncode
+
+    def _read(self) -> str:
+        with suppress(OSError):  # the program has closed its end, or the window is closed
+            while self._screen >= 0 and select.select([self._screen], [], [], 0)[0]:
+                data = os.read(self._screen, 65536)
+                if not data:
+                    break
+                self.output += data.decode("utf-8", "replace")
+        return self.output
 
 
 def processes_in(folder: Path) -> list[psutil.Process]:

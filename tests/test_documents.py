@@ -24,7 +24,7 @@ DOCUMENTS = [
 ]  # fmt: skip
 OUTPUTS = ("data/encoded", "data/model", "data/report", "data/registration.json")  # a fresh clone does not have them
 # What a reader of CONTRIBUTING.md is to make, and what only looks like a parameter.
-EXAMPLES = re.compile(r"NAME|NOUN|STAGE|brat(\.py)?$")
+EXAMPLES = re.compile(r"NAME|NOUN|STAGE|pubtator(\.py)?$")
 NO_PARAMETERS = {"model.safetensors", "register.py"}
 CODE = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 QUOTED = re.compile(r"`([^`\n]+)`")

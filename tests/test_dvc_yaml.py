@@ -16,8 +16,9 @@ RECIPES = {"tokenize": tokenize, "train": train, "evaluate": evaluate, "register
 WITHOUT_EFFECT = {
     "stages.errors",
     *(f"stages.tracking.{name}" for name in ("client", "sync", "registry", "event_log", "environment",
-                                             "lineage_record", "model_card", "git")),
-    *(f"stages.runtime.{name}" for name in ("entry_point", "launch", "signals", "progress")),
+                                             "lineage_record", "model_card", "git", "predecessor",
+                                             "version_artifacts", "failures", "moved_store")),
+    *(f"stages.runtime.{name}" for name in ("entry_point", "launch", "signals", "progress", "project", "proxies")),
 }  # fmt: skip
 PACKAGES = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "stages").rglob("__init__.py")}
 

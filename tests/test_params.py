@@ -2,11 +2,21 @@ import re
 from pathlib import Path
 
 import pytest
+from dvc.utils.serialize import load_yaml
 
 from pipeline.checkout.params_file import apply_settings
 from stages import evaluate, register, tokenize, train
 from stages.errors import ParamsError
-from stages.params import RENAMED, SECTIONS, load_params, read_document, section_names
+from stages.params import (
+    RENAMED,
+    SECTIONS,
+    compose,
+    find_pair,
+    load_params,
+    read_document,
+    section_faults,
+    section_names,
+)
 from stages.tools import check_params
 from tests.conftest import ROOT
 
@@ -48,6 +58,7 @@ def test_each_recipe_loads_its_sections(recipe: type) -> None:
         ("name: demo-ner", "name: demo/ner", r"register\.name: String should match pattern"),
         ("sha256: 53aa", "sha256: 53ZZ", r"model\.sha256: String should match pattern"),
         ("device: auto", "device: tpu", r"runtime\.device: Input should be 'auto', 'cpu' or 'cuda'"),
+        ("device: auto", "device: mps", r"runtime\.device: .* should be auto or cpu on a Mac: on Apple's GPU PyTorch"),
     ],
 )  # fmt: skip
 def test_check_params_says_what_is_wrong_and_where(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -67,12 +78,13 @@ def test_check_params_reports_all_faults_of_all_sections_at_once(tmp_path: Path)
 
 def rename_key(folder: Path, old: str) -> Path:
     """Write the shipped file with one key under its old name."""
-    document = read_document(ROOT / "params.yaml")
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    node = compose(text)
     *sections, name = old.split(".")
-    for section in sections:
-        document = document[section]
-    line = document.lc.data[RENAMED[old]][0]
-    lines = (ROOT / "params.yaml").read_text(encoding="utf-8").splitlines(keepends=True)
+    for section in [*sections, RENAMED[old]]:
+        key, node = find_pair(node, section)
+    line = key.start_mark.line
+    lines = text.splitlines(keepends=True)
     assert lines[line].strip().startswith(f"{RENAMED[old]}:")
     lines[line] = lines[line].replace(RENAMED[old], name, 1)
     path = folder / "params.yaml"
@@ -105,15 +117,54 @@ def test_old_name_of_a_parameter_with_set_is_an_error_that_says_its_new_name(old
         (None, "no such file"),
         ("just a word", "holds no sections"),
         ("train: {seed: 1", "cannot be read"),
-        ("train:\n  seed: 1\n  seed: 2\n", "duplicate key"),
+        ("", "holds no sections"),
+        ("- train", "holds no sections"),
+        ("train:\n  seed: 1\n  seed: 2\n", r":3 cannot be read: .*duplicate key"),
+        ("a:\n\tb: 1\n", r"yaml:2 cannot be read: YAML allows no tab in an indentation; use spaces$"),
+        ("a:\r\n  b: 1\r\n  \tc: 1\r\n\td: 1\r\n", r"yaml:3 cannot be read: .*; use spaces; 2 lines have one$"),
+        (
+            "a: 1\nb: {c: 1\nd: 2\n",
+            r":3 cannot be read: while parsing a flow mapping that starts in line 2, did not find",
+        ),
+        ("a: 1\n---\nb: 1\n", r":2 cannot be read: expected a single document in the stream"),
+        ("a: 1\nb: *c\n", r":2 cannot be read: found undefined alias"),
+        ("a: &a\n  b: *a\n", "cannot be read: Circular reference"),
+        ("a: 2024-13-01\n", "cannot be read: month must be in 1..12"),
+        ("a: x\x07\n", "cannot be read: unacceptable character #x0007"),
+        ("a: 1\nb: \udce4\n", r":2 cannot be read: it is not UTF-8"),
     ],
 )
 def test_read_document_refuses_what_is_no_params_file(tmp_path: Path, text: str | None, message: str) -> None:
     path = tmp_path / "params.yaml"
     if text is not None:
-        path.write_text(text)
+        path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(ParamsError, match=message):
         read_document(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: 1e-4\nb: 010\nc: yes\nd: 0o17\ne: 1_000\nf: 12:30:00\ng: .5\nh: ~\ni:\n",
+        "%YAML 1.1\n---\na: yes\nb: 010\n",
+        "\ufeffa: {ä: '😀'}\r\nb: 1\r\n...\n",
+        "a:\t1\t# c\nb: {c: 1,\n\td: x\ty}\n",
+        "a: &s {b: 1, c: 2}\nd: {<<: *s, c: 3}\ne: *s\n",
+        "a: !!str 1\nb: !!float 3\nc: |\n  x\n  y\n",
+    ],
+)
+def test_read_document_reads_what_dvc_reads(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(text.encode())
+    assert repr(read_document(path)) == repr(load_yaml(path))
+
+
+def test_a_fault_in_a_merged_key_is_reported_where_its_value_stands(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("base: &base\n  batch_tokens: 4\nevaluate:\n  <<: [*base]\n  precision: fp8\n")
+    batch, precision, *_ = section_faults(read_document(path), evaluate.Params, path)
+    assert batch.startswith(f"{path}:2 evaluate.batch_tokens: Input should be greater than")
+    assert precision.startswith(f"{path}:5 evaluate.precision: Input should be")
 
 
 def test_every_old_name_is_known() -> None:

@@ -1,13 +1,18 @@
 """The whole of tokenize on one file that it splits by hash, read in one block or in many."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from stages import tokenize
+from pipeline.checkout.params_file import apply_settings
+from stages import evaluate, tokenize
+from stages.artifacts import folder_digest
 from stages.corpus.readers import text_files
+from stages.encoding.dropped import read_dropped
 from stages.encoding.files import IGNORED, read_manifest
 from tests.conftest import DEMO, write_params
 
@@ -58,3 +63,66 @@ def test_encoding_does_not_depend_on_the_size_of_blocks(folder: Path, monkeypatc
     whole = encode(folder)
     monkeypatch.setattr(text_files, "CHUNK", 700)
     assert encode(folder) == whole
+
+
+@pytest.fixture
+def write_corpus(folder: Path) -> Callable[..., None]:
+    """Give the project another corpus, a file for each split, and set parameters."""
+
+    def write_corpus(files: dict[str, str], *settings: str) -> None:
+        shutil.rmtree("corpus")
+        Path("corpus").mkdir()
+        for name, text in files.items():
+            Path("corpus", name).write_text(text, encoding="utf-8")
+        reading = ("data.split=null", "tokenize.context=sentence", *settings)
+        Path("params.yaml").write_text(apply_settings(Path("params.yaml"), reading), encoding="utf-8")
+
+    return write_corpus
+
+
+def sentences(count: int, prefix: str = "") -> str:
+    return "".join(f"{prefix}w{n} B-X\n{prefix}rains O\n\n" for n in range(count))
+
+
+def test_sentences_that_are_dropped_stand_in_log_manifest_and_a_file_beside_it(
+    folder: Path, write_corpus: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    test = sentences(200) + "a B_X\n\n" + sentences(1)
+    write_corpus({"train.conll": sentences(200), "test.conll": test}, "data.split={dev: 0.2}", "data.faulty=drop")
+    rows = encode(folder)
+    manifest = read_manifest(folder / "data/encoded")
+    assert "dropped" not in manifest.counts["train"]
+    assert (manifest.counts["test"]["dropped"], manifest.counts["test"]["sentences"]) == (1, 201)
+    assert len(rows["test"]) == 201
+    ((line,),) = read_dropped(folder / "data/encoded").values()
+    assert line.startswith("test.conll:601: left out: 'B_X' is not a tag")
+    assert f"warning: corpus/{line}" in caplog.text
+    facts = evaluate.describe_dropped(manifest, read_dropped(folder / "data/encoded"))
+    assert facts == [("Sentences left out", "1, for faults: test.conll:601")]
+    assert f"dev is cut from train: {len(rows['dev'])} sentences" in caplog.text
+    assert len(rows["dev"]) + len(rows["train"]) == 200
+
+
+def test_nothing_is_said_of_dropping_where_nothing_was_dropped(folder: Path, write_corpus: Callable[..., None]) -> None:
+    """So an encoding keeps its bytes, and its model stays fresh."""
+    files = {f"{split}.conll": sentences(30) for split in SPLITS}
+    written = []
+    for faulty in ("refuse", "drop"):
+        write_corpus(files, f"data.faulty={faulty}")
+        encode(folder)
+        written.append(folder_digest(folder / "data/encoded"))
+    assert written[0] == written[1]
+    assert read_dropped(folder / "data/encoded") == {}
+
+
+def test_what_words_carry_is_logged_first_and_stripping_it_encodes_the_plain_words(
+    folder: Path, write_corpus: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    write_corpus({f"{split}.conll": sentences(60, "de:") for split in SPLITS})
+    encode(folder)
+    assert "all 360 words begin with 'de:'" in caplog.records[0].getMessage()
+    write_corpus({f"{split}.conll": sentences(60, "de:") for split in SPLITS}, 'data.strip_prefix="de:"')
+    stripped = encode(folder)
+    write_corpus({f"{split}.conll": sentences(60) for split in SPLITS}, "data.strip_prefix=null")
+    assert encode(folder) == stripped

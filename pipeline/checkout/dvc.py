@@ -1,20 +1,17 @@
 """Runs one stage through DVC."""
 
-import os
 import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 from pipeline.checkout.locks import drop_stale_locks
 from pipeline.checkout.processes import child_environment, read_lines
 from pipeline.checkout.status import Outcome
+from pipeline.signals import ends_with_command
 from stages.errors import TryAgainError, UserError
 
-STOP_SECONDS = 10  # that a stage has to end by itself after SIGTERM
 # Advice of `dvc repro` to whoever called it by hand, which is left out of our output.
 DVC_HINT = re.compile(
     r"(Generating|Updating) lock file|To track the changes|\s+git add|To enable auto staging|\s+dvc config"
@@ -69,49 +66,31 @@ def reproduce(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env=child_environment(progress=True) | dict(variables or {}),
-        start_new_session=True,  # so that it can be stopped with all that it started
+        start_new_session=True,  # so that it can be ended with all that it started
     )
     assert process.stdout is not None
     outcome: Outcome = "fresh"
     exit_code: int | None = None
     refusal = ""
     try:
-        for line, is_progress in read_lines(process.stdout.fileno()):
-            if is_progress:
-                on_progress(line)
-                continue
-            if line.startswith("Running stage "):
-                outcome = "executed"
-            elif "is cached - skipping run" in line:
-                outcome = "restored"
-            elif match := re.search(r"exited with (-?\d+)$", line):
-                exit_code = int(match[1])
-            elif line.startswith("ERROR: "):
-                refusal = line.removeprefix("ERROR: ")
-            if not DVC_HINT.match(line):
-                on_line(line)
-        returncode = process.wait()
-    except BaseException:
-        _stop(process)
-        drop_stale_locks()
-        raise
+        with process.stdout, ends_with_command(process):
+            for line, is_progress in read_lines(process.stdout.fileno()):
+                if is_progress:
+                    on_progress(line)
+                    continue
+                if line.startswith("Running stage "):
+                    outcome = "executed"
+                elif "is cached - skipping run" in line:
+                    outcome = "restored"
+                elif match := re.search(r"exited with (-?\d+)$", line):
+                    exit_code = int(match[1])
+                elif line.startswith("ERROR: "):
+                    refusal = line.removeprefix("ERROR: ")
+                if not DVC_HINT.match(line):
+                    on_line(line)
+            returncode = process.wait()
     finally:
-        process.stdout.close()
+        drop_stale_locks()  # of a DVC that was killed
     if returncode:
         raise StageFailedError(stage, exit_code, refusal)
     return outcome
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """Stop all processes of a stage with SIGTERM, and those that do not end in time with SIGKILL.
-
-    It waits for the whole process group: DVC itself ends before a training run has written its checkpoint.
-    """
-    for signal_number in (signal.SIGTERM, signal.SIGKILL):
-        deadline = time.monotonic() + STOP_SECONDS
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal_number)
-            while time.monotonic() < deadline:
-                process.poll()
-                os.killpg(process.pid, 0)  # raises once no process is left
-                time.sleep(0.1)

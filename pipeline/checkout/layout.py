@@ -22,8 +22,12 @@ TRAIN_KEY_GLOB = "[0-9a-f]" * 64  # matches the checkpoint folder of a training 
 
 
 def enter_root() -> None:
-    """Change to the root of the project, the nearest folder upward with a dvc.yaml; UserError if there is none."""
+    """Change to the root of the project, the nearest folder upward with a dvc.yaml; UserError if there is none.
+
+    UnicodeEncodeError if its path is not UTF-8.
+    """
     here = Path.cwd()
+    str(here).encode()  # UnicodeEncodeError if DVC and MLflow could not record this path
     for folder in (here, *here.parents):
         if (folder / "dvc.yaml").is_file():
             os.chdir(folder)

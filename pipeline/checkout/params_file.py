@@ -4,85 +4,86 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import YAMLError
 
 from pipeline.checkout.layout import PARAMS
+from pipeline.checkout.params_text import list_keys, separate, write_value
 from stages.errors import ParamsError, UserError, list_faults
-from stages.params import read_document, suggest
+from stages.params import parse_document, read_document, read_text, suggest
 
 QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')"""
-# A value on one line, and the comment that may follow it.
-SCALAR = re.compile(rf"""(?P<value>{QUOTED}|.*?)(?P<gap>\s*)(?P<comment>(?<=\s)\#.*)?$""")
 
 
 def apply_settings(path: Path, settings: Sequence[str]) -> str:
     """Return the text of the params file with the values of `KEY=VALUE` strings.
 
-    Only the values themselves change: every other byte is kept, and comments stay in their columns where they fit.
-    ParamsError lists all settings that are not possible.
+    Only the values themselves change: every other byte is kept, and comments stay in their columns where they fit. No
+    other key changes with one that it shares a value with by an anchor. ParamsError lists all settings that are not
+    possible.
     """
-    document = read_document(path)
-    lines = path.read_text(encoding="utf-8").split("\n")
-    places = dict(_find_values(document))
+    "".join(settings).encode()  # UnicodeEncodeError for the name of a file that is not UTF-8, as the params file is
+    text = read_text(path)
+    values = separate(parse_document(text, path))
     faults: list[str] = []
     for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals:
-            faults.append(f"{setting}: write it as SECTION.KEY=VALUE, for example train.epochs=3")
-        elif key not in places:
-            faults.append(f"{key}: no such key in {path}{suggest(key, places)}")
-        elif not _is_one_value(text):
-            faults.append(f"{key}: {text!r} is not a single YAML value; put it in quotes, inside those of the shell")
-        else:
-            row, column = places[key]
-            lines[row] = lines[row][:column] + _replace_value(lines[row][column:], text)
+        try:
+            text = _apply(text, setting, values, path)
+        except ParamsError as error:
+            faults.append(str(error))
     if faults:
         raise ParamsError(list_faults("--set is not usable:", faults))
-    return "\n".join(lines)
+    return text
+
+
+def _apply(text: str, setting: str, values: dict[str, Any], path: Path) -> str:
+    """Return the text with one setting, and change `values` likewise; ParamsError if it is not possible."""
+    key, equals, written = setting.partition("=")
+    keys = list_keys(values)
+    if not equals:
+        raise ParamsError(f"{setting}: write it as SECTION.KEY=VALUE, for example train.epochs=3")
+    if key not in keys:
+        raise ParamsError(f"{key}: no such key in {path}{suggest(key, keys)}")
+    value = _parse_value(key, written)
+    *sections, name = key.split(".")
+    section = reduce(getitem, sections, values)
+    if isinstance(section[name], dict) and section[name] and not isinstance(value, dict | None):
+        raise ParamsError(f"{key}: it is a section; set one of its keys, for example {key}.{next(iter(section[name]))}")
+    section[name] = value
+    changed = write_value(text, key, written, values)
+    if changed is None:
+        raise ParamsError(f"{key}: other keys in {path} share its value by an anchor; edit the file")
+    return changed
 
 
 def read_value(path: Path, key: str) -> Any:
-    """Return the value of a dotted key that the params file has."""
-    node: Any = read_document(path)
-    for part in key.split("."):
-        node = node[part]
-    return node
+    """Return the value of a dotted key of the params file; ParamsError if it has no such key."""
+    try:
+        return reduce(getitem, key.split("."), read_document(path))
+    except (KeyError, TypeError):
+        raise ParamsError(f"{path} {key}: missing") from None
 
 
-def _find_values(node: CommentedMap, prefix: str = "") -> Iterator[tuple[str, tuple[int, int]]]:
-    """Yield dotted keys, each with the row and column at which its value starts; a map in braces is one value."""
-    for key, value in node.items():
-        if isinstance(value, CommentedMap) and not value.fa.flow_style():
-            yield from _find_values(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", tuple(node.lc.data[key][2:4])
-
-
-def _is_one_value(text: str) -> bool:
-    """Whether YAML reads all of `text` as one scalar or one map in braces, without a comment or a second key."""
+def _parse_value(key: str, text: str) -> Any:
+    """Return the value that `text` is; ParamsError if it is no single scalar or map in braces, without a comment."""
     try:
         value: Any = YAML(typ="safe").load(f"x: {text}\n")["x"]
     except (YAMLError, ValueError, TypeError, KeyError):
-        return False
-    if isinstance(value, str):
-        return value == text or re.fullmatch(QUOTED, text) is not None
-    braced = text.startswith("{") and text.endswith("}")
-    return isinstance(value, dict) == braced and not isinstance(value, list) and not {"#", "\n"} & set(text)
-
-
-def _replace_value(rest: str, text: str) -> str:
-    """Replace the value at the start of the rest of a line, and keep the comment behind it."""
-    match = SCALAR.match(rest)
-    assert match is not None
-    if not match["comment"]:
-        return text
-    return text.ljust(len(match["value"]) + len(match["gap"]) - 1) + " " + match["comment"]
+        is_one = False
+    else:
+        braced = text.startswith("{") and text.endswith("}")
+        is_one = isinstance(value, dict) == braced and not isinstance(value, list) and not {"#", "\n"} & set(text)
+        if isinstance(value, str):
+            is_one = value == text or re.fullmatch(QUOTED, text) is not None
+    if not is_one:
+        raise ParamsError(f"{key}: {text!r} is not a single YAML value; put it in quotes, inside those of the shell")
+    return value
 
 
 def check_params(text: str | None = None) -> None:

@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipeline.checkout.dvc_errors import explain_dvc_errors
 from pipeline.checkout.layout import ENCODED, REGISTER, REGISTRATION, TOKENIZE
 from stages.artifacts import read_json
-from stages.errors import ArtifactError, UserError, first_line
+from stages.errors import ArtifactError, UserError
+from stages.tracking.git import git_state
 
 Outcome = Literal["executed", "restored", "fresh"]  # how a stage that is up to date came to be so
 MISSING = " is missing"
@@ -30,21 +32,12 @@ def stage_states() -> list[StageState]:
 
     UserError if DVC cannot read the project, or another process has locked it.
     """
-    from dvc.exceptions import DvcException
-    from dvc.lock import LockError
     from dvc.repo import Repo, lock_repo
 
-    try:
-        with Repo() as repo, lock_repo(repo):  # without the lock, DVC would read all files of the project twice
-            changes = repo.status()
-            states = _find_stale(repo.index.graph, changes) if changes else _list_fresh(repo.index.stages)
-    except LockError as error:
-        raise UserError(f"Another run holds this checkout: {error}") from None
-    except (DvcException, AssertionError) as error:
-        from pipeline.checkout.params_file import check_params
-
-        check_params()  # if a value that dvc.yaml needs is the cause, this message is clearer
-        raise UserError(f"DVC: {first_line(error)}") from error
+    # Without the lock, DVC would read all files of the project twice.
+    with explain_dvc_errors(), Repo() as repo, lock_repo(repo):
+        changes = repo.status()
+        states = _find_stale(repo.index.graph, changes) if changes else _list_fresh(repo.index.stages)
     if states[REGISTER].fresh and not is_registered():
         states[REGISTER] = StageState(REGISTER, ["the registry does not have this model as challenger or champion"])
     return list(states.values())
@@ -92,7 +85,12 @@ def is_registered() -> bool:
 
 
 def check_inputs(states: list[StageState]) -> None:
-    """UserError if the corpus does not exist; DVC would only say that the stage failed."""
+    """UserError if git cannot tell what state this checkout is in, or if the corpus does not exist.
+
+    Without this, register would refuse the model only after the training run, and DVC would say no more than that
+    the stage failed.
+    """
+    git_state()
     because = next(state.because for state in states if state.name == TOKENIZE)
     missing = [reason.removesuffix(MISSING) for reason in because if reason.endswith(MISSING)]
     inputs = [path for path in missing if path != ENCODED]

@@ -15,7 +15,7 @@ from pipeline.registry.versions import search_all
 from stages.artifacts import read_json
 from stages.errors import ArtifactError, UserError
 from stages.tracking import sync
-from stages.tracking.client import SQLITE, connect, shown_uri, tracking_uri, translate_errors
+from stages.tracking.client import connect, database_file, shown_uri, tracking_uri, translate_errors
 from stages.tracking.git import has_commit
 from stages.tracking.lineage_record import RECORD, LineageFiles, read_execution, read_lock
 from stages.tracking.registry import DIGEST_TAG, FILE_TAG, MARKER, read_lineage
@@ -66,8 +66,8 @@ def find_in_mlflow(
     `referenced` holds the MD5s in dvc.lock and .dvc files. Runs and uploads that are younger than `limit`, in seconds
     since the epoch, stay.
     """
-    uri = tracking_uri()
-    exists = not uri.startswith(SQLITE) or Path(uri.removeprefix(SQLITE)).exists()
+    database = database_file(tracking_uri())
+    exists = database is None or database.exists()
     if MARKER.exists():  # DVC's cache may hold files that only that registry refers to
         marked = read_json(MARKER).get("tracking_uri")
         if marked != shown_uri() or not exists:

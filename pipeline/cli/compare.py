@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from pipeline.checkout.layout import enter_root
-from pipeline.terminal import MODEL, REFERENCE, Json, draw_progress, exit_on_interrupt, out, print_json, write_text
+from pipeline.signals import exit_on_interrupt
+from pipeline.terminal import MODEL, REFERENCE, Json, draw_progress, out, print_json, write_text
 
 commands = typer.Typer()
 

@@ -3,13 +3,15 @@
 import errno
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pipeline.checkout.layout import PARAMS, enter_root
-from pipeline.terminal import Json, draw_progress, exit_on_interrupt, out, print_json, program
+from pipeline.signals import exit_on_interrupt
+from pipeline.terminal import Json, draw_progress, out, print_json, program
 from stages.errors import UserError
 
 commands = typer.Typer()
@@ -18,17 +20,19 @@ FORMATS = """
 The format is detected from the name and the first bytes of each file, or set with data.format. Any file may be a .gz.
 
 train.conll (or .tsv, .txt ...): columns separated by tabs or blanks, a blank line after each sentence. The schemes
-IOB1, IOB2, IOE1, IOE2, IOBES, BILOU and BMES are recognised.
+IOB1, IOB2, IOE1, IOE2, IOBES, BILOU, BMES and IO are recognised, and the brackets of CoNLL-2012.
 
     Angela B-PER
     Merkel I-PER
     left O
 
-train.jsonl: words with tags, or text with spans as doccano (the second line) and Prodigy (the third) export it.
+train.jsonl: words with tags, or text with spans as doccano (the second line) and Prodigy (the third) export it, or
+words with spans as GLiNER has them (the fourth).
 
     {"tokens": ["Angela", "left"], "tags": ["B-PER", "O"]}
     {"text": "Angela left", "label": [[0, 6, "PER"]]}
     {"text": "Angela left", "spans": [{"start": 0, "end": 6, "label": "PER"}]}
+    {"tokenized_text": ["Angela", "left"], "ner": [[0, 0, "PER"]]}
 
 train.json: an array of such records, or an export of Label Studio.
 
@@ -37,15 +41,19 @@ train.json: an array of such records, or an export of Label Studio.
                    "value": {"start": 0, "end": 6, "labels": ["PER"]}}]}]}]
 
 train.parquet, train.csv: as Hugging Face datasets write them, a sentence a row; tags are strings, or numbers that the
-Parquet file or a dataset_info.json names.
+Parquet file or a dataset_info.json names. Lists in cells are JSON or Python; commas, semicolons or tabs separate cells.
 
     tokens,ner_tags
     "['Angela', 'left']","['B-PER', 'O']"
     "['Bonn', 'sleeps']","['B-LOC', 'O']"
 
+train/letter.ann of brat, beside train/letter.txt, which says `Angela left`; tabs separate its three parts.
+
+    T1\tPER 0 6\tAngela
+
 Splits are files named train, dev (or valid, validation, val) and test, shards such as train-00000-of-00002.parquet, or
-folders of these names. A corpus of one file is split by a hash of each sentence:
-`--set 'data.split={dev: 0.1, test: 0.1}'`.
+folders of these names. What is missing is cut from train by a hash of each sentence: `--set 'data.split={dev: 0.1}'`,
+or `--set 'data.split={dev: 0.1, test: 0.1}'` for a corpus of one file.
 """
 
 
@@ -116,7 +124,8 @@ def import_(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="How to read the source: data.format, data.words or data.tags. Repeatable.",
+            help="How to read the source: data.format, words, tags, offsets, faulty, strip_prefix, strip_suffix. "
+            "Repeatable.",
         ),
     ] = None,
     licence: Annotated[
@@ -166,7 +175,7 @@ def import_(
         return
     out.print(render_profile(imported.profile))
     out.print(f"\n{imported.path} holds it in the standard form, tracked by DVC; digest {imported.digest[:12]}")
-    _report_import(imported.path, imported.dvc_file, is_split=len(imported.profile["splits"]) > 1)
+    _report_import(imported.path, imported.dvc_file, splits=imported.profile["splits"])
 
 
 def _text_or_file(licence: str | None) -> str | None:
@@ -183,19 +192,24 @@ def _text_or_file(licence: str | None) -> str | None:
         raise
 
 
-def _report_import(path: Path, dvc_file: Path, *, is_split: bool) -> None:
-    """Print the next commands for a new corpus, ready to copy."""
+def _report_import(path: Path, dvc_file: Path, *, splits: Collection[str]) -> None:
+    """Print the next commands for a new corpus of these splits, ready to copy."""
+    from pipeline.corpora.importing import READING
     from stages.params import read_document
 
     tuneline = program("tuneline")
     # How params.yaml reads its current corpus does not apply to a corpus in the standard form.
     data = read_document(PARAMS).get("data", {})
-    stale = [f"--set data.{key}=auto" for key in ("format", "words", "tags") if data.get(key, "auto") != "auto"]
-    split = data.get("split")
-    if is_split and split is not None:
-        stale.append("--set data.split=null")
-    reading = "".join(f" {setting}" for setting in stale)
-    shares = "" if is_split else " --set 'data.split={dev: 0.1, test: 0.1}'"
+    reading = "".join(
+        f" --set {key}={'null' if default is None else default}"
+        for key, default in READING.items()
+        if data.get(key.removeprefix("data."), default) != default
+    )
+    missing = ", ".join(f"{name}: 0.1" for name in ("dev", "test") if name not in splits)
+    shares = f" --set 'data.split={{{missing}}}'" if missing else ""
+    if data.get("split") is not None:
+        reading += shares or " --set data.split=null"
+        shares = ""
     out.print("\nNext:", style="bold")
     for what, command in (
         ("check it", f"{tuneline} check {path}{reading}"),

@@ -4,6 +4,7 @@ import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -64,6 +65,7 @@ def deploy(
 
 def report_deployment(specs: list["DeploymentSpec"], report: list[str], *, missing: str | None, as_json: bool) -> None:
     """Print what changed on the Prefect server, and the commands that start workers and a run."""
+    from stages.runtime.proxies import THIS_MACHINE
     from stages.tracking.client import SQLITE
 
     run = specs[0]
@@ -96,5 +98,7 @@ def report_deployment(specs: list["DeploymentSpec"], report: list[str], *, missi
     out.print(
         f"\nOn each worker's machine, in a clone of its own after `make install`:\n  export PREFECT_API_URL={server}"
     )
+    if "no_proxy" in os.environ and urlsplit(server).hostname in THIS_MACHINE:
+        out.print(f"  export no_proxy={shlex.quote(os.environ['no_proxy'])}")
     for what, command in commands.items():
         out.print(f"  {what:<18} {command}")

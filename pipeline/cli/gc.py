@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.checkout.layout import enter_root
-from pipeline.terminal import Json, err, out, print_json, program
+from pipeline.terminal import Json, err, make_table, out, print_json, program
 from stages.errors import UserError
 
 if TYPE_CHECKING:
@@ -80,10 +80,8 @@ def gc(
 def _table(found: "list[Garbage]") -> "Table":
     """The garbage by kind, each with its total size."""
     from rich.filesize import decimal
-    from rich.table import Table
 
-    table = Table("kind", "what", "size", "why", box=None, pad_edge=False)
-    table.columns[1].overflow = "fold"  # so that an id can be copied as a whole
+    table = make_table("kind", "what", "size", "why")
     table.columns[2].justify = "right"
     for kind, members in groupby(found, key=lambda garbage: garbage.kind):
         group = list(members)

@@ -7,12 +7,15 @@ import atexit
 import gc as collector
 import os
 import sys
+from contextlib import suppress
 
 import typer
 
 from pipeline.cli import compare, corpora, deploy, gc, models, registry, run
+from pipeline.signals import Stopped, handle_signals, release_signals
 from pipeline.terminal import err
-from stages.errors import UserError
+from stages.errors import UserError, explain_encoding
+from stages.runtime.proxies import bypass_proxy_on_this_machine
 
 app = typer.Typer(
     help="Fine-tune encoders as a reproducible pipeline: tokenize, train, evaluate, register.",
@@ -32,6 +35,8 @@ app.add_typer(gc.commands)
 
 def main() -> None:
     """Run the console script; a UserError becomes one message on stderr and exit code 2."""
+    handle_signals()
+    bypass_proxy_on_this_machine()
     # No telemetry: data goes only to the servers that the user names.
     os.environ.setdefault("DO_NOT_TRACK", "true")
     # MLflow's imports alone make half a million objects that live until the end. Visiting them again and again takes
@@ -41,5 +46,12 @@ def main() -> None:
     try:
         app()
     except (UserError, OSError, UnicodeError) as error:
-        err.print(f"error: {error}", style="red")
+        message = explain_encoding(error) if isinstance(error, UnicodeEncodeError) else error
+        err.print(f"error: {message}", style="red")
         sys.exit(UserError.exit_code)
+    except Stopped as stopped:
+        with suppress(OSError):  # the terminal may be gone
+            sys.stdout.flush()
+        os._exit(stopped.exit_code)  # an exit would wait for threads of Prefect and MLflow, which wait for servers
+    finally:
+        release_signals()

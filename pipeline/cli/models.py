@@ -1,12 +1,17 @@
 """The commands that list and use models: models, predict and mistakes."""
 
+import shutil
+import sys
+import tempfile
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, BinaryIO
 
 import typer
 
 from pipeline.checkout.layout import PREDICTIONS, enter_root
-from pipeline.terminal import MODEL, Json, out, print_json, program
+from pipeline.terminal import MODEL, Json, err, make_table, out, print_json, program
+from stages.errors import UserError
 
 commands = typer.Typer()
 
@@ -14,8 +19,6 @@ commands = typer.Typer()
 @commands.command()
 def models(as_json: Json = False) -> None:
     """List the versions of all registered models, with their aliases and entity F1."""
-    from rich.table import Table
-
     from pipeline.registry.versions import list_versions
     from stages.tracking.client import shown_uri
 
@@ -27,7 +30,7 @@ def models(as_json: Json = False) -> None:
     if not versions:
         out.print(f"No model in {shown_uri()} yet. Make one: {program('tuneline')} run")
         return
-    table = Table("name", "version", "aliases", "dev F1", "test F1", "digest", box=None, pad_edge=False)
+    table = make_table("name", "version", "aliases", "dev F1", "test F1", "digest")
     for version in versions:
         scores = [f"{version.scores[split]:.4f}" if split in version.scores else "" for split in ("dev", "test")]
         table.add_row(version.name, str(version.version), ", ".join(version.aliases), *scores, version.digest[:12])
@@ -38,8 +41,8 @@ def models(as_json: Json = False) -> None:
 def predict(
     model: Annotated[str, MODEL],
     file: Annotated[
-        typer.FileText,
-        typer.Argument(metavar="[FILE]", encoding="utf-8", help="One text per line; standard input by default."),
+        typer.FileBinaryRead,
+        typer.Argument(metavar="[FILE]", help="One text per line, in UTF-8; standard input by default."),
     ] = "-",  # type: ignore[assignment]  # click's name of standard input
     as_json: Json = False,
 ) -> None:
@@ -53,7 +56,9 @@ def predict(
     """
     from pipeline.registry.versions import load_model
 
-    texts = [line.rstrip("\r") for line in file.read().removesuffix("\n").split("\n")]
+    texts = _read_lines(file)
+    if not texts:
+        err.print("no text: the input is empty")
     enter_root()
     predictions = load_model(model).predict(texts)
     if as_json:
@@ -65,6 +70,25 @@ def predict(
         for entity in found:
             place = f"{entity['start']}-{entity['end']}"
             out.print(f"  {entity['type']:<8} {entity['text']}  ({place}, {entity['score']:.2f})")
+
+
+def _read_lines(file: BinaryIO) -> list[str]:
+    """The lines of a file, decoded as carefully as those of a corpus."""
+    from stages.corpus.readers.text_files import open_data, read_text
+    from stages.corpus.text.diagnostics import UnreadableError
+
+    with tempfile.NamedTemporaryFile() as copy:
+        path = Path(file.name)
+        if file is sys.stdin.buffer:  # a pipe has no position, by which a corpus is read
+            path = Path(copy.name)
+            shutil.copyfileobj(file, copy)
+            copy.flush()
+        try:
+            with open_data(path) as stream:
+                text = "".join(piece for _, piece in read_text(path, stream))
+        except UnreadableError as error:
+            raise UserError(str(error).replace(copy.name, "standard input")) from None
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 @commands.command()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.checkout.layout import PARAMS, enter_root
-from pipeline.terminal import MODEL, Json, draw_progress, err, exit_on_interrupt, out, print_json, write_text
+from pipeline.signals import exit_on_interrupt
+from pipeline.terminal import MODEL, Json, draw_progress, err, make_table, out, print_json, write_text
 from stages.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def promote(
     else:
         overridden = ", overridden by --force" if verdict["forced"] else ""
         out.print(f"{verdict['verdict']}  {name}/{verdict['challenger']}{overridden}")
-        for line in verdict["reasons"]:
+        for line in [*verdict["reasons"], *(f"note: {note}" for note in verdict["notes"])]:
             out.print(f"  {line}")
         out.print(f"{name}/{entry.target} is champion now" if entry else _champion_stays(name, verdict["champion"]))
     if entry is None:
@@ -96,8 +97,6 @@ def history(
 
     Altered entries, and an alias that was moved outside Tuneline, are reported; the exit code is then 1.
     """
-    from rich.table import Table
-
     from pipeline.registry import alias_history
 
     enter_root()
@@ -110,7 +109,7 @@ def history(
     if as_json:
         print_json({"entries": [asdict(entry) for entry in entries], "faults": found.faults})
     else:
-        table = Table("time (UTC)", "who", "action", "champion", "previous", "reason", box=None, pad_edge=False)
+        table = make_table("time (UTC)", "who", "action", "champion", "previous", "reason")
         for entry in entries:
             table.add_row(
                 entry.time[:19], entry.who, entry.action, str(entry.target), str(entry.source or ""), entry.reason
@@ -198,8 +197,6 @@ def lineage(
 
 
 def _show_uses(target: str, *, as_json: bool) -> None:
-    from rich.table import Table
-
     from pipeline.lineage.query import find_uses
 
     uses = find_uses(target)
@@ -211,8 +208,7 @@ def _show_uses(target: str, *, as_json: bool) -> None:
     if not uses.versions:
         out.print(f"no version of any model used {target}")
         return
-    table = Table("version", "aliases", "champion", "used by", "file", "digest", "", box=None, pad_edge=False)
-    table.columns[4].overflow = "fold"  # so that a path can be copied as a whole
+    table = make_table("version", "aliases", "champion", "used by", "file", "digest", "")
     for version in uses.versions:
         champion = "is" if version.is_champion else "was" if version.was_champion else ""
         label = f"{version.name}/{version.version}"

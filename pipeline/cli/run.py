@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.checkout.layout import EVALUATE, METRICS, PAGE, REGISTER, enter_root
-from pipeline.terminal import Json, err, out, print_json, program
+from pipeline.signals import Stopped, exit_on_interrupt
+from pipeline.terminal import Json, err, make_table, out, print_json, program
 from stages.errors import UserError
 
 commands = typer.Typer()
@@ -47,10 +48,20 @@ def run(
         tuneline run --seeds 3
     """
     from pipeline.checkout.locks import checkout_lock
+    from pipeline.runs.prefect_server import stop_temporary_server
 
     enter_root()
-    with checkout_lock(on_wait=err.print):
-        _run(settings or [], stage, seeds, as_json=as_json)
+    words = [*(["--stage", shlex.quote(stage)] if stage else []), *(["--seeds", str(seeds)] if seeds > 1 else [])]
+    command = " ".join([program("tuneline"), "run", *words])
+    with (
+        checkout_lock(on_wait=err.print),
+        exit_on_interrupt(f"stopped; finished stages are kept, and `{command}` resumes from there"),
+    ):
+        try:
+            _run(settings or [], stage, seeds, as_json=as_json)
+        except Stopped:
+            stop_temporary_server()
+            raise
 
 
 def _run(settings: list[str], stage: str | None, seeds: int, *, as_json: bool) -> None:
@@ -82,10 +93,9 @@ def status(as_json: Json = False) -> None:
     if as_json:
         print_json({"stages": {state.name: {"fresh": state.fresh, "because": state.because} for state in states}})
         return
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table("stage", "state", "because", box=None, pad_edge=False)
+    table = make_table("stage", "state", "because")
     for state in states:
         label = Text("fresh", "green") if state.fresh else Text("stale", "yellow")
         table.add_row(state.name, label, "\n".join(state.because))

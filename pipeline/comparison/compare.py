@@ -11,11 +11,11 @@ from pipeline.checkout.processes import run_json
 from pipeline.checkout.scratch import work_folder
 from pipeline.corpora.restore import data_digests, restore_corpus
 from pipeline.registry.predictions import (
-    SPLIT,
     compute_f1,
+    compute_f1_of_gold_types,
     count_entities,
     have_same_sentences,
-    read_version_predictions,
+    keep_types,
     rescore_version,
 )
 from pipeline.registry.reproduction import compare_environments
@@ -23,10 +23,12 @@ from pipeline.registry.versions import resolve
 from stages.errors import UserError, first_line
 from stages.statistics.significance import gain_interval, p_value
 from stages.tasks.token_classification.entities import Numbers, Truths
+from stages.tasks.token_classification.label_set import TypeChange, compare_types
 from stages.tasks.token_classification.predictions import Predictions
 from stages.tracking.client import connect, translate_errors
 from stages.tracking.lineage_record import LineageFiles, LineageRecord, TrainingEnvironment, flatten_params
 from stages.tracking.registry import DIGEST_TAG, altered_files, read_lineage
+from stages.tracking.version_artifacts import SPLIT, read_version_predictions, read_version_types
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,7 +54,8 @@ class Comparison:
     data          {"same_files", "note", "splits", "counts", "examples"}; the last three as
                   stages/tools/compare_corpora.py prints them, and empty if `note` says why nothing was compared
     scores        {"test": {"first": F1, "second": F1, "difference", "interval", "p_value", "per_type"}, "dev": …}; on
-                  dev, interval and p-value are None if the two were not scored on the same sentences
+                  dev, interval and p-value are None if the two were not scored on the same sentences. All but
+                  `per_type` are over the types that both know, as `predictions` are
     predictions   {"sentences", "scored_again", "counts": {"broken", "fixed", "otherwise"}, "examples": […]} of test;
                   None, as `scores` is empty, if `note` says why
     note          a remark on the last two in one line, or None
@@ -172,26 +175,49 @@ def _compare_scores(
     client: "MlflowClient", first: "ModelVersion", second: "ModelVersion"
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Any] | None, str | None]:
     """Scores, changed predictions and the note of a comparison."""
-    note = None
+    labels = [f"{version.name}/{version.version}" for version in (first, second)]
+    notes = []
     try:
-        before, after = read_version_predictions(client, first), read_version_predictions(client, second)
+        types = compare_types(*(read_version_types(client, version) for version in (first, second)))
+        if not types.is_none:
+            notes.append(_describe_types(types, *labels))
+            if not types.shared:
+                return {}, None, f"scores and predictions were not compared: {notes[0]}"
+        recorded, after = read_version_predictions(client, first), read_version_predictions(client, second)
+        before = dict(recorded)
         if not have_same_sentences(before[SPLIT], after[SPLIT]):
             before[SPLIT] = rescore_version(client, first, second)
-            names = [f"{version.name}/{version.version}" for version in (first, second)]
-            note = f"{names[0]} was rescored on the test sentences of {names[1]}"
+            notes.append(f"{labels[0]} was rescored on the test sentences of {labels[1]}")
     except UserError as error:
         return {}, None, f"scores and predictions were not compared: {first_line(error)}"
-    scores = {split: _compare_f1(before[split], after[split]) for split in after if split in before}
-    changes = _compare_predictions(before[SPLIT], after[SPLIT])
-    return scores, {"scored_again": note is not None, **changes}, note
+    scores = {
+        split: _compare_f1(before[split], after[split], types=types, recorded=recorded[split])
+        for split in after
+        if split in before
+    }
+    changes = _compare_predictions(*(keep_types(each[SPLIT], types.shared) for each in (before, after)))
+    rescored = before[SPLIT] is not recorded[SPLIT]
+    return scores, {"scored_again": rescored, **changes}, "; ".join(notes) or None
 
 
-def _compare_f1(before: Predictions, after: Predictions) -> dict[str, Any]:
-    """Strict entity F1 of both, over all types and by type, and the significance of the difference.
+def _describe_types(types: TypeChange, first: str, second: str) -> str:
+    """The types that only one of two versions knows, and those that both know, in one line."""
+    shared = f"they are compared on {', '.join(types.shared)}" if types.shared else "they have no type in common"
+    sides = ((first, types.vanished), (second, types.appeared))
+    return "; ".join([*(f"only {label} knows {', '.join(names)}" for label, names in sides if names), shared])
+
+
+def _compare_f1(before: Predictions, after: Predictions, *, types: TypeChange, recorded: Predictions) -> dict[str, Any]:
+    """Strict entity F1 of both, over the types that both know and by type, and the significance of the difference.
 
     The p-value is one-sided, as in the promotion gate: the probability of a difference at least as large in the same
-    direction, if both models were equally good.
+    direction, if both models were equally good. On a type that only the first knows its F1 is that of `recorded`, its
+    own evaluation: the sentences of the second have no such type.
     """
+    lost, gained = compute_f1_of_gold_types(recorded), compute_f1(after)[1]
+    alone = {name: {"first": lost.get(name), "second": None} for name in types.vanished}
+    alone |= {name: {"first": None, "second": gained.get(name)} for name in types.appeared}
+    before, after = keep_types(before, types.shared), keep_types(after, types.shared)
     (first, first_types), (second, second_types) = compute_f1(before), compute_f1(after)
     interval, p = None, None
     if have_same_sentences(before, after):
@@ -203,7 +229,8 @@ def _compare_f1(before: Predictions, after: Predictions) -> dict[str, Any]:
         "difference": second - first,
         "interval": interval,
         "p_value": p,
-        "per_type": {
+        "per_type": alone
+        | {
             name: {"first": first_types.get(name), "second": second_types.get(name)}
             for name in sorted(first_types | second_types)
         },

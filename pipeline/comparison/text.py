@@ -11,6 +11,7 @@ from rich.text import Text
 from pipeline.comparison.compare import CHANGES, SIDES, Comparison
 from pipeline.comparison.mistakes import mark_entities
 from pipeline.formatting import format_commit, format_count, format_time, format_value
+from pipeline.terminal import make_table
 from stages.statistics.significance import CONFIDENCE
 from stages.tasks.token_classification.entities import OUTSIDE
 
@@ -52,10 +53,11 @@ def version_label(version: dict[str, Any]) -> str:
 
 def version_facts(version: dict[str, Any]) -> list[tuple[str, str]]:
     """Label and value of each fact about a version as a whole."""
+    git = version["git"]
     return [
         ("aliases", ", ".join(version["aliases"]) or "none"),
         ("registered", format_time(version["registered"])),
-        ("git commit", format_commit(version["git"]["commit"], dirty=version["git"]["dirty"])),
+        ("git commit", format_commit(git["commit"], dirty=git["dirty"], reason=git["reason"])),
         ("model digest", version["digest"]),
         ("MLflow run", version["mlflow_run"] or "none"),
     ]
@@ -117,7 +119,7 @@ def describe_location(example: dict[str, Any]) -> str:
 
 def _versions(comparison: Comparison) -> Table:
     first, second = (comparison.versions[side] for side in SIDES)
-    table = _table("", version_label(first), version_label(second))
+    table = make_table("", version_label(first), version_label(second))
     for (name, first_value), (_, second_value) in zip(version_facts(first), version_facts(second), strict=True):
         table.add_row(name, first_value, second_value)
     return table
@@ -125,7 +127,7 @@ def _versions(comparison: Comparison) -> Table:
 
 def _scores(comparison: Comparison) -> Iterator[RenderableType]:
     yield _title("Scores: F1 of entities")
-    table = _table("", "first", "second", "difference", f"{CONFIDENCE:.0%} interval", "p")
+    table = make_table("", "first", "second", "difference", f"{CONFIDENCE:.0%} interval", "p")
     for split, score in comparison.scores.items():
         table.add_row(split, *format_scores(score), *format_significance(score))
         if split == next(iter(comparison.scores)):
@@ -151,7 +153,7 @@ def _predictions(predictions: dict[str, Any]) -> Iterator[RenderableType]:
 def _params(comparison: Comparison) -> Iterator[RenderableType]:
     yield _title("Parameters", remark="" if comparison.params else "the same")
     if comparison.params:
-        table = _table("", "first", "second")
+        table = make_table("", "first", "second")
         for key, values in comparison.params.items():
             table.add_row(key, *(format_value(values[side]) if side in values else "absent" for side in SIDES))
         yield _indent(table)
@@ -161,7 +163,7 @@ def _data(data: dict[str, Any]) -> Iterator[RenderableType]:
     yield _title("Data", remark=data["note"] or "")
     if not data["splits"]:
         return
-    table = _table("sentences", *(name.replace("_", " ") for name in COUNTS))
+    table = make_table("sentences", *(name.replace("_", " ") for name in COUNTS))
     for split, counts in data["splits"].items():
         table.add_row(split, *(str(counts[name]) for name in COUNTS))
     yield _indent(table)
@@ -176,7 +178,7 @@ def _data(data: dict[str, Any]) -> Iterator[RenderableType]:
 def _code(code: list[dict[str, Any]]) -> Iterator[RenderableType]:
     yield _title("Code of the stages", remark="" if code else "the same")
     if code:
-        table = _table("file", "", "read by")
+        table = make_table("file", "", "read by")
         for file in code:
             table.add_row(file["path"], file["change"], ", ".join(file["stages"]))
         yield _indent(table)
@@ -204,11 +206,4 @@ def _indent(part: RenderableType, *, above: int = 0, left: int = 2) -> Padding:
     content = Text(part) if isinstance(part, str) else part
     if isinstance(content, Text):
         content.no_wrap, content.overflow = False, "fold"
-    return Padding(content, (above, 0, 0, left))
-
-
-def _table(*names: str) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in names:
-        table.add_column(name, overflow="fold")
-    return table
+    return Padding(content, (above, 0, 0, left), expand=False)

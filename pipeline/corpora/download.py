@@ -11,13 +11,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
+from pipeline.signals import Stopped
 from stages.errors import UserError, first_line
 
 # The same names as in stages/corpus/folder.py; a test compares the two.
 SPLIT_FOLDERS = ("train", "test", "dev", "valid", "validation", "val", "testa", "testb")
 DATA_EXTENSIONS = (
-    "jsonl", "ndjson", "json", "parquet", "csv",
-    "conll", "conllu", "conll03", "iob", "iob2", "bio", "bioes", "tsv", "txt", "annotated", *SPLIT_FOLDERS,
+    "jsonl", "ndjson", "json", "parquet", "csv", "ann",
+    "conll", "conllu", "conll03", "iob", "iob2", "bio", "bioes", "tsv", "txt", "annotated",
+    "v4_gold_conll", "v9_gold_conll", *SPLIT_FOLDERS,
 )  # fmt: skip
 LICENCE = re.compile(r"(licen[cs]e|copying)\b", re.IGNORECASE)
 
@@ -52,7 +54,7 @@ def download(source: str, folder: Path, *, here: Path) -> Download:
             files, is_folder = _list_source(source)
             for path, (system, address) in files.items():
                 _copy(system, address, target / path)
-    except KeyboardInterrupt:
+    except Stopped:
         logging.getLogger("asyncio").disabled = True  # fsspec's event loop ends during a transfer, and would log that
         raise
     except UserError:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.checkout.dvc_errors import require_repository
 from pipeline.checkout.params_file import apply_settings
 from pipeline.checkout.processes import run_json
 from pipeline.checkout.scratch import work_folder
@@ -27,7 +28,12 @@ DEMO = "demo"
 PROVENANCE = "provenance.json"
 FORMAT_VERSION = 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-READING = ("data.format", "data.words", "data.tags")
+# How a source is read where the user says nothing. provenance.json has the first three, and of the others what differs.
+READING = {
+    "data.format": "auto", "data.words": "auto", "data.tags": "auto",
+    "data.offsets": "characters", "data.faulty": "refuse", "data.strip_prefix": None, "data.strip_suffix": None,
+}  # fmt: skip
+ALWAYS_RECORDED = tuple(READING)[:3]
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,7 @@ def import_corpus(
     destination = CORPORA / name
     _check_name(name, destination, force=force)
     _check_settings(settings)
+    require_repository()  # before a long download; `dvc add` comes last
     with work_folder("import") as work:
         downloaded = download(source, work / "source", here=here)
         built, params = work / name, work / f"{name}.yaml"
@@ -103,17 +110,17 @@ def _check_settings(settings: Sequence[str]) -> None:
 def _params(place: Path, file: Path, settings: Sequence[str]) -> str:
     """Return the params file of convert_corpus: everything is detected, except what `settings` define."""
     directory = json.dumps(str(place), ensure_ascii=False)
-    file.write_text(
-        f"data:\n  dir: {directory}\n  format: auto\n  words: auto\n  tags: auto\n  split: null\n", encoding="utf-8"
-    )
+    reading = "".join(f"  {key.removeprefix('data.')}: {json.dumps(value)}\n" for key, value in READING.items())
+    file.write_text(f"data:\n  dir: {directory}\n{reading}  split: null\n", encoding="utf-8")
     return apply_settings(file, settings)
 
 
 def _reading(params: Path) -> Iterator[tuple[str, Any]]:
     data = read_document(params)["data"]
-    for key in READING:
+    for key, default in READING.items():
         parameter = key.removeprefix("data.")
-        yield parameter, data[parameter]
+        if key in ALWAYS_RECORDED or data[parameter] != default:
+            yield parameter, data[parameter]
 
 
 def _convert(params: Path, *, shown: tuple[Path, str], on_progress: Callable[[str], None]) -> dict[str, Any]:
@@ -124,6 +131,8 @@ def _convert(params: Path, *, shown: tuple[Path, str], on_progress: Callable[[st
 
     def rename(text: str) -> str:
         text = re.sub(rf"{re.escape(str(params))}:\d+", "--set", text)
+        again = f"tuneline import {shown[1]} {params.stem} --force"  # to strip words is for the import
+        text = text.replace(f"tuneline run --set data.dir={shown[0]}", again)
         return text.replace(str(shown[0]), shown[1].rstrip("/")).replace(str(params), "--set")
 
     try:

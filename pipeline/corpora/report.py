@@ -4,22 +4,29 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
+
+from pipeline.terminal import make_table
+from stages.corpus.text.diagnostics import HEADLINES
 
 SHOWN_WARNINGS = 5  # warnings and notes of one code that are shown; errors are all shown
 STYLES = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
 def render_profile(profile: dict[str, Any]) -> Group:
-    """Render a table of figures, unless there are errors, and below it the diagnostics, the most severe first."""
-    splits = profile["splits"]
-    has_errors = any(diagnostic["severity"] == "error" for diagnostic in profile["findings"])
-    parts: list[Any] = []
+    """Render a table of figures, unless there are errors, and below it the diagnostics, the most severe first.
+
+    Above all stands what makes the figures meaningless.
+    """
+    splits, findings = profile["splits"], profile["findings"]
+    has_errors = any(diagnostic["severity"] == "error" for diagnostic in findings)
+    headlines = [diagnostic for diagnostic in findings if diagnostic["code"] in HEADLINES]
+    parts: list[Any] = [Text(f"WARNING  {_format_line(each)}", "bold yellow") for each in headlines]
+    parts += [Text()] if headlines else []
     if not has_errors:
         types = sorted({name for split in splits.values() for name in split["entities"]})
         parts.append(Text(f"{profile['dir']}: {profile['scheme']}, {len(types)} entity types"))
-        table = Table("", *splits, box=None, pad_edge=False)
+        table = make_table("", *splits)
         for column in table.columns[1:]:
             column.justify = "right"
         for label, cells in _rows(splits, types, profile["window"]):
@@ -35,12 +42,15 @@ def _rows(splits: dict[str, Any], types: list[str], window: int) -> Iterator[tup
         return label, [f"{_at(split, path):,}" if _at(split, path) is not None else "" for split in splits.values()]
 
     yield row("sentences", "sentences")
+    if any("dropped" in split for split in splits.values()):
+        yield row("  left out for their faults", "dropped")
     yield row("words", "words")
     if any(split["documents"] for split in splits.values()):
         yield row("documents", "documents")
     yield "entities", [f"{sum(split['entities'].values()):,}" for split in splits.values()]
     for name in types:
-        yield f"  {name}", [f"{split['entities'].get(name, 0):,}" for split in splits.values()]
+        shown = name if name.isprintable() else repr(name)
+        yield f"  {shown}", [f"{split['entities'].get(name, 0):,}" for split in splits.values()]
     if any("unseen_entities" in split for split in splits.values()):
         unseen = [split.get("unseen_entities") for split in splits.values()]
         yield "  distinct ones not in train", ["" if share is None else f"{share:.0%}" for share in unseen]
@@ -60,14 +70,22 @@ def _at(value: Any, path: tuple[str, ...]) -> Any:
 
 def _diagnostic_lines(profile: dict[str, Any], severity: str) -> Iterator[tuple[str, str]]:
     """Yield label and text of each diagnostic of a severity, and of the number of those not shown."""
-    diagnostics = [diagnostic for diagnostic in profile["findings"] if diagnostic["severity"] == severity]
+    diagnostics = [
+        diagnostic
+        for diagnostic in profile["findings"]
+        if diagnostic["severity"] == severity and diagnostic["code"] not in HEADLINES
+    ]
     for code in dict.fromkeys(diagnostic["code"] for diagnostic in diagnostics):
         shown = [diagnostic for diagnostic in diagnostics if diagnostic["code"] == code]
         shown = shown if severity == "error" else shown[:SHOWN_WARNINGS]
-        yield from ((severity, f"{diagnostic['where']}: {diagnostic['message']}") for diagnostic in shown)
+        yield from ((severity, _format_line(diagnostic)) for diagnostic in shown)
         more = profile["counts"][code] - len(shown)
-        if more:
+        if more > 0:
             yield "", f"... and {more:,} more like these"
+
+
+def _format_line(diagnostic: dict[str, Any]) -> str:
+    return f"{diagnostic['where']}: {diagnostic['message']}"
 
 
 def _style_line(line: tuple[str, str], style: str) -> Text:

@@ -78,7 +78,7 @@ def _restore_from_git(lineage: LineageFiles, path: Path, md5: str, target: Path)
     with tempfile.TemporaryDirectory(dir=target.parent) as work:
         file = Path(work) / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(UserError):
+        with suppress(UserError):  # not in git, or git refuses; it may be in DVC's cache
             file.write_bytes(git("cat-file", "blob", f"{lineage.record.git.commit}:./{path.as_posix()}"))
         if lineage.diff and not _has_md5(file, md5):
             git(
@@ -86,7 +86,7 @@ def _restore_from_git(lineage: LineageFiles, path: Path, md5: str, target: Path)
                 folder=Path(work),
                 stdin=lineage.diff,
                 variables={"GIT_CEILING_DIRECTORIES": str(target.parent.absolute())},  # the folder is not a checkout
-                check=False,
+                empty_on=(1, 128),  # the recorded changes do not apply to it
             )  # fmt: skip
         if file.exists():
             file.rename(target)

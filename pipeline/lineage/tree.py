@@ -5,7 +5,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from pipeline.checkout.layout import STAGES, TOKENIZE
-from pipeline.formatting import format_commit, format_count, format_time, format_value
+from pipeline.formatting import NO_REASON, format_commit, format_count, format_time, format_value
 from pipeline.lineage.query import Lineage
 from stages.tracking.lineage_record import FOLDER, FileEntry, StageRecord, TrainingEnvironment
 
@@ -42,7 +42,7 @@ def version_facts(lineage: Lineage) -> list[tuple[str, str]]:
     record = lineage.record
     facts = [
         ("registered", format_time(record.registered)),
-        ("git commit", format_commit(record.git.commit, dirty=record.git.dirty)),
+        ("git commit", format_commit(record.git.commit, dirty=record.git.dirty, reason=record.git.reason)),
         ("git remote", record.git.remote),
         ("flow run", record.flow_run or "none: registered without Prefect"),
         ("MLflow run", lineage.mlflow_run),
@@ -64,7 +64,7 @@ def execution_facts(lineage: Lineage, name: str) -> list[tuple[str, str]]:
     facts = [
         ("computed", format_time(execution.time)),
         ("by", OTHER_RUN if is_from_other_run(lineage, name) else None),
-        ("git commit", format_commit(execution.commit, dirty=execution.dirty)),
+        ("git commit", format_commit(execution.commit, dirty=execution.dirty, reason=execution.reason)),
         ("flow run", execution.flow_run),
         ("MLflow run", execution.mlflow_run),
     ]
@@ -106,8 +106,9 @@ def describe_rebuilding(lineage: Lineage) -> str:
     record = lineage.record
     if record.rebuildable:
         return "possible"
-    reason = f"neither git nor DVC tracks {', '.join(record.outside)}" if record.outside else "git had no commit"
-    return f"{NOT_POSSIBLE}: {reason}"
+    reasons = [] if record.git.commit else [f"it has no commit ({record.git.reason or NO_REASON})"]
+    reasons += [f"neither git nor DVC tracks {', '.join(record.outside)}"] if record.outside else []
+    return f"{NOT_POSSIBLE}: {'; '.join(reasons)}"
 
 
 def format_scores(lineage: Lineage) -> str:

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from pipeline.registry.versions import require_model
 from stages.artifacts import json_digest
-from stages.errors import RegistryError
+from stages.errors import RegistryUnavailableError
 from stages.tracking.client import connect, translate_errors
 from stages.tracking.registry import CHAMPION
 
@@ -132,8 +132,8 @@ def move(
 ) -> Entry:
     """Append an entry and move the alias. The entry is written first: after a kill in between, call it again.
 
-    RegistryError if another process is seen to have written the same entry; the alias is not moved then. MLflow has no
-    transactions, so two processes that write within the same milliseconds may both miss the other.
+    RegistryUnavailableError if another process is seen to have written the same entry; the alias is not moved then.
+    MLflow has no transactions, so two processes that write within the same milliseconds may both miss the other.
     """
     model = client.get_registered_model(name)
     last = next(reversed(_verify(model).entries), None)
@@ -155,7 +155,7 @@ def move(
     text = json.dumps(asdict(entry) | {"digest": entry.digest}, sort_keys=True)
     client.set_registered_model_tag(name, _key(entry.number), text)
     if client.get_registered_model(name).tags[_key(entry.number)] != text:
-        raise RegistryError(
+        raise RegistryUnavailableError(
             f"somebody else moved {CHAMPION} of {name} at the same moment; look at the history, then try again"
         )
     if target is None:

@@ -3,29 +3,21 @@
 import statistics
 import tempfile
 import time
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from pipeline.registry import alias_history
-from pipeline.registry.predictions import (
-    MODEL_FILES,
-    SPLIT,
-    compute_f1,
-    count_entities,
-    have_same_sentences,
-    read_version_predictions,
-    rescore_version,
-)
+from pipeline.registry.opponent import describe_differences, prepare_opponent
+from pipeline.registry.verdict import judge
 from pipeline.registry.versions import require_model, resolve
 from stages.artifacts import folder_digest, read_json
 from stages.config.register import GateParams
-from stages.errors import RegistryError, UserError
-from stages.statistics.significance import CONFIDENCE, gain, gain_interval, p_value
+from stages.errors import RegistryUnavailableError, UserError
 from stages.tasks.token_classification.predictions import Predictions
 from stages.tracking.client import connect, translate_errors
 from stages.tracking.registry import CHALLENGER, CHAMPION, DIGEST_TAG
+from stages.tracking.version_artifacts import MODEL_FILES, SPLIT, read_version_predictions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,69 +26,8 @@ if TYPE_CHECKING:
 
 VERDICTS = "promotion"  # the artifact folder of a version's run that holds the verdicts
 TIMED_SENTENCES = 50
+EVIDENCE = ("verdict", "f1", "difference", "interval", "p_value", "types")  # what the alias history keeps of a verdict
 HEALTH_CHECK = "Angela Merkel visited Siemens in Munich."
-
-Decision = Literal["PROMOTE", "HOLD", "REJECT"]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """The gate's decision about a challenger, with its reasons.
-
-    `f1` is the challenger's, `per_type` holds F1 by entity type of the champion (None if it does not have the type) and
-    of the challenger. `difference`, `interval` and `p_value` are None without a champion, `latency_ms` without a
-    budget.
-    """
-
-    verdict: Decision
-    reasons: list[str]
-    f1: float
-    per_type: dict[str, tuple[float | None, float]]
-    difference: float | None = None
-    interval: tuple[float, float] | None = None
-    p_value: float | None = None
-    latency_ms: float | None = None
-
-
-def judge(
-    challenger: Predictions, champion: Predictions | None, gate: GateParams, *, latency_ms: float | None = None
-) -> Verdict:
-    """Decide whether the challenger should replace the champion, by their predictions for the same sentences.
-
-    `latency_ms` is the challenger's time for one sentence, if it was measured.
-    """
-    f1, f1_by_type = compute_f1(challenger)
-    champion_f1_by_type = compute_f1(champion)[1] if champion else {}
-    per_type = {name: (champion_f1_by_type.get(name), new) for name, new in f1_by_type.items()}
-    faults = [] if f1 >= gate.min_f1 else [f"F1 is {f1:.4f}; register.gate.min_f1 is {gate.min_f1}"]
-    if gate.max_latency_ms is not None and latency_ms is not None and latency_ms > gate.max_latency_ms:
-        faults.append(f"a sentence takes {latency_ms:.1f} ms; register.gate.max_latency_ms is {gate.max_latency_ms:g}")
-    if champion is None:
-        reasons = faults or [f"the first champion: F1 {f1:.4f}"]
-        return Verdict("REJECT" if faults else "PROMOTE", reasons, f1, per_type, latency_ms=latency_ms)
-
-    old, new = count_entities(champion), count_entities(challenger)
-    difference, interval, p = gain(old, new), gain_interval(old, new), p_value(old, new)
-    summary = (
-        f"F1 {f1:.4f}, {difference:+.4f} against the champion ({CONFIDENCE:.0%} interval {interval[0]:+.4f} to "
-        f"{interval[1]:+.4f}, p = {p:.4f})"
-    )
-    faults += [
-        f"{name} falls from {before:.4f} to {after:.4f}; register.gate.max_drop_per_type is {gate.max_drop_per_type}"
-        for name, (before, after) in per_type.items()
-        if before is not None and before - after > gate.max_drop_per_type
-    ]
-    if p_value(new, old) < gate.significance_level:
-        faults.append(f"it is worse: {summary}")
-    elif faults:
-        faults.append(f"all types together: {summary}")
-    decision: Decision = "REJECT" if faults else "PROMOTE" if p < gate.significance_level else "HOLD"
-    reasons = {
-        "REJECT": faults,
-        "PROMOTE": [f"it is better: {summary}"],
-        "HOLD": [f"the difference may be chance: {summary}; a promotion needs p below {gate.significance_level}"],
-    }[decision]
-    return Verdict(decision, reasons, f1, per_type, difference, interval, p, latency_ms)
 
 
 def promote(
@@ -106,7 +37,7 @@ def promote(
 
     Return the verdict with the numbers of both versions, as it is stored with the version's run, and the entry in the
     alias history if the alias moved. UserError if there is no such version, if it is champion already, or if it fails
-    its health check; RegistryError if another version becomes champion meanwhile.
+    its health check; RegistryUnavailableError if another version becomes champion meanwhile.
     """
     with translate_errors():
         client = connect()
@@ -115,18 +46,17 @@ def promote(
         if champion and champion.version == challenger.version:
             raise UserError(f"{name}/{challenger.version} is champion already")
         predictions = read_version_predictions(client, challenger)[SPLIT]
-        champion_predictions, rescored = (
-            _predict_same_sentences(client, champion, challenger, predictions) if champion else (None, False)
-        )
+        opponent = prepare_opponent(client, champion, challenger, predictions) if champion else None
         model = None if gate.max_latency_ms is None else _load_checked(challenger)
         latency_ms = _measure_latency(model, predictions) if model else None
-        verdict = judge(predictions, champion_predictions, gate, latency_ms=latency_ms)
+        verdict = judge(predictions, opponent, gate, latency_ms=latency_ms)
         evidence = {
             "challenger": int(challenger.version),
             "champion": int(champion.version) if champion else None,
             **asdict(verdict),
+            "notes": list(describe_differences(predictions, opponent)) if opponent else [],
             "gate": gate.model_dump(),
-            "champion_scored_again": rescored,
+            "champion_scored_again": opponent is not None and opponent.is_rescored,
             "forced": force and verdict.verdict != "PROMOTE",
         }
         client.log_dict(challenger.run_id or "", evidence, _verdict_file(challenger, champion))
@@ -142,7 +72,7 @@ def promote(
             target=int(challenger.version),
             model_digest=challenger.tags[DIGEST_TAG],
             reason=reason or verdict.reasons[0],
-            evidence={key: evidence[key] for key in ("verdict", "f1", "difference", "interval", "p_value")},
+            evidence={key: evidence[key] for key in EVIDENCE},
         )
         if str(client.get_registered_model(name).aliases.get(CHALLENGER)) == str(challenger.version):
             client.delete_registered_model_alias(name, CHALLENGER)
@@ -184,7 +114,8 @@ def promote_new(name: str, gate: GateParams) -> str | None:
         if _was_refused(client, challenger, champion):
             return None
     verdict, _ = promote(name, int(challenger.version), gate)
-    return f"{verdict['verdict']} {name}/{challenger.version}: {'; '.join(verdict['reasons'])}"
+    lines = [*verdict["reasons"], *verdict["notes"]]
+    return f"{verdict['verdict']} {name}/{challenger.version}: {'; '.join(lines)}"
 
 
 def _load_checked(version: "ModelVersion") -> "PyFuncModel":
@@ -218,22 +149,13 @@ def _measure_latency(model: "PyFuncModel", predictions: Predictions) -> float:
     return 1000 * statistics.median(seconds)
 
 
-def _predict_same_sentences(
-    client: "MlflowClient", champion: "ModelVersion", challenger: "ModelVersion", predictions: Predictions
-) -> tuple[Predictions, bool]:
-    """The champion's predictions for the challenger's test sentences, and whether it was rescored for that."""
-    with suppress(UserError):  # the report may be gone or of another format while the model still exists
-        recorded = read_version_predictions(client, champion)[SPLIT]
-        if have_same_sentences(predictions, recorded):
-            return recorded, False
-    return rescore_version(client, champion, challenger), True
-
-
 def _require_champion(client: "MlflowClient", champion: "ModelVersion | None", name: str) -> None:
-    """RegistryError if the champion has changed since the comparison, which takes its time."""
+    """RegistryUnavailableError if the champion has changed since the comparison, which takes its time."""
     current = _get_champion(client, name)
     if (current and current.version) != (champion and champion.version):
-        raise RegistryError(f"another version of {name} became champion meanwhile; try again to compare with it")
+        raise RegistryUnavailableError(
+            f"another version of {name} became champion meanwhile; try again to compare with it"
+        )
 
 
 def _was_refused(client: "MlflowClient", challenger: "ModelVersion", champion: "ModelVersion | None") -> bool:

@@ -1,40 +1,23 @@
-"""The predictions of registered versions for test sentences: recorded ones, and of a version rescored on others."""
+"""Predictions of versions for the same test sentences, as the gate and `compare` need them: rescored, counted."""
 
 import json
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.checkout.processes import run_json
-from stages.errors import ArtifactError, UserError
-from stages.tasks.token_classification.entities import Numbers
+from stages.errors import UserError
+from stages.tasks.token_classification.entities import OUTSIDE, Numbers, Tagging
 from stages.tasks.token_classification.metric import counts_by_sentence, scores
 from stages.tasks.token_classification.predictions import Predictions, read_predictions
+from stages.tracking.version_artifacts import MODEL_FILES, PREDICTIONS, SPLIT
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
-
-SPLIT = "test"
-PREDICTIONS = "report/predictions.parquet"  # among the artifacts of a version's run
-MODEL_FILES = "artifacts/model"  # within a logged model
-
-
-def read_version_predictions(client: "MlflowClient", version: "ModelVersion") -> dict[str, Predictions]:
-    """The predictions of a version's evaluation by split; UserError if they are gone or `SPLIT` is missing."""
-    from mlflow.exceptions import MlflowException
-
-    label = f"{version.name}/{version.version}"
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            splits = read_predictions(Path(client.download_artifacts(version.run_id or "", PREDICTIONS, folder)))
-        except (MlflowException, OSError, ArtifactError) as error:
-            raise UserError(f"{label} has no predictions that this Tuneline can read: {error}") from None
-    if SPLIT not in splits:
-        raise UserError(f"{label} has no predictions for {SPLIT}")
-    return splits
 
 
 def rescore_version(client: "MlflowClient", version: "ModelVersion", other: "ModelVersion") -> Predictions:
@@ -71,10 +54,27 @@ def have_same_sentences(first: Predictions, second: Predictions) -> bool:
     return bool(first.words.equals(second.words)) and np.array_equal(first.gold.tags_W, second.gold.tags_W)
 
 
+def keep_types(predictions: Predictions, types: Collection[str]) -> Predictions:
+    """The same words without the entities of other types, gold and predicted: they become O."""
+    tags = predictions.gold.tags if OUTSIDE in predictions.gold.tags else (*predictions.gold.tags, OUTSIDE)
+    outside = tags.index(OUTSIDE)
+    kept = np.array([number if tag[2:] in types else outside for number, tag in enumerate(tags)])
+    gold, predicted = (
+        Tagging(kept[each.ids_W], each.bounds, tags) for each in (predictions.gold, predictions.predicted)
+    )
+    return Predictions(predictions.words, gold, predicted, predictions.probability_W)
+
+
 def compute_f1(predictions: Predictions) -> tuple[float, dict[str, float]]:
     """Strict entity F1 over all types, and by type."""
     table = scores(predictions.gold, predictions.predicted)["entity_strict"]
     return table["micro"]["f1"], {name: row["f1"] for name, row in table["per_type"].items()}
+
+
+def compute_f1_of_gold_types(predictions: Predictions) -> dict[str, float]:
+    """Strict entity F1 by type, without the types that are only predicted: their F1 of 0 says nothing of a model."""
+    per_type = scores(predictions.gold, predictions.predicted)["entity_strict"]["per_type"]
+    return {name: row["f1"] for name, row in per_type.items() if row["support"]}
 
 
 def count_entities(predictions: Predictions) -> Numbers:

@@ -5,7 +5,6 @@ registered in a temporary registry; the checkout, DVC's cache and the models of 
 """
 
 import getpass
-import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import psutil
 
 from pipeline.checkout.dvc import StageFailedError, reproduce
 from pipeline.checkout.layout import METRICS, PREDICTIONS, REGISTRATION, STAGES, TRAINING
 from pipeline.checkout.scratch import work_folder
 from pipeline.checkout.status import MISSING, stage_states
 from pipeline.checkout.worktree import worktree
-from pipeline.registry.predictions import SPLIT
+from pipeline.formatting import NO_REASON
 from pipeline.registry.versions import resolve
 from stages.artifacts import read_json
 from stages.errors import ArtifactError, RegistryError, UserError
@@ -38,6 +38,7 @@ from stages.tracking.lineage_record import (
     record_stage,
 )
 from stages.tracking.registry import DIGEST_TAG, altered_files, read_lineage
+from stages.tracking.version_artifacts import SPLIT
 from stages.training.record import read_training
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ def reproduce_version(
     version, record = recorded.version, recorded.lineage.record
     label = f"{version.name}/{version.version}"
     if record.git.commit is None:
-        raise UserError(f"{label} was made where git had no commit, so its code is not known")
+        reason = record.git.reason or NO_REASON
+        raise UserError(f"{label} cannot be rebuilt: it has no commit ({reason}), so its code is not known")
     environment_changes = compare_environments(record.environment, current_environment())
     for line in environment_changes:
         on_line(f"environment: {line}")
@@ -269,12 +271,13 @@ def _store(
 @contextmanager
 def _limit_cores(cores: int) -> Iterator[None]:
     """Limit this process and its children to so many cores: how PyTorch splits its sums depends on their number."""
-    if not hasattr(os, "sched_setaffinity"):
+    process = psutil.Process()
+    if not hasattr(process, "cpu_affinity"):  # as on macOS
         yield
         return
-    available = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(available)[:cores])
+    available = process.cpu_affinity()
+    process.cpu_affinity(sorted(available)[:cores])
     try:
         yield
     finally:
-        os.sched_setaffinity(0, available)
+        process.cpu_affinity(available)

@@ -66,7 +66,9 @@ def read_scores(client: "MlflowClient", run_id: str | None) -> dict[str, float]:
 
     try:
         metrics = client.get_run(run_id).data.metrics if run_id else {}
-    except MlflowException:
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
         return {}
     return {split: metrics[key] for split, key in F1_METRICS.items() if key in metrics}
 

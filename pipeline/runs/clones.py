@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import count
@@ -25,12 +25,13 @@ from pipeline.checkout.layout import CHECKPOINT_DIR, PARAMS, TRAIN_KEY_GLOB
 from pipeline.checkout.params_file import apply_settings, read_value
 from stages.artifacts import atomic_write
 from stages.errors import UserError
-from stages.tracking.git import git_text, without_password
+from stages.tracking.git import NO_REVISION, git_text, without_password
 
 VARIABLE = "TUNELINE_WORKSPACES"
 DEFAULT_ROOT = Path(__file__).parents[2] / ".tuneline/workspaces"
 SPEC_FILE = Path(".tuneline/pinned.json")  # in a worktree that is ready: the RunSpec that it was prepared for
 DAY = 86400
+UNUSABLE = (128,)  # the exit code for a commit or a repository that git cannot use: fetched or made again
 
 
 class GitError(Exception):
@@ -50,7 +51,7 @@ def resolve_commit(repository: str, revision: str) -> str:
     """Resolve a branch, tag or commit to the commit that it names now; UserError if the repository has none."""
     mirror = _update_mirror(repository)
     for name in (f"refs/heads/{revision}", revision):
-        commit = _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", folder=mirror, check=False)
+        commit = _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", folder=mirror, empty_on=NO_REVISION)
         if commit:
             return commit
     raise UserError(f"{without_password(repository)} has no branch, tag or commit {revision!r}")
@@ -103,7 +104,8 @@ def remove_unused(repository: str, checkpoints: Path, *, days: int) -> list[Path
             if path.is_file() and path.stat().st_mtime <= limit:
                 path.unlink()
     if removed:
-        _git("worktree", "prune", folder=base / "mirror.git", check=False)
+        with suppress(GitError):  # the next worktree that is made prunes as well
+            _git("worktree", "prune", folder=base / "mirror.git")
     return removed
 
 
@@ -165,10 +167,10 @@ def _prepare(folder: Path, spec: RunSpec) -> None:
     marker.unlink(missing_ok=True)
     base = folder.parent
     mirror = base / "mirror.git"
-    if not mirror.exists() or not _git("cat-file", "-t", spec.commit, folder=mirror, check=False):
+    if not mirror.exists() or not _git("cat-file", "-t", spec.commit, folder=mirror, empty_on=UNUSABLE):
         _update_mirror(spec.repository)
     with FileLock(base / "mirror.lock"):
-        if not folder.exists() or not _git("rev-parse", "--is-inside-work-tree", folder=folder, check=False):
+        if not folder.exists() or not _git("rev-parse", "--is-inside-work-tree", folder=folder, empty_on=UNUSABLE):
             shutil.rmtree(folder, ignore_errors=True)
             _git("worktree", "prune", folder=mirror)
             _git("worktree", "add", "--quiet", "--detach", str(folder), spec.commit, folder=mirror)
@@ -191,12 +193,12 @@ def _configure(folder: Path, settings: Sequence[str]) -> None:
     (folder / ".dvc/config.local").write_text(f"[cache]\n    dir = {folder.parent / 'cache'}\n", encoding="utf-8")
 
 
-def _git(*words: str, folder: Path, check: bool = True) -> str:
+def _git(*words: str, folder: Path, empty_on: Collection[int] = ()) -> str:
     """`git_text` in a repository of this module, with GitError in place of UserError."""
     ceiling = folder.parent if folder.suffix == ".git" else folder.parent.parent
     # Never use a repository around `folder`, and never wait for an answer at a terminal.
     variables = {"GIT_CEILING_DIRECTORIES": str(ceiling), "GIT_TERMINAL_PROMPT": "0"}
     try:
-        return git_text(*words, folder=folder, variables=variables, check=check)
+        return git_text(*words, folder=folder, variables=variables, empty_on=empty_on)
     except UserError as error:
         raise GitError(without_password(str(error))) from None

@@ -6,34 +6,33 @@ Import this module inside functions: it imports Prefect.
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-import httpx
 from prefect import get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCreate
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.deployments.runner import RunnerDeployment
 from prefect.events import AutomationCore
-from prefect.exceptions import ObjectNotFound, PrefectException
+from prefect.exceptions import ObjectNotFound
 from prefect.types.entrypoint import EntrypointType
 
+from pipeline.checkout.dvc_errors import explain_dvc_errors
 from pipeline.checkout.layout import PARAMS, STAGES
 from pipeline.checkout.params_file import read_value
 from pipeline.runs import worker_flows
 from pipeline.runs.automations import TAG, project_tag
 from pipeline.runs.clones import has_password
 from pipeline.runs.flows import RUN_FLOW, STAGE_FLOW, stage_deployment
+from pipeline.runs.prefect_server import ask_server, translate_errors
 from stages.config.orchestration import Params
 from stages.errors import UserError, first_line
 from stages.params import load_params
 from stages.tracking.client import SQLITE, tracking_uri
-from stages.tracking.git import git_text, without_password
+from stages.tracking.git import git, git_text, origin, without_password
 
 SCHEDULE = "schedule"
 VARIABLES = {
@@ -86,16 +85,16 @@ def find_source(root: Path, *, repository: str | None, revision: str | None) -> 
 
     UserError if workers could not clone it.
     """
-    remote = repository or git_text("remote", "get-url", "origin", folder=root, check=False) or str(root)
+    remote = repository or origin(root) or str(root)
     if has_password(remote):
         raise UserError(
             f"{without_password(remote)} contains a password, which would be visible in Prefect. Give workers a git "
             "credential helper or a deploy key instead, and pass the address without the password as --repository"
         )
-    branch = revision or git_text("symbolic-ref", "--short", "HEAD", folder=root, check=False)
+    branch = revision or git_text("symbolic-ref", "--quiet", "--short", "HEAD", folder=root, empty_on=(1,))
     if not branch:
         raise UserError("this checkout is on no branch; name the branch or tag of runs with --revision NAME")
-    if not git_text("ls-remote", "--heads", "--tags", remote, branch, folder=root, check=False) and revision is None:
+    if revision is None and not git("ls-remote", "--heads", "--tags", remote, branch, folder=root):
         raise UserError(
             f"{without_password(remote)} has no branch {branch!r}, so workers cannot clone it: `git push` it, or name "
             "another one with --revision"
@@ -104,13 +103,15 @@ def find_source(root: Path, *, repository: str | None, revision: str | None) -> 
 
 
 def describe_unpushed(root: Path, source: Source) -> str | None:
-    """Say how this checkout differs from what workers clone; None if it does not."""
-    theirs = git_text(
-        "ls-remote", source.repository, f"refs/heads/{source.revision}", folder=root, check=False
-    ).partition("\t")[0]
-    if theirs and theirs != git_text("rev-parse", "HEAD", folder=root, check=False):
+    """Say how this checkout differs from what workers clone, or that it cannot be told; None if it does not."""
+    try:
+        listed = git_text("ls-remote", source.repository, f"refs/heads/{source.revision}", folder=root)
+    except UserError as error:
+        return f"whether workers clone the same as this checkout is not known: {first_line(error)}"
+    theirs = listed.partition("\t")[0]
+    if theirs and theirs != git_text("rev-parse", "HEAD", folder=root):
         return f"{source.revision} of {without_password(source.repository)} is at another commit than this checkout"
-    if git_text("status", "--porcelain", "--untracked-files=no", folder=root, check=False):
+    if git("status", "--porcelain", "--untracked-files=no", folder=root):
         return "this checkout has uncommitted changes"
     return None
 
@@ -119,7 +120,7 @@ def check_data_remote() -> None:
     """UserError unless DVC has a default remote that other checkouts can reach."""
     from dvc.repo import Repo
 
-    with Repo() as repo:
+    with explain_dvc_errors(), Repo() as repo:
         name = repo.config["core"].get("remote")
         url = str(repo.config["remote"][name]["url"]) if name else ""
         outside = Path(repo.root_dir).resolve() not in Path(url).resolve().parents
@@ -186,7 +187,8 @@ def apply_deployments(
 
     A `dry_run` changes nothing. UserError if the server does not answer.
     """
-    with _translate_errors(), get_client(sync_client=True) as client:
+    _check_address()
+    with translate_errors(), get_client(sync_client=True) as client:
         client.hello().raise_for_status()
         report = [_apply_pool(client, pool, dry_run=dry_run) for pool in dict.fromkeys(s.pool for s in deployments)]
         report += [_apply_deployment(client, spec, dry_run=dry_run) for spec in deployments]
@@ -298,16 +300,11 @@ def _absolute_tracking_uri() -> str:
     return f"{SQLITE}{Path(uri.removeprefix(SQLITE)).absolute()}" if uri.startswith(SQLITE) else uri
 
 
-@contextmanager
-def _translate_errors() -> Iterator[None]:
-    """Raise any failure of the Prefect server as a UserError."""
+def _check_address() -> None:
+    """UserError unless the user has named a Prefect server, and it answers."""
     if not os.environ.get("PREFECT_API_URL"):
         raise UserError(
             "PREFECT_API_URL names no Prefect server. Start one with `prefect server start`, then "
             "`export PREFECT_API_URL=http://127.0.0.1:4200/api`; or use the URL of your team's server."
         )
-    try:
-        yield
-    except (httpx.HTTPError, PrefectException, RuntimeError) as error:
-        address = without_password(os.environ["PREFECT_API_URL"])
-        raise UserError(f"the Prefect server at {address} failed: {first_line(error)}. Is it up?") from error
+    ask_server()

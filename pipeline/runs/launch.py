@@ -1,16 +1,31 @@
 """Starts a run from the command line: writes settings to params.yaml, finds stale stages, sets Prefect up."""
 
+import logging
 import os
+import signal
+from concurrent.futures import Future, wait
 from pathlib import Path
-from typing import get_args
+from threading import Thread
+from typing import TYPE_CHECKING, Any, get_args
 
 import typer
 
 from pipeline.checkout.layout import PARAMS
 from pipeline.checkout.status import Outcome, StageState, check_inputs, stage_states
-from pipeline.terminal import err, exit_on_interrupt, program
+from pipeline.runs.prefect_server import find_server, translate_errors
+from pipeline.signals import Stopped, end_groups, stop_command
+from pipeline.terminal import draw_progress, err
 from stages.artifacts import atomic_write
-from stages.errors import UserError
+from stages.errors import TryAgainError, UserError
+from stages.runtime.proxies import drop_proxies_unknown_to_httpx
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from prefect.client.schemas.objects import State
+
+POLL_SECONDS = 0.5
+REPORT_SECONDS = 2  # that a flow that is stopped has to tell its server
 
 
 def prepare_run(settings: list[str]) -> list[StageState]:
@@ -27,10 +42,11 @@ def prepare_run(settings: list[str]) -> list[StageState]:
             check_inputs(states)
         return states
     from pipeline.checkout.params_file import apply_settings, check_params
+    from stages.params import read_text
 
     text = apply_settings(PARAMS, settings)
     check_params(text)
-    before = PARAMS.read_text(encoding="utf-8")
+    before = read_text(PARAMS)
     write_params(text)
     try:
         states = stage_states()
@@ -70,12 +86,20 @@ def _run_flow(stages: list[str]) -> dict[str, Outcome]:
     prepare_prefect()
     from pipeline.runs.flows import TRY_AGAIN_STATE, USER_FAULT_STATE, parse_outcomes, run_pipeline
 
-    message = f"stopped; finished stages are kept, and `{program('tuneline')} run` resumes from there"
-    with exit_on_interrupt(message):
+    server = find_server()
+    flow_run: Future[State[Any]] = Future()
+
+    def run_flow() -> None:
         try:
-            state = run_pipeline(stages, return_state=True)
-        except RuntimeError as error:
-            raise UserError(f"Prefect: {error} Is PREFECT_API_URL right, and its server up?") from error
+            flow_run.set_result(run_pipeline(stages, return_state=True))
+        except BaseException as error:
+            flow_run.set_exception(error)
+
+    # Not in the main thread: a signal would reach Prefect there, which reports to a server before it lets go.
+    Thread(target=run_flow, daemon=True).start()
+    with translate_errors():
+        _wait_for_flow(flow_run, server)
+        state = flow_run.result()
     if state.is_completed():
         return parse_outcomes(state)
     if state.name in (USER_FAULT_STATE, TRY_AGAIN_STATE):
@@ -84,13 +108,31 @@ def _run_flow(stages: list[str]) -> dict[str, Outcome]:
     raise typer.Exit(1)
 
 
+def _wait_for_flow(flow_run: "Future[State[Any]]", server: "subprocess.Popen[bytes] | None") -> None:
+    """Wait until the flow run has ended; Stopped if a signal or the loss of the temporary server ends it before."""
+    try:
+        while not wait([flow_run], POLL_SECONDS).done:
+            if server and server.poll() is not None and not flow_run.done():
+                cause = signal.Signals(-server.returncode).name if server.returncode < 0 else server.returncode
+                stop_command(TryAgainError.exit_code, f"the temporary Prefect server has ended ({cause}): ")
+    except Stopped:
+        logging.disable()  # Prefect would report what the user has asked for, and each failure to reach a server
+        end_groups()
+        wait([flow_run], REPORT_SECONDS)
+        draw_progress("")
+        raise
+
+
 def prepare_prefect() -> None:
     """Set the variables that Prefect reads when it is imported; what the user has set is kept."""
+    drop_proxies_unknown_to_httpx()
     if not (Path.home() / ".prefect/profiles.toml").exists():
         # Prefect was never configured here: its home is in the project, and a run leaves nothing in the home folder.
         home = Path(".tuneline/prefect").absolute()
         home.mkdir(parents=True, exist_ok=True)
         os.environ.setdefault("PREFECT_HOME", str(home))
+        if not os.environ.get("PREFECT_API_URL"):
+            os.environ.pop("PREFECT_API_URL", None)  # Prefect sends events to an empty URL, and reports the failures
     for name, value in {
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # The first start creates the database: on two busy cores that takes more than the default of 20 s.

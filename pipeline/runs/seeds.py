@@ -9,6 +9,7 @@ from pipeline.checkout.status import stage_states
 from pipeline.runs.launch import run_stale, select_stages, write_params
 from pipeline.terminal import err
 from stages.artifacts import read_json
+from stages.params import read_text
 
 SEED = "train.seed"
 SPLITS = ("dev", "test")
@@ -19,7 +20,7 @@ def score_other_seeds(count: int) -> list[dict[str, Any]]:
 
     Returns for each what `read_seed_scores` does.
     """
-    before = PARAMS.read_text(encoding="utf-8")
+    before = read_text(PARAMS)
     first = read_value(PARAMS, SEED)
     scored = []
     try:

@@ -38,6 +38,7 @@ from pipeline.runs.page import create_page, find_links
 from stages.config.orchestration import OrchestrationParams, Params
 from stages.errors import TryAgainError, UserError
 from stages.params import load_params
+from stages.runtime.proxies import bypass_proxy_on_this_machine
 from stages.tracking.git import without_password
 from stages.tracking.registry import read_marker
 
@@ -59,6 +60,7 @@ def run_stage_on_worker(stage: str, repository: str, commit: str, settings: list
 
     The message of the completed state is its `Outcome`.
     """
+    bypass_proxy_on_this_machine()
     spec = RunSpec(repository, commit, settings)
     try:
         with workspace(spec, stage) as folder, contextlib.chdir(folder):
@@ -70,6 +72,7 @@ def run_stage_on_worker(stage: str, repository: str, commit: str, settings: list
 @flow(name=RUN_FLOW, flow_run_name="run", validate_parameters=False)
 def run_on_workers(repository: str, revision: str, settings: list[str]) -> State[Any]:
     """Run the stale stages of a branch, tag or commit, each on a worker of its pool, until one fails."""
+    bypass_proxy_on_this_machine()
     try:
         commit = _resolve(repository, revision)
         get_run_logger().info("%s of %s is commit %s", revision, without_password(repository), commit[:12])

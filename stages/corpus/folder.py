@@ -1,35 +1,43 @@
 """Find the files of a corpus in a folder, their splits and their formats."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from stages.corpus.readers.layout import has_columns
 from stages.corpus.readers.text_files import open_data
 from stages.corpus.text.diagnostics import UnreadableError
 from stages.corpus.text.sentences import SPLITS
-from stages.errors import CorpusError, list_faults
+from stages.errors import FOREIGN_NAME, CorpusError, list_faults, show_name
 
-Format = Literal["conll", "jsonl", "parquet", "csv"]
+Format = Literal["conll", "jsonl", "parquet", "csv", "brat"]
 
-COLUMN_FILES = ("conll", "conllu", "conll03", "iob", "iob2", "bio", "bioes", "tsv", "txt", "annotated")
+COLUMN_FILES = (
+    "conll", "conllu", "conll03", "iob", "iob2", "bio", "bioes", "tsv", "txt", "annotated",
+    "v4_gold_conll", "v9_gold_conll",  # of CoNLL-2012
+)  # fmt: skip
 ALIASES = {
     "train": "train", "test": "test", "dev": "dev", "valid": "dev", "validation": "dev", "val": "dev",
     "testa": "dev", "testb": "test",  # of CoNLL-2003
 }  # fmt: skip
 FORMATS: dict[str, Format] = {
-    "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl", "parquet": "parquet", "csv": "csv",
+    "jsonl": "jsonl", "ndjson": "jsonl", "json": "jsonl", "parquet": "parquet", "csv": "csv", "ann": "brat",
     **dict.fromkeys((*COLUMN_FILES, *ALIASES), "conll"),  # eng.train is how CoNLL-2003 names its own
 }  # fmt: skip
 NAMES = "|".join(ALIASES)
 SPLIT = re.compile(rf"(?:^|[-_.])({NAMES})(?=\d*(?:[-_.]|$))")
 SHARD = re.compile(rf"(?:[-_.]|{NAMES})(\d+)(?:-of-(\d+))?$")
 SNIFFED = 4096  # bytes that decide the format
+# A line of names, and one in which a list follows another: a table of datasets, with tabs between its cells.
+TABLE_OF_LISTS = re.compile(rb'[^\n]*\t[^\n]*\n[^\n]*\[[^\n]*\]"?\t([^\n]*\t)?"?\[')
 # Files that accompany data. Others that begin so, such as license-plates.csv, are data.
 NO_DATA = re.compile(
     r"(readme|licen[cs]e|copying|notice)([-_][^.]*)?(\.(txt|md|rst))?"
-    r"|(provenance|dataset_infos?|state|dataset_dict)\.json",
+    r"|(provenance|dataset_infos?|state|dataset_dict)\.json"
+    r"|(annotation|visual|tools|kb_shortcuts)\.conf",  # of brat
     re.IGNORECASE,
 )
 
@@ -70,17 +78,17 @@ def find_data_files(place: Path, *, any_name: bool = False) -> list[DataFile]:
     return files
 
 
-def group_by_split(place: Path, files: Sequence[DataFile]) -> dict[str, list[Path]]:
-    """Return the files of train, dev and test, shards in order; one CorpusError reports all faults."""
+def group_by_split(place: Path, files: Sequence[DataFile]) -> tuple[dict[str, list[Path]], list[str]]:
+    """Return the files of each split that has any, shards in order, and a line for each fault."""
     faults: list[str] = []
     splits: dict[str, list[Path]] = {}
     for split in SPLITS:
         of_split = [file for file in files if file.split == split]
+        if not of_split:
+            continue
         names = ", ".join(str(file.path.relative_to(place)) for file in of_split)
         shards, totals = [file.shard for file in of_split], {file.shards for file in of_split}
-        if not of_split:
-            faults.append(f"{place / split}.*: no such file")
-        elif len(of_split) > 1 and (None in shards or len({file.path.parent for file in of_split}) > 1):
+        if len(of_split) > 1 and (None in shards or len({file.path.parent for file in of_split}) > 1):
             faults.append(f"{place}: {names} all name the {split} split; keep one of them")
         elif len(set(shards)) < len(shards):
             faults.append(f"{place}: {names}: a shard is there twice; keep one of them")
@@ -88,20 +96,20 @@ def group_by_split(place: Path, files: Sequence[DataFile]) -> dict[str, list[Pat
             total = of_split[0].shards
             faults.append(f"{place}: {len(of_split)} of {total} shards of the {split} split are there: {names}")
         splits[split] = [file.path for file in sorted(of_split, key=lambda file: file.shard or 0)]
-    if not all(splits.values()):
-        here = ", ".join(str(file.path.relative_to(place)) for file in files)
-        others = ", once its files have names that say no split" if sum(map(bool, splits.values())) > 1 else ""
-        faults.append(
-            f"{place} holds {here[:200]}. To split all of it by a hash of each sentence instead: "
-            f"--set 'data.split={{dev: 0.1, test: 0.1}}'{others}"
-        )
-    if faults:
-        raise CorpusError(list_faults(f"{place} does not hold one each of train, dev and test:", faults))
-    return splits
+    return splits, faults
 
 
 def detect_format(path: Path) -> Format:
     """Detect the format of a file by its first bytes, else by its name; UnreadableError if empty or unknown."""
+    if FORMATS.get(_extension(path)) == "brat":
+        return "brat"  # empty where nothing was marked
+    if _extension(path) == "txt" and any(path.parent.glob("*.ann")):
+        annotations = path.with_name(f"{_stem(path)}.ann")
+        message = (
+            f"has no {annotations.name} beside it, as the other texts of brat have. If nothing is marked in it: "
+            f"touch {shlex.quote(str(annotations))}"
+        )
+        raise UnreadableError("no-annotations", path, message)
     with open_data(path) as stream:
         start = stream.read(SNIFFED)
     if len(start) < SNIFFED and not start.strip():
@@ -111,17 +119,27 @@ def detect_format(path: Path) -> Format:
     extension = _extension(path)
     if extension not in FORMATS:
         raise UnreadableError("format", path, f"ends in none of {', '.join(FORMATS)}; name its format with data.format")
-    # CoNLL columns are often named .txt, and so may be an export of doccano.
+    # CoNLL columns are often named .txt, and so may be an export of doccano. FiNER's columns are named .csv.
+    if FORMATS[extension] == "csv" and has_columns(start[: start.rfind(b"\n") + 1] or start):
+        return "conll"
     if FORMATS[extension] == "conll" and start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b'{"'):
         return "jsonl"
+    if FORMATS[extension] == "conll" and TABLE_OF_LISTS.match(start):
+        return "csv"
     return FORMATS[extension]
 
 
 def _list_entries(folder: Path) -> list[Path]:
+    """List a folder without the texts of brat, each of which is read with the .ann beside it."""
     try:
-        return sorted(folder.iterdir())
+        entries = sorted(folder.iterdir())
     except OSError as error:
         raise CorpusError(f"{folder}: cannot be read: {error.strerror}") from None
+    foreign = [show_name(entry.name) for entry in entries if FOREIGN_NAME.search(entry.name)]
+    if foreign:
+        raise CorpusError(list_faults(f"{folder}: names that are not UTF-8, which DVC cannot track; rename:", foreign))
+    texts = {_stem(entry) for entry in entries if _extension(entry) == "ann"}
+    return [entry for entry in entries if _extension(entry) != "txt" or _stem(entry) not in texts]
 
 
 def _parse_name(path: Path) -> DataFile:
@@ -140,6 +158,10 @@ def _is_data(path: Path, *, any_name: bool) -> bool:
     if path.is_dir() or path.name.startswith(".") or NO_DATA.fullmatch(path.name):
         return False
     return _extension(path) in FORMATS or (any_name and path.suffix != ".dvc")
+
+
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(".gz").rpartition(".")[0]
 
 
 def _extension(path: Path) -> str:

@@ -10,15 +10,20 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.corpus.overlap import Overlap
-from stages.corpus.reading import UNSPLIT, Corpus
+from stages.corpus.decoration import NOT_STRIPPED, Decorations
+from stages.corpus.faults import DROPPED, judge_faulty
+from stages.corpus.overlap import Overlap, digest_entities
+from stages.corpus.reading import Corpus
+from stages.corpus.splits import SUGGESTED_SHARE, TRAIN, UNSPLIT, suggest_split
 from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.schemes import Entities, TagReader, spans
-from stages.corpus.text.sentences import NO_DOCUMENT, Block, Int32s, UInt64s, digests_of
+from stages.corpus.text.sentences import NO_DOCUMENT, SPLITS, Block, Int32s, UInt64s, digests_of
+from stages.corpus.type_names import format_type, report_type_names
 
 FEW = 20  # with fewer examples in train a model can hardly learn an entity type
 LONG = 1000  # words; a longer sentence is probably a text that lost its line breaks
 LONGEST = 1 << 16  # tokens; longer sentences are counted as that long
+MANY_UNKNOWN = 0.2  # share of words unknown to the tokenizer; another encoder knows more
 DISTINCT_LIMIT = 100_000  # unknown words that are remembered; bounds the memory
 
 Bools = npt.NDArray[np.bool_]
@@ -54,6 +59,7 @@ class SplitProfile:
     )  # by tokens: sentences
     last_document: tuple[str, int] = ("", NO_DOCUMENT)
     unseen: float | None = None  # share of its distinct entities, whatever their case, that train lacks
+    dropped: int = 0  # sentences with faults that were left out; what would have been cut from train counts there
 
     def add(
         self, block: Block, chosen_S: Bools, entities: Entities, *, names: list[str], tokens: TokenCounts | None
@@ -112,6 +118,8 @@ class CorpusProfile:
                 }
             if split.unseen is not None:
                 figures[name]["unseen_entities"] = split.unseen
+            if split.dropped:
+                figures[name]["dropped"] = split.dropped
         is_empty = not any(split.words for split in self.splits.values())
         return {"scheme": None if is_empty else self.reader.scheme, "window": window, "splits": figures}
 
@@ -131,27 +139,33 @@ def profile_corpus(
     """
     profile = CorpusProfile({name: SplitProfile() for name in corpus.splits}, TagReader(), count_tokens is not None)
     unknown: set[str] = set()
-    overlap = Overlap(corpus)
+    overlap, decorations = Overlap(corpus), Decorations()
     # The smaller splits first, so that train need not be kept in memory to be compared with them.
     for block, split_S in corpus.blocks(diagnostics, backwards=True):
         entities = profile.reader.learn(block)
+        entities_S = digest_entities(block, entities)
         tokens = count_tokens(block.distinct) if count_tokens else None
         for number in np.unique(split_S):
             name = corpus.splits[number]
             chosen_S = split_S == number
             profile.splits[name].add(block, chosen_S, entities, names=list(profile.reader.types), tokens=tokens)
             digests = _entity_digests(block, entities, chosen_S)
-            overlap.add(name, block, chosen_S, entities=digests, diagnostics=diagnostics)
+            overlap.add(name, block, chosen_S, entities_S, digests, diagnostics=diagnostics)
         if tokens is not None:
             _report_unknown(block, tokens.unknown, unknown, diagnostics)
         _report_long(block, diagnostics)
+        decorations.add(block)
         on_block(len(block.words.values))
+    _report_faulty(profile, corpus, diagnostics)
+    decorations.report(diagnostics, corpus.place)
+    _report_stripped(profile, corpus, diagnostics)
     if not diagnostics.of("error"):  # figures of the readable part alone would mislead
         profile.reader.report(diagnostics)
         _report_files(profile, corpus, context, diagnostics)
-        _report_splits(profile, corpus, diagnostics)
+        _report_splits(profile, corpus, overlap, diagnostics)
         for name, share in overlap.report(diagnostics).items():
             profile.splits[name].unseen = share
+        _report_many_unknown(profile, corpus, diagnostics)
     if not diagnostics.of("error"):
         _report_types(profile, corpus, diagnostics)
     diagnostics.sort([str(path) for path, _ in corpus.files])
@@ -180,6 +194,34 @@ def _report_unknown(block: Block, unknown_W: Bools, reported: set[str], diagnost
             )
 
 
+def _report_many_unknown(profile: CorpusProfile, corpus: Corpus, diagnostics: Diagnostics) -> None:
+    words = sum(split.words for split in profile.splits.values())
+    unknown = sum(split.unknown_words for split in profile.splits.values())
+    if unknown > MANY_UNKNOWN * words:
+        message = (
+            f"the tokenizer does not know {unknown / words:.0%} of the words ({unknown:,} of {words:,}); a model "
+            "learns little from them. Take an encoder of this language and script: set model.pretrained to its hub id "
+            "or folder, model.revision to its commit, or null for a folder, and model.sha256 to what the next run names"
+        )
+        diagnostics.add("warning", "unknown-words", corpus.place, message)
+
+
+def _report_faulty(profile: CorpusProfile, corpus: Corpus, diagnostics: Diagnostics) -> None:
+    sentences = sum(split.sentences for split in profile.splits.values())
+    for name, split in profile.splits.items():
+        split.dropped = diagnostics.counts[f"{DROPPED}{name}"]
+    judge_faulty(diagnostics, corpus.params.faulty, sentences=sentences, where=corpus.place)
+
+
+def _report_stripped(profile: CorpusProfile, corpus: Corpus, diagnostics: Diagnostics) -> None:
+    words = sum(split.words for split in profile.splits.values())
+    for parameter in ("strip_prefix", "strip_suffix"):
+        value = getattr(corpus.params, parameter)
+        if value is not None and diagnostics.counts[f"{NOT_STRIPPED}{parameter}"] >= words > 0:
+            message = f"data.{parameter}={value} fits no word; it must be null: --set data.{parameter}=null"
+            diagnostics.add("error", "strip", corpus.place, message)
+
+
 def _format_word(word: str) -> str:
     """Format a word with its code points: characters that a tokenizer does not know are often invisible."""
     return f"{word!r} ({' '.join(f'U+{ord(character):04X}' for character in word[:8])})"
@@ -201,21 +243,25 @@ def _report_files(profile: CorpusProfile, corpus: Corpus, context: Context, diag
     elif context == "document" and corpus.params.split is not None:
         message = "data.split separates sentences of one document, so each split's windows show text of the others"
         diagnostics.add("warning", "shared-documents", corpus.place, message)
-    if corpus.splits == (UNSPLIT,):
-        diagnostics.add(
-            "warning",
-            "unsplit",
-            corpus.place,
-            "no train, dev and test. To train on it: "
-            f"tuneline run --set data.dir={corpus.place} --set 'data.split={{dev: 0.1, test: 0.1}}'",
-        )
+    missing = [name for name in SPLITS[1:] if name not in corpus.splits]
+    if missing:
+        what = "train, dev and test" if corpus.splits == (UNSPLIT,) else missing[0]
+        command = suggest_split(corpus.place, dict.fromkeys(missing, SUGGESTED_SHARE))
+        diagnostics.add("warning", "unsplit", corpus.place, f"no {what}. To train on it: {command}")
 
 
-def _report_splits(profile: CorpusProfile, corpus: Corpus, diagnostics: Diagnostics) -> None:
+def _report_splits(profile: CorpusProfile, corpus: Corpus, overlap: Overlap, diagnostics: Diagnostics) -> None:
     for name, split in profile.splits.items():
-        if not split.sentences:
-            more = "; the shares of data.split may be too small" if corpus.params.split else ""
-            diagnostics.add("error", "no-sentence", corpus.place, f"no sentence in {name}{more}; each split needs one")
+        if not split.sentences and name in corpus.given:
+            diagnostics.add("error", "no-sentence", corpus.place, f"no sentence in {name}; each split needs one")
+        elif not split.sentences:
+            count = overlap.count_distinct()
+            there = f"there are {count:,} distinct ones" if count != 1 else "there is 1 distinct one"
+            message = f"no sentence in {name}. Equal sentences stay in one split, and {there}"
+            diagnostics.add("error", "no-sentence", corpus.place, message)
+        elif corpus.given and name not in (*corpus.given, TRAIN):
+            message = f"{name} is cut from train: {split.sentences:,} sentences"
+            diagnostics.add("note", "cut-split", corpus.place, message)
 
 
 def _report_types(profile: CorpusProfile, corpus: Corpus, diagnostics: Diagnostics) -> None:
@@ -223,13 +269,14 @@ def _report_types(profile: CorpusProfile, corpus: Corpus, diagnostics: Diagnosti
     if not total:
         message = "every word is tagged O, so there is nothing to learn. Is data.tags the right column?"
         diagnostics.add("error", "no-entity", corpus.place, message)
+    report_type_names(total, corpus.place, diagnostics)
     first = next(iter(profile.splits))
     for kind in sorted(total):
         splits = [name for name, split in profile.splits.items() if split.entities[kind]]
         if len(splits) == 1 < len(profile.splits):
-            message = f"{kind} occurs in {splits[0]} only, {total[kind]:,} times"
+            message = f"{format_type(kind)} occurs in {splits[0]} only, {total[kind]:,} times"
             diagnostics.add("warning", "one-split", corpus.place, message)
         count = profile.splits[first].entities[kind]
         if count < FEW:
-            message = f"{kind} has only {count} examples in {first}, too few to learn from"
+            message = f"{format_type(kind)} has only {count} examples in {first}, too few to learn from"
             diagnostics.add("warning", "few-examples", corpus.place, message)

@@ -60,7 +60,9 @@ def set_deterministic(*, seed: int, threads: int) -> None:
     # Kernels are cached by shape, at about 100 kB each; the lengths of a corpus need more than the default of 1,024.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "4096")
     local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # that torchrun started on this machine
-    torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // local_processes))
+    # What this process may use, as far as the system says it: macOS does not.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(threads or max(1, cores // local_processes))
 
 
 def _keep_freed_memory() -> None:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stages import params
-from stages.errors import TrainingError, TryAgainError, UserError
+from stages.errors import TrainingError, TryAgainError, UserError, explain_encoding
+from stages.runtime.proxies import bypass_proxy_on_this_machine
 
 
 def run_recipe(recipe: Callable[[Path], None]) -> None:
@@ -23,6 +24,7 @@ def run_recipe(recipe: Callable[[Path], None]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     # No telemetry: data goes only to the servers that the user names.
     os.environ.setdefault("DO_NOT_TRACK", "true")
+    bypass_proxy_on_this_machine()
     atexit.register(gc.freeze)  # the collection at exit would visit a million objects of torch and MLflow: a second
     try:
         recipe(arguments.params)
@@ -31,5 +33,8 @@ def run_recipe(recipe: Callable[[Path], None]) -> None:
         if rank == 0 or isinstance(error, TrainingError | TryAgainError):
             print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except UnicodeEncodeError as error:
+        print(f"error: {explain_encoding(error)}", file=sys.stderr)
+        sys.exit(UserError.exit_code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)

@@ -1,5 +1,6 @@
 """A trained model applied to raw text."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from stages.tasks.token_classification.head import labels_of, load_classifier
 from stages.tasks.token_classification.inference import INFERENCE_BATCH_TOKENS, predict
 from stages.tasks.token_classification.mistakes import entity_scores
 from stages.training.record import read_training
+
+# Half of a character beyond U+FFFF, left where JavaScript cut a text by its length; UTF-8 cannot encode it.
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -43,10 +47,11 @@ class Recognizer:
     def __call__(self, texts: list[str]) -> list[list[dict[str, Any]]]:
         """The entities of each text: `text`, `type`, `start` and `end` in characters, `score` from 0 to 1.
 
-        `score` is the mean probability of the predicted tags of the entity's words.
+        `score` is the mean probability of the predicted tags of the entity's words. A lone surrogate is read as U+FFFD.
         """
         if not texts:
             return []
+        texts = [LONE_SURROGATE.sub("\ufffd", text) for text in texts]
         spans = [word_spans(text) for text in texts]
         words = pa.array(
             [[text[start:end] for start, end in own] for text, own in zip(texts, spans, strict=True)],

@@ -23,7 +23,8 @@ import pyarrow.compute as pc
 
 from stages.artifacts import atomic_write, file_digest
 from stages.corpus.profile import profile_corpus
-from stages.corpus.reading import UNSPLIT, Corpus, DataParams, open_corpus
+from stages.corpus.reading import Corpus, DataParams, open_corpus
+from stages.corpus.splits import UNSPLIT
 from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.documents import DOCUMENT_START
 from stages.corpus.text.schemes import Entities, TagReader, iob2_tags

@@ -14,7 +14,8 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from stages.tracking.git import git_state
+from stages.errors import UserError, first_line
+from stages.tracking.git import GitState, git_state
 
 FLOW_RUN = "TUNELINE_FLOW_RUN"  # the environment variable with which a flow passes its id to its stage
 
@@ -35,32 +36,38 @@ class Environment:
 class Execution:
     """One execution of a stage. `time` is ISO 8601 in UTC; `dirty` says whether tracked files differ from the commit.
 
-    `environment` is None where it is recorded elsewhere, `mlflow_run` where MLflow keeps no run for the stage.
+    Where the commit is not known, `dirty` is None and `reason` says why. `environment` is None where it is recorded
+    elsewhere, `mlflow_run` where MLflow keeps no run for the stage.
     """
 
     time: str
     flow_run: str | None
     commit: str | None
-    dirty: bool
+    dirty: bool | None
     remote: str | None
+    reason: str | None = None
     environment: Environment | None = None
     mlflow_run: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The fields for JSON, without `environment` and `mlflow_run` where they are None."""
-        optional = ("environment", "mlflow_run")
+        """The fields for JSON, without `reason`, `environment` and `mlflow_run` where they are None."""
+        optional = ("reason", "environment", "mlflow_run")
         return {key: value for key, value in asdict(self).items() if value is not None or key not in optional}
 
 
 def current_execution() -> Execution:
     """The execution of the stage that runs in this process."""
-    state = git_state()
+    try:
+        state = git_state()
+    except UserError as error:  # register refuses the model; what was computed until then is kept
+        state = GitState(None, None, None, first_line(error))
     return Execution(
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         flow_run=os.environ.get(FLOW_RUN),
         commit=state.commit,
         dirty=state.dirty,
         remote=state.remote,
+        reason=state.reason,
         environment=current_environment(),
     )
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from stages.artifacts import atomic_write, read_json, read_json_lines, write_json
 from stages.errors import ArtifactError
+from stages.runtime.project import project_folder
 from stages.tracking.environment import Execution
 
 EVENT_LOGS = Path(".tuneline/events")
@@ -22,7 +23,8 @@ CURVES = {
     "gradient_norm": "train/gradient_norm",
     "dev_f1": "dev/entity_strict_f1",
 }
-REFUSED_IN_NAMES = re.compile(r"[^\w.\- :]")  # MLflow refuses these in a metric's name; a type may be `GPE(loc)`
+# MLflow refuses these in a part of a metric's name; a type may be `GPE(loc)` or `..`
+REFUSED_IN_NAMES = re.compile(r"^\.+$|[^\w.\- :]")
 
 Kind = Literal["train", "tokenize"]
 
@@ -30,10 +32,12 @@ Kind = Literal["train", "tokenize"]
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Turn `{"a": {"b": 1}}` into `{"a/b": 1}`, with names that MLflow accepts; equal names get underscores."""
     leaves: dict[str, Any] = {}
+    names: set[str] = set()
     for key, value in tree.items():
         name = prefix + REFUSED_IN_NAMES.sub("_", key)
-        while name in leaves:
+        while name in names:
             name += "_"
+        names.add(name)
         leaves |= flatten(value, f"{name}/") if isinstance(value, dict) else {name: value}
     return leaves
 
@@ -58,9 +62,10 @@ class EventLog:
         self.key = key
         self.kind = kind
         self.live_history = live_history
-        self.path = EVENT_LOGS / f"{key}.jsonl"
-        self.history_path = EVENT_LOGS / f"{key}.history.jsonl"
-        self.sent_path = EVENT_LOGS / f"{key}.sent.json"
+        self.folder = project_folder() / EVENT_LOGS
+        self.path = self.folder / f"{key}.jsonl"
+        self.history_path = self.folder / f"{key}.history.jsonl"
+        self.sent_path = self.folder / f"{key}.sent.json"
 
     def begin(self, parameters: dict[str, Any], datasets: dict[str, Any]) -> None:
         """Start the log of a training run, or continue the one of a run that was stopped or is repeated."""
@@ -138,13 +143,13 @@ class EventLog:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the lock of this log: two processes must not send the same events at the same time."""
-        EVENT_LOGS.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         with self.sent_path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def _start_over(self, parameters: dict[str, Any], datasets: dict[str, Any]) -> None:
-        EVENT_LOGS.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         for path in (self.path, self.history_path, self.sent_path):
             path.unlink(missing_ok=True)
         self._write("begin", parameters=flatten(parameters), datasets=datasets)

@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from stages.artifacts import json_digest, md5_digest, read_json, read_versioned, write_json
 from stages.errors import ArtifactError
 from stages.tracking.environment import Environment, Execution, current_execution
-from stages.tracking.git import LOCK, PARAMS, GitState, git_diff, tracked_files, untracked_files
+from stages.tracking.git import LOCK, PARAMS, GitState, git_diff, git_state, tracked_files, untracked_files
 
 R = TypeVar("R")
 
@@ -29,6 +29,7 @@ RECORD = "record.json"
 DIFF = "tree.diff"
 FOLDER = ".dir"  # the suffix of a folder's digest
 REGISTER = "register"
+DAG = "dvc.yaml"  # not tracked where the repository is another project's, in which this one was unpacked
 STAGES_WITH_OUTPUTS = ("tokenize", "train", "evaluate")
 
 
@@ -65,8 +66,9 @@ class LineageRecord:
     """The content of record.json.
 
     `registered` is ISO 8601 in UTC; `flow_run` is that of the registration; `outside` lists the files that neither git
-    nor DVC tracks, without which the model cannot be rebuilt elsewhere; `params` is all of params.yaml; `environment`
-    is that of the training run if its execution is known, else that of the registration; `digest` is the model's.
+    nor DVC tracks, without which the model cannot be rebuilt elsewhere, none if there is no commit; `params` is all of
+    params.yaml; `environment` is that of the training run if its execution is known, else that of the registration;
+    `digest` is the model's.
     """
 
     registered: str
@@ -82,7 +84,7 @@ class LineageRecord:
 
     def to_json(self) -> dict[str, Any]:
         """The record as record.json holds it, but for its format version."""
-        fields = asdict(self)
+        fields = asdict(self) | {"git": self.git.to_json()}
         for name, stage in self.stages.items():
             fields["stages"][name]["made_by"] = stage.made_by and stage.made_by.to_json()
         return fields
@@ -139,8 +141,9 @@ def current_lineage(
     """The lineage of the model in this checkout, at the moment of its registration.
 
     `made_by` holds the known executions of tokenize, train and evaluate; the rest comes from the model's training
-    record. ArtifactError if DVC has not run here.
+    record. ArtifactError if DVC has not run here, UserError if git cannot tell the commit.
     """
+    git = git_state()
     lock, params = _read(LOCK), _read(PARAMS)
     locked, values = read_lock(lock), YAML(typ="safe").load(params)
     registration = current_execution()
@@ -157,15 +160,17 @@ def current_lineage(
         made_by=_without_environment(registration),
     )
     corpus, pretrained = values["data"]["dir"], values["model"]["pretrained"]
-    outside = _untracked_parts(corpus) + _untracked_parts(pretrained, may_be_a_name=True)
+    outside: list[str] = []
+    if git.commit:  # else there may be no git to ask what it tracks
+        outside = _untracked_parts(DAG) + _untracked_parts(corpus) + _untracked_parts(pretrained, may_be_a_name=True)
     diff = git_diff(untracked_files("stages", *_dvc_files(corpus), *_dvc_files(pretrained)))
     environment = (made_by.get("train") or registration).environment
     assert environment is not None
     record = LineageRecord(
         registered=registration.time,
-        git=GitState(registration.commit, bool(diff), registration.remote),
+        git=replace(git, dirty=bool(diff) if git.commit else None),
         flow_run=registration.flow_run,
-        rebuildable=registration.commit is not None and not outside,
+        rebuildable=git.commit is not None and not outside,
         outside=outside,
         params=values,
         environment=TrainingEnvironment(**vars(environment), device=device, precision=precision, threads=threads),

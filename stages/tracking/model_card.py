@@ -42,9 +42,10 @@ def _data(training: TrainingRecord, record: LineageRecord) -> str:
         [split, *(f"{fields[column]:,}" for column in ("sentences", "words", "entities"))]
         for split, fields in training.datasets.items()
     ]
-    return f"## Data\n\n`{record.params['data']['dir']}`\n\n" + _table(
-        ["split", "sentences", "words", "entities"], rows
-    )
+    dropped = sum(fields.get("dropped", 0) for fields in training.datasets.values())
+    left_out = f"\n\nSentences left out for faults: {dropped:,} (`data.faulty: drop`)." if dropped else ""
+    table = _table(["split", "sentences", "words", "entities"], rows)
+    return f"## Data\n\n`{record.params['data']['dir']}`\n\n{table}{left_out}"
 
 
 def _scores(metrics: dict[str, Any]) -> str:
@@ -87,11 +88,11 @@ def _lineage(record: LineageRecord) -> str:
         cells = (made.time, made.flow_run, made.commit) if made else (UNKNOWN, UNKNOWN, UNKNOWN)
         rows.append([name, *(cell or "none" for cell in cells)])
     environment = record.environment
-    rebuild = (
-        "`tuneline reproduce` rebuilds it."
-        if record.rebuildable
-        else f"Neither git nor DVC tracks {_join_names(record.outside) or 'its code'}: it cannot be rebuilt elsewhere."
-    )
+    rebuild = "`tuneline reproduce` rebuilds it."
+    if not git.commit:
+        rebuild = f"It cannot be rebuilt, for its code is not known: {git.reason}."
+    elif not record.rebuildable:
+        rebuild = f"Neither git nor DVC tracks {_join_names(record.outside)}: it cannot be rebuilt elsewhere."
     return (
         f"## Lineage\n\nCommit {commit}{changes}{repository}. Train key `{record.train_key}`, model digest "
         f"`{record.digest}`. Python {environment.python} on {environment.processor}, {environment.device} "

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.artifacts import atomic_write, json_digest, parse_dataclass, read_json, write_json
 from stages.errors import ArtifactError, RegistryError, UserError, first_line
-from stages.tracking.client import SQLITE, connect, shown_uri, tracking_uri, translate_errors
+from stages.tracking.client import connect, database_file, is_away, shown_uri, tracking_uri, translate_errors
 from stages.tracking.environment import Execution
 from stages.tracking.event_log import EventLog
 from stages.tracking.lineage_record import (
@@ -24,7 +24,15 @@ from stages.tracking.lineage_record import (
     read_record,
 )
 from stages.tracking.model_card import write_card
-from stages.tracking.sync import EXECUTIONS, FLOW_RUN_TAG, TRAIN_KEY_TAG, execution_file, find_run, sync_event_log
+from stages.tracking.sync import (
+    EXECUTIONS,
+    FLOW_RUN_TAG,
+    TRAIN_KEY_TAG,
+    execution_file,
+    find_run,
+    resolve_links,
+    sync_event_log,
+)
 from stages.training.history import read_history
 from stages.training.record import TrainingRecord
 
@@ -38,10 +46,11 @@ STAGES = Path(__file__).parent.parent
 SERVED_CODE = STAGES / "serving/pyfunc.py"
 # The packages that the served model imports; its environment pins them at the installed versions.
 SERVED_PACKAGES = (
-    "mlflow", "numpy", "pyarrow", "pydantic", "ruamel.yaml", "safetensors", "torch", "transformers",
+    "mlflow", "numpy", "pyarrow", "pydantic", "regex", "ruamel.yaml", "safetensors", "torch", "transformers",
 )  # fmt: skip
 
 DIGEST_TAG = "tuneline.model_digest"
+DATA_TAG = "tuneline.data"  # the digest of each file or folder of the corpus, as JSON
 FILE_TAG = "tuneline.sha256."  # followed by the name of one of the lineage files
 CHALLENGER = "challenger"
 CHAMPION = "champion"
@@ -70,10 +79,8 @@ def read_marker() -> Registration | None:
         return None  # the next registration writes it again
     if registration.tracking_uri != shown_uri():
         return None
-    database = registration.tracking_uri.removeprefix(SQLITE)
-    if database != registration.tracking_uri and not Path(database).exists():
-        return None
-    return registration
+    database = database_file(registration.tracking_uri)
+    return None if database and not database.exists() else registration
 
 
 def write_marker(registration: Registration) -> None:
@@ -137,8 +144,8 @@ def find_registration(name: str, model_digest: str) -> Registration | None:
 
     None also if the registry does not answer.
     """
-    uri = tracking_uri()
-    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
+    database = database_file(tracking_uri())
+    if database and not database.exists():
         return None
     try:
         with translate_errors():
@@ -176,6 +183,8 @@ def _download_lineage(client: "MlflowClient", version: "ModelVersion", *name: st
             artifact = "/".join((lineage_folder(version.name, version.tags.get(f"{FILE_TAG}{RECORD}", "")), *name))
             yield Path(client.download_artifacts(version.run_id or "", artifact, work))
         except (MlflowException, OSError, ArtifactError) as error:
+            if is_away(error):
+                raise
             raise UserError(
                 f"{version.name}/{version.version}: its MLflow run does not hold its lineage ({first_line(error)}). "
                 "Either it was not registered by Tuneline, or the run was changed."
@@ -194,6 +203,8 @@ def _create_version(client: "MlflowClient", run_id: str, name: str, model: Train
     from mlflow.exceptions import MlflowException
 
     lineage = _collect_lineage(client, run_id, model)
+    if lineage.record.git.reason:
+        log.warning("warning: no commit is recorded (%s), so this model cannot be rebuilt.", lineage.record.git.reason)
     for path in lineage.record.outside:
         log.warning(
             "warning: neither git nor DVC tracks %s, so this model cannot be rebuilt elsewhere. "
@@ -265,7 +276,7 @@ def _version_tags(lineage: LineageFiles, model: TrainedModel) -> dict[str, str]:
         "tuneline.git_commit": record.git.commit,
         "tuneline.git_dirty": json.dumps(record.git.dirty),
         "tuneline.rebuildable": json.dumps(record.rebuildable),
-        "tuneline.data": json.dumps(lineage.data_digests()),
+        DATA_TAG: json.dumps(lineage.data_digests()),
         "tuneline.pretrained": model.training.parameters["model"]["sha256"],
         "tuneline.environment": json_digest(asdict(record.environment)),
         FLOW_RUN_TAG: record.flow_run,
@@ -289,15 +300,16 @@ def _upload(run_id: str, model: TrainedModel) -> "LoggedModel":
 
     mlflow.start_run(run_id=run_id)
     try:
-        logged = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(SERVED_CODE),
-            artifacts={"model": str(model.folders["train"])},
-            code_paths=[str(STAGES)],
-            pip_requirements=[f"{package}=={_public_version(package)}" for package in SERVED_PACKAGES],
-            metadata={DIGEST_TAG: model.digests["train"]},
-            tags={DIGEST_TAG: model.digests["train"]},
-        )
+        with resolve_links(model.folders["train"]) as folder:
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                python_model=str(SERVED_CODE),
+                artifacts={"model": str(folder)},
+                code_paths=[str(STAGES)],
+                pip_requirements=[f"{package}=={_public_version(package)}" for package in SERVED_PACKAGES],
+                metadata={DIGEST_TAG: model.digests["train"]},
+                tags={DIGEST_TAG: model.digests["train"]},
+            )
     finally:
         mlflow.end_run("FINISHED")  # the status of the training run, whether or not the upload succeeds
     assert logged.model_id is not None

@@ -9,14 +9,17 @@ import json
 import logging
 import os
 import select
+import shutil
+import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from stages.errors import first_line
+from stages.errors import RegistryError, TryAgainError, first_line
 from stages.tracking.client import connect, shown_uri, translate_errors
 from stages.tracking.environment import FLOW_RUN
 from stages.tracking.event_log import CURVES, EventLog, Kind, Position
@@ -87,7 +90,9 @@ def sync_until_closed(event_log: EventLog, pipe: IO[str]) -> None:
             warned = False
         except Exception as error:
             if not warned:
-                log.warning("warning: MLflow at %s does not answer (%s); retrying.", shown_uri(), first_line(error))
+                is_refusal = isinstance(error, RegistryError) and not isinstance(error, TryAgainError)
+                does = "refuses the run" if is_refusal else "does not answer"
+                log.warning("warning: MLflow at %s %s (%s); retrying.", shown_uri(), does, first_line(error))
             warned = True
     try_sync(event_log)
 
@@ -108,7 +113,7 @@ def try_sync(event_log: EventLog, *, report: Path | None = None) -> None:
 def sync_event_log(event_log: EventLog, *, report: Path | None = None) -> str:
     """Send what the current MLflow store lacks, and the folder `report`; return the id of the run.
 
-    RegistryError if the store is unreachable.
+    RegistryError if the store is unreachable or refuses.
     """
     with event_log.lock(), translate_errors():
         client = connect()
@@ -123,8 +128,24 @@ def sync_event_log(event_log: EventLog, *, report: Path | None = None) -> str:
             _send(client, run_id, events[position.events :], steps)
         event_log.mark_sent(run_id, Position(len(events), position.steps + len(steps)))
         if report is not None:
-            client.log_artifacts(run_id, str(report), "report")
+            with resolve_links(report) as folder:
+                client.log_artifacts(run_id, str(folder), "report")
         return run_id
+
+
+@contextmanager
+def resolve_links(folder: Path) -> Iterator[Path]:
+    """Provide the folder, or a copy of it if DVC has linked its files to the cache.
+
+    MLflow refuses symbolic links out of a folder. Hard links are read-only, and so would be the files of MLflow, which
+    the next upload to the same run could not replace.
+    """
+    files = [folder, *folder.rglob("*")]
+    if not any(path.is_symlink() or not path.stat().st_mode & stat.S_IWUSR for path in files):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as work:
+        yield Path(shutil.copytree(folder, Path(work) / folder.name, copy_function=shutil.copyfile))
 
 
 def find_run(client: "MlflowClient", event_log: EventLog) -> "Run | None":
@@ -152,13 +173,21 @@ def _find_or_create_run(client: "MlflowClient", event_log: EventLog) -> tuple[st
 
     name = _experiment_name()
     if client.get_experiment_by_name(name) is None:
-        with suppress(MlflowException):  # another process was faster
+        try:
             client.create_experiment(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # as it does if another process was faster
+                raise
+    experiment = client.get_experiment_by_name(name)
+    assert experiment is not None
+    if experiment.lifecycle_stage == "deleted":
+        raise RegistryError(
+            f"the experiment {name} was deleted in MLflow at {shown_uri()}. Restore it: `mlflow experiments restore "
+            f"--experiment-id {experiment.experiment_id}`. Or set MLFLOW_EXPERIMENT_NAME to another."
+        )
     found = find_run(client, event_log)
     if found:
         return found.info.run_id, COMPLETE_TAG in found.data.tags
-    experiment = client.get_experiment_by_name(name)
-    assert experiment is not None
     tags = {KEY_TAGS[event_log.kind]: event_log.key}
     if FLOW_RUN in os.environ:
         tags[FLOW_RUN_TAG] = os.environ[FLOW_RUN]

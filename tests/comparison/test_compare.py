@@ -42,7 +42,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout with a registry.
 
     demo-ner/1 and 2 differ in everything, other/1 is made from data that no longer exists, other/2 was scored on
-    other sentences of dev.
+    other sentences of dev, other/3 has other names for all types, and other/4 knows ORG too, from dev.
     """
     folder = tmp_path_factory.mktemp("project")
     before = {f"{split}.conll": TRAIN for split in ("train", "dev", "test")}
@@ -72,13 +72,22 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         dev = predictions(WORDS[:1], GOLD[:1], FIRST[:1])
         other_dev = predictions(WORDS[1:], GOLD[1:], SECOND[1:])
         client = connect()
-        for number, (name, record, predicted, own_dev) in enumerate(
-            [(NAME, first, FIRST, dev), (NAME, second, SECOND, dev), ("other", lost, SECOND, dev),
-             ("other", first, FIRST, other_dev)]
-        ):  # fmt: skip
+        new_names = [[[tag.replace("-", "-NEW.") for tag in tags] for tags in side] for side in (GOLD, FIRST)]
+        renamed = predictions(WORDS, *new_names)
+        with_org = predictions([["Siemens", "Bonn"]], [["B-ORG", "B-LOC"]], [["B-ORG", "O"]])
+        for number, (name, record, test, own_dev) in enumerate(
+            [
+                (NAME, first, predictions(WORDS, GOLD, FIRST), dev),
+                (NAME, second, predictions(WORDS, GOLD, SECOND), dev),
+                ("other", lost, predictions(WORDS, GOLD, SECOND), dev),
+                ("other", first, predictions(WORDS, GOLD, FIRST), other_dev),
+                ("other", first, renamed, renamed),
+                ("other", first, predictions(WORDS, GOLD, FIRST), with_org),
+            ]
+        ):
             work = folder / f"made{number}"
             work.mkdir()
-            register(client, name, record, {"test": predictions(WORDS, GOLD, predicted), "dev": own_dev}, work)
+            register(client, name, record, {"test": test, "dev": own_dev}, work)
         client.set_registered_model_alias(NAME, "champion", "1")
     return folder
 
@@ -176,6 +185,30 @@ def test_scores_on_other_sentences_of_dev_get_no_significance(here: None) -> Non
     assert found.scores["test"]["p_value"] is not None
     assert "not on the same sentences" in print_text(found)
     assert "The two were not scored on the same sentences of dev." in Read(render_page(found)).text
+
+
+def test_types_that_only_one_version_knows_are_named_and_not_compared(here: None) -> None:
+    found = compare_versions("other/4", f"{NAME}/2")
+    assert found.note == "only other/4 knows ORG; they are compared on LOC, PER"
+    dev = found.scores["dev"]
+    assert dev["per_type"]["ORG"] == {"first": 1.0, "second": None}
+    assert dev["first"] == 0  # its only LOC was missed
+    again = compare_versions(f"{NAME}/1", f"{NAME}/2")
+    assert found.scores["test"] == again.scores["test"] | {
+        "per_type": {"ORG": {"first": None, "second": None}, **again.scores["test"]["per_type"]}
+    }
+    assert found.predictions == again.predictions
+    assert found.note in print_text(found)
+    assert found.note in Read(render_page(found)).text
+
+
+def test_versions_without_a_type_in_common_are_not_compared_by_score(here: None) -> None:
+    found = compare_versions(f"{NAME}/1", "other/3")
+    assert (found.scores, found.predictions) == ({}, None)
+    assert found.note == (
+        f"scores and predictions were not compared: only {NAME}/1 knows LOC, PER; only other/3 knows NEW.LOC, NEW.PER; "
+        "they have no type in common"
+    )
 
 
 def test_without_predictions_all_else_is_compared(here: None, project: Path) -> None:

@@ -119,6 +119,17 @@ def test_local_folder_is_relative_to_the_users_folder(project: Project, tmp_path
     assert sorted(record["files"]) == ["test.jsonl", "train/part-0.jsonl", "train/part-1.jsonl", "valid.jsonl"]
 
 
+def test_folder_of_brat_is_imported_with_its_texts(project: Project, tmp_path: Path) -> None:
+    source = tmp_path / "brat"
+    source.mkdir()
+    for name in ("a", "b"):
+        (source / f"{name}.txt").write_text("😀 Angela in Bonn", encoding="utf-8")
+        (source / f"{name}.ann").write_text("T1\tPER 3 9\tAngela\n", encoding="utf-8")
+    imported = project.json("import", str(source), "brat", "--set", "data.offsets=utf16")
+    assert imported["splits"] == {"all": {"sentences": 2, "words": 8, "documents": 2, "entities": {"PER": 2}}}
+    assert provenance(project, "brat")["reading"]["offsets"] == "utf16"
+
+
 def test_import_again_gives_the_same_bytes_and_records_how_it_was_read(
     project: Project, site: Site, tmp_path: Path
 ) -> None:
@@ -196,6 +207,26 @@ def test_import_refuses_with_one_message_and_leaves_nothing(
     assert snapshot(project) == before
 
 
+def test_train_and_test_with_decorated_words_become_plain_ones(project: Project, tmp_path: Path) -> None:
+    for split, count in (("train", 60), ("test", 20)):
+        text = "".join(f"de:w{n} B-X\nde:rains O\n\n" for n in range(count))
+        (tmp_path / f"{split}.conll").write_text(text, encoding="utf-8")
+    shown = " ".join(project.tuneline("import", str(tmp_path), "decorated").stdout.split())
+    assert f"all 160 words begin with 'de:'. To strip it: tuneline import {tmp_path} decorated --force --set" in shown
+    assert (
+        "run --set data.dir=data/corpora/decorated --set register.name=decorated-ner --set 'data.split={dev: 0.1}'"
+        in shown
+    )
+    setting = 'data.strip_prefix="de:"'
+    imported = project.json("import", str(tmp_path), "decorated", "--force", "--set", setting)
+    assert "word-prefix" not in {finding["code"] for finding in imported["findings"]}
+    assert "w0\tB-X\nrains\tO\n" in (project.folder / "data/corpora/decorated/train.conll").read_text(encoding="utf-8")
+    assert provenance(project, "decorated")["reading"]["strip_prefix"] == "de:"
+    assert "strip_suffix" not in provenance(project, "decorated")["reading"]
+    checked = project.json("check", "data/corpora/decorated", "--set", "data.split={dev: 0.1}")
+    assert list(checked["splits"]) == ["train", "dev", "test"]
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
@@ -246,7 +277,7 @@ def test_import_that_is_stopped_leaves_nothing(project: Project, site: Site, num
         assert snapshot(project) != before  # a killed process cannot clean up; the next import does
         project.tuneline("import", "nowhere", "new", code=2)
     else:
-        assert process.returncode == 130
+        assert process.returncode == 128 + number
         assert stderr == "stopped; nothing was imported\n"
     assert snapshot(project) == before
 

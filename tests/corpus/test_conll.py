@@ -73,6 +73,8 @@ def test_conll_is_recognised_by_many_extensions(tmp_path: Path, name: str) -> No
         "# tag",
         "New\u00a0York",
         "a\u2028b",
+        "a\x0bb",
+        "a\x0cb",
         "a\u0085b",
         "-DOCSTART",
         "\u200b",
@@ -103,15 +105,15 @@ def test_conll_counts_lines_from_one(tmp_path: Path) -> None:
 
 
 def test_conll_warns_of_a_second_column_of_tags(tmp_path: Path) -> None:
-    """As in GermEval 2014, whose last column has the nested entities, and CoNLL-2003 with its chunks."""
+    """It takes the first: the second column of GermEval 2014 has the nested entities."""
     path, diagnostics = write(tmp_path, "1\tBonner\tB-LOCderiv\tO\n2\tUniversität\tO\tB-ORG\n"), Diagnostics()
-    assert pairs(read_file(path, diagnostics)) == [[("Bonner", "O"), ("Universität", "B-ORG")]]
+    assert pairs(read_file(path, diagnostics)) == [[("Bonner", "B-LOCderiv"), ("Universität", "O")]]
     assert [(found.severity, found.code, found.where) for found in diagnostics.kept] == [
         ("warning", "ambiguous-tags", str(path))
     ]
-    assert diagnostics.kept[0].message == "took the tags of column 4; column 3 holds tags too. Choose with data.tags."
+    assert diagnostics.kept[0].message == "took the tags of column 3; column 4 holds tags too. Choose with data.tags."
     chosen = Diagnostics()
-    assert pairs(read_file(path, chosen, tags=3)) == [[("Bonner", "B-LOCderiv"), ("Universität", "O")]]
+    assert pairs(read_file(path, chosen, tags=4)) == [[("Bonner", "O"), ("Universität", "B-ORG")]]
     assert not chosen.kept
 
 
@@ -195,12 +197,12 @@ def test_conll_counts_wikigold_without_its_document_marks() -> None:
 
 
 def test_columns_are_chosen_for_all_files_alike(tmp_path: Path) -> None:
-    """A nested tag in train alone must not make train another corpus than dev and test."""
-    nested, plain = "1\tBonn\tB-PER\tB-LOC\n", "1\tBonn\tB-PER\tO\n"
+    """A train file with nested tags alone must not make train another corpus than dev and test."""
+    nested, plain = "1\tBonn\tO\tB-LOC\n", "1\tBonn\tB-PER\tO\n"
     place = fill(tmp_path / "c", {"train.tsv": nested, "dev.tsv": plain, "test.tsv": plain})
     diagnostics = Diagnostics()
     found = read(open_corpus(data_params(place)), diagnostics)
-    assert [found[split][0].tags for split in ("train", "dev", "test")] == [("B-LOC",), ("O",), ("O",)]
+    assert [found[split][0].tags for split in ("train", "dev", "test")] == [("O",), ("B-PER",), ("B-PER",)]
     assert diagnostics.counts["ambiguous-tags"] == 1
 
 

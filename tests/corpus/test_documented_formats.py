@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 PAGE = (ROOT / "data/corpora/README.md").read_text(encoding="utf-8")
 SECTION = PAGE[PAGE.index("## Formats") : PAGE.index("## Keep a corpus")]
-SUFFIXES = {"Angela ": "conll", '{"': "jsonl", "[": "json", "tokens,": "csv"}
+SUFFIXES = {"Angela ": "conll", '{"': "jsonl", "[": "json", "tokens,": "csv", "T1\t": "ann"}
 EXAMPLES = [
     (suffix, block)
     for block in [
@@ -27,13 +27,15 @@ EXAMPLES = [
 
 
 def test_each_format_has_its_example_in_both_places() -> None:
-    assert [suffix for suffix, _ in EXAMPLES] == ["conll", "jsonl", "json", "csv"] * 2
+    assert [suffix for suffix, _ in EXAMPLES] == ["conll", "jsonl", "json", "csv", "ann"] * 2
     assert {FORMAT_OF[suffix] for suffix, _ in EXAMPLES} | {"parquet"} == set(READERS)  # Parquet is no text
 
 
 @pytest.mark.parametrize(("suffix", "text"), EXAMPLES)
 def test_documented_example_is_read(tmp_path: Path, suffix: str, text: str) -> None:
     (tmp_path / f"all.{suffix}").write_text(text, encoding="utf-8")
+    if suffix == "ann":
+        (tmp_path / "all.txt").write_text("Angela Merkel visited", encoding="utf-8")  # both places quote its beginning
     params = DataParams(dir=str(tmp_path), format="auto", words="auto", tags="auto", split=None)
     diagnostics = Diagnostics()
     sentences = [

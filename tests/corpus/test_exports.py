@@ -1,4 +1,4 @@
-"""JSON as doccano, Prodigy and Label Studio export it."""
+"""JSON as doccano, Prodigy, Label Studio and GLiNER write it."""
 
 import json
 from pathlib import Path
@@ -82,6 +82,18 @@ EXPORTS: dict[str, Any] = {
     },
     "Prodigy": PRODIGY,
     "Prodigy, ner.teach": {"text": TEXT, "spans": PRODIGY["spans"], "answer": "accept"},
+    "Prodigy, classified too": PRODIGY | {"label": "NEWS"},
+    "doccano, classified too": DOCCANO | {"label": ["news"], "entities": WHERE},
+    "GLiNER": {
+        "tokenized_text": [word for word, _ in BONN[0]],
+        "ner": [[0, 1, "PER"], [3, 3, "LOC"]],
+        "label": ["PER", "LOC"],
+    },
+    "strings of JSON": {
+        "tokens": json.dumps([word for word, _ in BONN[0]]),
+        "tags": repr([tag for _, tag in BONN[0]]),
+    },
+    "text and a string of JSON": {"text": TEXT, "label": json.dumps(WHERE)},
     "Label Studio": LABEL_STUDIO,
     "Label Studio, JSON_MIN": JSON_MIN,
 }
@@ -162,29 +174,3 @@ def test_json_cuts_words_at_the_ends_of_spans_and_notes_it(tmp_path: Path) -> No
     assert [found.message for found in diagnostics.kept] == [
         "a span begins or ends inside 'Bonns', which became two words. Are the offsets right?"
     ]
-
-
-def test_json_refuses_a_span_that_is_not_the_text_it_says(tmp_path: Path) -> None:
-    """Offsets in UTF-16, as a browser counts: the smiley has two."""
-    value = {"start": 3, "end": 16, "text": "Angela Merkel", "labels": ["PER"]}
-    task = {"data": {"text": "😀 Angela Merkel in Bonn"}, "annotations": [{"result": [{"value": value}]}]}
-    diagnostics = Diagnostics()
-    read_file(fill(tmp_path, {"x.json": json.dumps([task])}) / "x.json", diagnostics)
-    assert "should be 'Angela Merkel', but the text there is 'ngela Merkel '" in diagnostics.of("error")[0].message
-
-
-@pytest.mark.parametrize(
-    ("task", "message"),
-    [
-        ({"data": {"lang": "en", "body": "A b"}}, "its data holds lang, body: name the field"),
-        ({"data": {"text": "A b"}, "type": "hypertextlabels"}, "an annotation of type hypertextlabels in it"),
-    ],
-)
-def test_json_refuses_tasks_of_label_studio_that_it_could_read_wrongly(
-    tmp_path: Path, task: dict[str, Any], message: str
-) -> None:
-    result = {"type": task.pop("type", "labels"), "value": {"start": 0, "end": 1, "labels": ["X"]}}
-    diagnostics = Diagnostics()
-    content = json.dumps([task | {"annotations": [{"result": [result]}]}])
-    read_file(fill(tmp_path, {"x.json": content}) / "x.json", diagnostics)
-    assert message in diagnostics.of("error")[0].message

@@ -30,10 +30,13 @@ def bomb(unit: bytes) -> bytes:
 
 
 TEXT_CASES: dict[str, tuple[Files, str]] = {
-    "UTF-8 cut off": (conll(GOOD.encode() + b"M\xc3"), "train.conll:7: not UTF-8 (unexpected end of data: c3)"),
+    "UTF-8 cut off": (
+        conll(GOOD.encode() + b"M\xc3"),
+        "train.conll:7: not UTF-8 (unexpected end of data: c3). The file is cut off",
+    ),
     "Latin-1": (
         conll("a O\nMünchen B-LOC\n".encode("latin-1")),
-        "train.conll:2: not UTF-8 (invalid start byte: fc 6e 63 68). Convert it: iconv",
+        "train.conll:2: not UTF-8 (invalid start byte: fc 6e 63 68). As Windows-1252 the line is 'München B-LOC'",
     ),
     "BOM, then Latin-1": (
         conll(b"\xef\xbb\xbf" + "a O\nMünchen B-LOC\n".encode("latin-1")),
@@ -41,10 +44,7 @@ TEXT_CASES: dict[str, tuple[Files, str]] = {
     ),
     "UTF-16 with BOM": (conll(GOOD.encode("utf-16")), "train.conll: is UTF-16, not UTF-8 text"),
     "NUL": (conll("a O\nb\0c O\n"), "train.conll:2: holds a NUL byte"),
-    "line ends of old Macs": (
-        conll("a O\rb O\rBonn B-LOC"),
-        "train.conll:1: holds a carriage return that ends no line",
-    ),
+    "word cut by a carriage return": (conll("a O\nBo\rnn B-LOC\n"), "train.conll:2: needs 2 columns, has 1: 'Bo'"),
     "tag without type": (conll(GOOD + "\nBonn B-\n"), "train.conll:8: 'B-' is not a tag"),
     "bare B": (conll(GOOD + "\nBonn B\n"), "train.conll:8: 'B' is not a tag"),
     "unknown prefix": (conll(GOOD + "\nBonn X-LOC\n"), "train.conll:8: 'X-LOC' is not a tag; tags are O, B-TYPE"),
@@ -114,7 +114,7 @@ GZIP_CASES: dict[str, tuple[Files, str]] = {
     "gzip in a gzip": (REST | {"train.conll.gz": gzip.compress(PACKED)}, "train.conll.gz: is a gzip within a gzip"),
     "zip": (
         REST | {"train.conll": b"PK\x03\x04" + bytes(100)},
-        "train.conll: is a zip archive, not UTF-8 text. Convert or unpack it",
+        "train.conll: is a zip archive, not UTF-8 text. Unpack it",
     ),
     "zip as Parquet": (REST | {"train.parquet": b"PK\x03\x04" + bytes(100)}, "train.parquet: is"),
 }
@@ -189,11 +189,14 @@ PARAMETER_CASES: dict[str, tuple[Files, dict[str, Any], str]] = {
         {"data.split": "{dev: 0.5, test: 0.5}"},
         "dev and test together must leave something for train",
     ),
-    "share missing": ({"all.conll": GOOD}, {"data.split": "{dev: 0.1}"}, "data.split.test: missing"),
+    "share missing": ({"all.conll": GOOD}, {"data.split": "{dev: 0.1}"}, "no test, and data.split has no share for it"),
+    "no share at all": ({"all.conll": GOOD}, {"data.split": "{}"}, "needs a share for dev or test"),
+    "prefix that no word has": (conll(GOOD), {"data.strip_prefix": '"de:"'}, "data.strip_prefix=de: fits no word"),
+    "type that MLflow cannot hold": (conll(f"a B-{'x' * 256}\n"), {}, "has a name of 256 characters"),
     "shares too small": (
         {"all.conll": GOOD},
         {"data.split": "{dev: 0.001, test: 0.001}"},
-        "no sentence in dev; the shares of data.split may be too small",
+        "no sentence in train. Equal sentences stay in one split, and there are 2 distinct ones",
     ),
     "no splits": (
         {"all.conll": GOOD},
@@ -211,7 +214,7 @@ PARAMETER_CASES: dict[str, tuple[Files, dict[str, Any], str]] = {
     "unknown extension": (
         {"all.xml": "<a/>"},
         {"data.dir": "corpus/all.xml", "data.split": SHARES},
-        "all.xml: ends in none of jsonl, ndjson, json, parquet, csv, conll",
+        "all.xml: ends in none of jsonl, ndjson, json, parquet, csv, ann, conll",
     ),
     "Parquet that is text": (conll(GOOD), {"data.format": "parquet"}, "train.conll: is not a complete Parquet file"),
     "text that is Parquet": (

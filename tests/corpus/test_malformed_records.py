@@ -116,6 +116,22 @@ JSON_CASES: dict[str, tuple[Files, str]] = {
         jsonl({"text": "a b", "tokens": [{"start": 2, "end": 3}, {"start": 0, "end": 1}], "spans": []}),
         "train.jsonl:1: tokens overlap, are not in order, or leave the text of",
     ),
+    "GLiNER's span leaves the words": (
+        jsonl({"tokenized_text": ["a", "b"], "ner": [[1, 2, "X"]]}),
+        "train.jsonl:1: the span 1-2 X leaves the text of 2 words",
+    ),
+    "GLiNER's spans overlap": (
+        jsonl({"tokenized_text": ["a", "b"], "ner": [[0, 1, "X"], [1, 1, "Y"]]}),
+        "train.jsonl:1: the span 1-1 Y overlaps the one before it",
+    ),
+    "spans of words": (
+        jsonl({"tokens": ["a", "b"], "entities": [{"type": "X", "start": 0, "end": 1}]}),
+        "train.jsonl:1: entities holds spans of words, which are read as GLiNER writes them alone",
+    ),
+    "class of a text in Prodigy": (
+        jsonl({"text": "Bonn", "label": "NEWS", "answer": "accept", "_is_binary": True, "_view_id": "classification"}),
+        "train.jsonl:1: text is a text, so label must be a list of spans, not 'NEWS'",
+    ),
     "cut off in a line": (
         REST | {"train.jsonl": '{"tokens": ["a"], "tags": ["O"]}\n{"tokens": ["b", "c'},
         "train.jsonl:2: not JSON (Unterminated string starting at character 18)",
@@ -185,21 +201,24 @@ TABLE_CASES: dict[str, tuple[Files, str]] = {
         table(parquet(LISTS | {"tokens": NOT_UTF8})),
         "train.parquet:1: holds a word or tag that is not UTF-8",
     ),
-    "no header": (csv("Bonn,B-LOC\nrains,O\n"), "train.csv: holds Bonn, B-LOC, but no words as tokens"),
+    "no header": (csv("['Bonn'],['B-LOC']\n"), "train.csv: holds ['Bonn'], ['B-LOC'], but no words as tokens"),
     "cell too few": (
         csv("id,tokens,ner_tags\n1,\"['a']\",\"['O']\"\n2,\"['b']\"\n"),
         "train.csv:3: has 2 cells, but the header has 3",
     ),
     "NumPy's dots": (
         csv("tokens,ner_tags\n\"['a' 'b' ... 'c' 'd']\",\"['O' 'O' ... 'O' 'O']\"\n"),
-        "train.csv:2: tokens is not a list of strings or numbers; NumPy shortened it, so words are lost",
+        "train.csv:2: ner_tags is not a list of strings or numbers; NumPy shortened it, so words are lost",
     ),
     "open quote": (csv("tokens,ner_tags\n\"['a'],['O']\n"), "train.csv:2: not CSV: unexpected end of data"),
     "open bracket": (
         csv("tokens,ner_tags\n\"['a'\",\"['O']\"\n"),
         "train.csv:2: tokens must be a list in brackets, a sentence a row, not \"['a'\"",
     ),
-    "lengths in CSV": (csv("tokens,ner_tags\n\"['a', 'b']\",\"['O']\"\n"), "train.csv:2: 2 words but 1 tags"),
+    "lengths in CSV": (
+        csv("tokens,ner_tags\n\"['a', 'b']\",\"['O']\"\n"),
+        "train.csv:2: 2 tokens but 1 ner_tags: 'a b'",
+    ),
     "line end in a string": (
         csv("tokens,ner_tags\n\"['a\nb']\",\"['O']\"\n"),
         "train.csv:2: a word with a tab or line end in it: 'a\\nb'",
@@ -213,10 +232,29 @@ TABLE_CASES: dict[str, tuple[Files, str]] = {
         csv("tokens,ner_tags\n\"['\\ud800']\",\"['O']\"\n"),
         "train.csv:2: holds '\\ud800', half of a surrogate pair, which is not a character",
     ),
-    "number for word in CSV": (csv("tokens,ner_tags\n[7],\"['O']\"\n"), "train.csv:2: the word 7 has no quotes"),
+    "number for word in CSV": (
+        csv("tokens,ner_tags\n[7],\"['O']\"\n"),
+        "train.csv:2: tokens must be strings, but one is 7",
+    ),
     "number of 5,000 digits in CSV": (
         csv("tokens,ner_tags\n\"['a']\",[" + "9" * 5000 + "]\n"),
         "train.csv:2: ner_tags is not a list of strings or numbers: '999",
+    ),
+    "halves of surrogate pairs in Python": (
+        csv("tokens,ner_tags\n\"['\\ud83d\\ude00']\",\"['O']\"\n"),
+        "train.csv:2: holds '\\ud83d', half of a surrogate pair",
+    ),
+    "text beside tags": (
+        csv("text,tags\nBonn rains,\"['B-LOC', 'O']\"\n"),
+        "train.csv:2: text must be a list in brackets, a sentence a row, not 'Bonn rains'",
+    ),
+    "span that leaves the text in CSV": (
+        csv('text,label\nBonn,"[[0, 5, ""LOC""]]"\n'),
+        "train.csv:2: the span 0-5 LOC leaves the text of 4 characters",
+    ),
+    "a list that is broken in one row of Parquet": (
+        table(parquet({"tokens": ["['a']", "['b'"], "ner_tags": ["['O']", "['O']"]})),
+        "train.parquet:2: tokens must be a list in brackets",
     ),
     "a word a row": (csv("word,tag\nBonn,B-LOC\n"), "train.csv: holds word, tag, but no words"),
 }

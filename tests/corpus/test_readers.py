@@ -57,11 +57,55 @@ def python_csv(folder: Path, sentences: Pairs) -> Path:
     return folder / "all.csv"
 
 
+def cells_of(write: Callable[[list[str]], str], sentences: Pairs) -> list[list[str]]:
+    """A row of names and a row a sentence, with what `write` makes of its words and of its tags."""
+    columns = lists(sentences)
+    return [list(columns), *([write(words), write(tags)] for words, tags in zip(*columns.values(), strict=True))]
+
+
+def separated(folder: Path, rows: list[list[str]], name: str, delimiter: str) -> Path:
+    with (folder / name).open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    return folder / name
+
+
+def php_csv(folder: Path, sentences: Pairs) -> Path:
+    def write(words: list[str]) -> str:
+        return json.dumps(words).replace("/", r"\/")
+
+    return separated(folder, cells_of(write, sentences), "all.csv", ",")
+
+
+def mixed_csv(folder: Path, sentences: Pairs) -> Path:
+    rows = [cells_of(write, sentences) for write in (json.dumps, repr)]
+    return separated(folder, [rows[n % 2][n] for n in range(len(rows[0]))], "all.csv", ";")
+
+
+def json_tsv(folder: Path, sentences: Pairs) -> Path:
+    return separated(folder, cells_of(json.dumps, sentences), "all.tsv", "\t")
+
+
+def parquet_of_cells(folder: Path, sentences: Pairs) -> Path:
+    header, *rows = cells_of(json.dumps, sentences)
+    columns = dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
+    return fill(folder, {"all.parquet": parquet(columns)}) / "all.parquet"
+
+
+def json_of_cells(folder: Path, sentences: Pairs) -> Path:
+    header, *rows = cells_of(repr, sentences)
+    return fill(folder, {"all.jsonl": jsonl(*(dict(zip(header, row, strict=True)) for row in rows))}) / "all.jsonl"
+
+
 def arrow_parquet(folder: Path, sentences: Pairs) -> Path:
     return fill(folder, {"all.parquet": parquet(lists(sentences))}) / "all.parquet"
 
 
-@pytest.mark.parametrize("write", [json_lines, json_array, python_csv, arrow_parquet])
+WRITERS = [
+    json_lines, json_array, python_csv, arrow_parquet, php_csv, mixed_csv, json_tsv, parquet_of_cells, json_of_cells
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("write", WRITERS)
 @given(sentences=SENTENCES)
 @example(sentences=NASTY)
 @settings(max_examples=50)
@@ -71,7 +115,7 @@ def test_readers_return_what_was_written(
     assert pairs(read_file(write(tmp_path_factory.mktemp("corpus"), sentences))) == sentences
 
 
-@pytest.mark.parametrize("write", [json_lines, json_array, python_csv, arrow_parquet])
+@pytest.mark.parametrize("write", WRITERS)
 def test_readers_unpack_gzip(tmp_path: Path, write: Write) -> None:
     path = write(tmp_path, NASTY)
     packed = path.with_name(f"{path.name}.gz")
@@ -80,7 +124,7 @@ def test_readers_unpack_gzip(tmp_path: Path, write: Write) -> None:
     assert pairs(read_file(packed)) == NASTY
 
 
-@pytest.mark.parametrize("write", [json_lines, python_csv])
+@pytest.mark.parametrize("write", [json_lines, python_csv, json_tsv])
 @pytest.mark.parametrize("chunk", [1, 5, 100])
 def test_readers_read_alike_in_chunks_of_any_size(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write, chunk: int
@@ -103,16 +147,78 @@ def test_parquet_counts_rows_over_batches(tmp_path: Path, monkeypatch: pytest.Mo
     [
         pa.list_(pa.string()),
         pa.large_list(pa.large_string()),
-        pa.list_(pa.dictionary(pa.int8(), pa.string())),
         pa.list_(pa.string(), 2),
+        pa.list_(pa.dictionary(pa.int8(), pa.string())),
+        pa.list_(pa.dictionary(pa.int32(), pa.large_string())),
+        pa.list_(pa.string_view()),
+        pa.large_list(pa.string_view()),
+        pa.list_(pa.string_view(), 2),
+        pa.list_view(pa.string()),
+        pa.list_view(pa.string_view()),
+        pa.large_list_view(pa.large_string()),
+        pa.list_(pa.binary()),
+        pa.list_(pa.large_binary()),
+        pa.list_(pa.binary_view()),
     ],
     ids=str,
 )
-def test_parquet_reads_each_type_of_list(tmp_path: Path, kind: pa.DataType) -> None:
-    columns = {"words": pa.array([["Bonn", "rains"]]), "tags": pa.array([["B-LOC", "O"]])}
-    table = pa.table({name: column.cast(kind) for name, column in columns.items()})
+def test_parquet_reads_each_type_of_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: pa.DataType) -> None:
+    monkeypatch.setattr(tables, "ROWS", 2)
+    sentences = [[("Bonn", "B-LOC"), ("rains", "O")], [("a", "O"), ("b", "O")], [("Ulm", "B-LOC"), ("is", "O")]]
+    # Arrow itself does not read lists of a fixed size back from Parquet if one is null.
+    none = [] if pa.types.is_fixed_size_list(kind) else [None]
+    columns = {name: pa.array([*column[:1], *none, *column[1:]]) for name, column in lists(sentences).items()}
+    in_dictionary = pa.types.is_dictionary(kind.value_type)
+    table = pa.table(
+        {
+            name: column.cast(kind) if in_dictionary else pa.array(column.to_pylist(), kind)
+            for name, column in columns.items()
+        }
+    )
     pq.write_table(table, tmp_path / "x.parquet")
-    assert pairs(read_file(tmp_path / "x.parquet")) == [[("Bonn", "B-LOC"), ("rains", "O")]]
+    assert pq.read_schema(tmp_path / "x.parquet").field(0).type.id == kind.id
+    found = read_file(tmp_path / "x.parquet")
+    assert pairs(found) == sentences
+    assert [sentence.line for sentence in found] == [1, 2 + len(none), 3 + len(none)]
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.list_view(pa.int64()), pa.large_list(pa.uint8()), pa.list_(pa.int32(), 2)], ids=str
+)
+def test_parquet_names_tag_numbers_in_each_type_of_list(tmp_path: Path, kind: pa.DataType) -> None:
+    content = parquet({"tokens": [["Bonn", "rains"]], "ner_tags": pa.array([[1, 0]], kind)}, names=["O", "B-LOC"])
+    path = fill(tmp_path, {"x.parquet": content}) / "x.parquet"
+    assert pairs(read_file(path)) == [[("Bonn", "B-LOC"), ("rains", "O")]]
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.string_view(), pa.large_string()], ids=str)
+def test_parquet_reads_text_with_spans(tmp_path: Path, kind: pa.DataType) -> None:
+    spans = [[{"start": 0, "end": 4, "label": "LOC"}], []]
+    columns = {"text": pa.array(["Bonn rains", "It rains"], kind), "entities": spans}
+    path = fill(tmp_path, {"x.parquet": parquet(columns)}) / "x.parquet"
+    assert pairs(read_file(path)) == [[("Bonn", "B-LOC"), ("rains", "O")], [("It", "O"), ("rains", "O")]]
+
+
+def test_csv_reads_text_with_spans(tmp_path: Path) -> None:
+    """Label Studio and pandas write spans into one cell, in JSON or in Python."""
+    spans = [{"start": 0, "end": 4, "text": "Bonn", "labels": ["LOC"]}]
+    rows = [["text", "label"], ["Bonn rains", json.dumps(spans)], ["Bonn rains", repr(spans)], ["It rains", "[]"]]
+    assert pairs(read_file(separated(tmp_path, rows, "x.csv", ","))) == [
+        [("Bonn", "B-LOC"), ("rains", "O")],
+        [("Bonn", "B-LOC"), ("rains", "O")],
+        [("It", "O"), ("rains", "O")],
+    ]
+
+
+def test_parquet_leaves_out_rows_with_a_fault_alone(tmp_path: Path) -> None:
+    columns = {
+        "tokens": [["a"], ["b", "c"], [None], ["d"], ["e"]],
+        "ner_tags": [["O"], ["O"], ["O"], ["B-LOC"], [None]],
+    }
+    diagnostics = Diagnostics()
+    found = read_file(fill(tmp_path, {"x.parquet": parquet(columns)}) / "x.parquet", diagnostics)
+    assert [(sentence.words, sentence.line) for sentence in found] == [(("a",), 1), (("d",), 4)]
+    assert [error.where.rpartition(":")[2] for error in diagnostics.of("error")] == ["2", "3", "5"]
 
 
 def test_parquet_skips_empty_and_null_rows(tmp_path: Path) -> None:

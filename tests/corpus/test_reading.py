@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.corpus.readers import conll
+from stages.corpus.readers import layout
 from stages.corpus.reading import SplitParams, open_corpus, split_numbers
 from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.documents import group_documents
@@ -176,8 +176,8 @@ def test_corpus_yields_only_valid_blocks_and_reports_all_faults(tmp_path: Path) 
 
 def test_corpus_sniffs_each_file_once_for_all_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sniffed: list[Path] = []
-    sniff = conll._sniff
-    monkeypatch.setattr(conll, "_sniff", lambda path, stream: sniffed.append(path) or sniff(path, stream))
+    sniff = layout.sniff
+    monkeypatch.setattr(layout, "sniff", lambda path, stream: sniffed.append(path) or sniff(path, stream))
     two_tags = "a\tO\tB-X\n\n-DOCSTART-\tO\tO\n\nb\tB-X\tO\n"
     corpus = open_corpus(data_params(fill(tmp_path / "c", {f"{split}.tsv": two_tags for split in SPLITS})))
     passes = []

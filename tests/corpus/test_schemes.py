@@ -1,3 +1,4 @@
+from collections import Counter
 from itertools import pairwise
 
 import numpy as np
@@ -7,7 +8,20 @@ from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
 from stages.corpus.text.diagnostics import Diagnostics
-from stages.corpus.text.schemes import SCHEMES, B, E, Entities, I, O, S, TagReader, encode_prefixes, label_ids, spans
+from stages.corpus.text.schemes import (
+    SCHEMES,
+    B,
+    E,
+    Entities,
+    I,
+    O,
+    S,
+    TagReader,
+    encode_prefixes,
+    has_bare_types,
+    label_ids,
+    spans,
+)
 from stages.corpus.text.sentences import Block, BlockBuilder, Int32s
 from tests.conftest import CORPORA, needs_corpora
 from tests.corpus.conftest import data_params, open_corpus
@@ -53,6 +67,10 @@ def write(runs: Runs, scheme: str) -> Block:
         "O" if code == O else f"{letters[code]}-{TYPES[kind]}" for code, kind in zip(codes, found.types, strict=True)
     ]
     return block_of([tags[start:end] for start, end in pairwise(offsets)])
+
+
+def tags_of(block: Block) -> list[list[str]]:
+    return [list(sentence.tags) for sentence in block.sentences()]
 
 
 def to_triples(found: Entities, names: list[str]) -> list[tuple[str, int, int]]:
@@ -121,6 +139,8 @@ def test_label_ids_are_strict_iob2_of_the_same_entities(sentences: list[list[str
         ("B-PER L-PER U-LOC O", "B-PER I-PER B-LOC O"),
         ("B-PER M-PER E-PER S-PER", "B-PER I-PER I-PER B-PER"),
         ("I-PER E-PER E-PER", "B-PER I-PER B-PER"),
+        ("PER PER O PER LOC LOC", "B-PER I-PER O B-PER B-LOC I-LOC"),
+        ("person-artist/author O B.C. B.C.", "B-person-artist/author O B-B.C. I-B.C."),
     ],
 )
 def test_label_ids_write_each_scheme_as_iob2(tags: str, iob2: str) -> None:
@@ -140,10 +160,49 @@ def test_scheme_is_detected_from_the_tags(scheme: str) -> None:
 
 @pytest.mark.parametrize(
     ("tags", "scheme"),
-    [("I-PER O", "IOB1"), ("O B-PER I-PER", "IOB2"), ("I-PER I-LOC", "IOB1"), ("O O", "IOB2"), ("S-PER", "IOBES")],
+    [
+        ("I-PER O", "IOB1"),
+        ("O B-PER I-PER", "IOB2"),
+        ("I-PER I-LOC", "IOB1"),
+        ("O O", "IOB2"),
+        ("S-PER", "IOBES"),
+        ("PER O PER", "IO"),
+    ],
 )
 def test_scheme_is_detected_from_few_tags(tags: str, scheme: str) -> None:
     assert learn(block_of([tags.split()])).scheme == scheme
+
+
+@given(RUNS)
+def test_bare_types_are_one_entity_for_each_run_of_a_type(runs: Runs) -> None:
+    """As I- alone is read: neighbours of one type become one."""
+    prefixed = [[tag if tag == "O" else f"I-{tag[2:]}" for tag in tags] for tags in tags_of(write(runs, "IOB1"))]
+    bare = block_of([[tag.removeprefix("I-") for tag in tags] for tags in prefixed])
+    reader, expected = TagReader(), TagReader()
+    assert to_triples(reader.learn(bare), list(reader.types)) == to_triples(
+        expected.learn(block_of(prefixed)), list(expected.types)
+    )
+    assert reader.scheme == ("IO" if reader.types else "IOB2")
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ("PER PER O", True),
+        ("person-artist/author O GPE.NAM work:of:art Straße 人名 O", True),
+        ("O O", False),
+        ("PER LOC", False),
+        ("NN VBZ NN . DT JJ NN IN O", False),
+        ("PER O B-LOC", False),
+        ("PER PER O B-LOC", True),
+        ("B I O", False),
+        ("B_PER I_PER O", False),
+        ("PER-B PER-I O", False),
+        ("b-per i-per O", False),
+    ],
+)
+def test_bare_types_are_told_from_other_tags(tags: str, expected: bool) -> None:
+    assert has_bare_types(Counter(tags.split())) == expected
 
 
 def test_scheme_is_that_of_most_blocks_and_the_rest_is_reported() -> None:

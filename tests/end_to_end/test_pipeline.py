@@ -20,9 +20,10 @@ TEXT = "Angela Merkel visited Siemens in Munich."
 
 @pytest.fixture(scope="module")
 def first(project: Project) -> Any:
-    """The first run, on a temporary Prefect server of its own."""
-    finished = project.tuneline("run", "--json", PREFECT_API_URL="")
-    assert "Starting temporary server" in finished.stderr
+    """The first run, on a temporary Prefect server of its own, behind proxies that do not answer."""
+    proxies = {"HTTP_PROXY": f"http://127.0.0.1:{free_port()}", "ALL_PROXY": f"socks://127.0.0.1:{free_port()}"}
+    finished = project.tuneline("run", "--json", PREFECT_API_URL="", **proxies)
+    assert "starting a temporary Prefect server" in finished.stderr
     assert "kept epoch" in finished.stderr
     return json.loads(finished.stdout)
 
@@ -233,7 +234,8 @@ def test_the_run_in_mlflow_holds_parameters_curves_metrics_and_datasets(project:
     assert len(client.get_metric_history(run.info.run_id, "dev/entity_strict_f1")) == 5
     assert "test/entity_strict/micro/f1" in run.data.metrics
     assert "test/errors/of_gold/missed" in run.data.metrics
-    assert "report/report.html" in {entry.path for entry in client.list_artifacts(run.info.run_id, "report")}
+    artifacts = {entry.path for entry in client.list_artifacts(run.info.run_id, "report")}
+    assert {"report/report.html", "report/classification_report.txt"} <= artifacts
 
 
 def test_predictions_count_what_the_scores_are_made_of(project: Project, first: Any) -> None:
@@ -314,6 +316,31 @@ def test_predict_prints_entities_of_lines(project: Project, first: Any) -> None:
         assert 0 < entity["score"] <= 1
 
 
+@pytest.mark.parametrize(
+    ("data", "texts"),
+    [
+        (b"", []),
+        (f"\ufeff{TEXT}\r\n\r\nnothing here".encode(), [TEXT, "", "nothing here"]),
+        (b"a \xed\xa0\xbd\xed\xb8\x80 in CESU-8", ["a \U0001f600 in CESU-8"]),
+    ],
+)
+def test_predict_reads_the_files_of_any_editor(project: Project, first: Any, data: bytes, texts: list[str]) -> None:
+    (project.folder / "lines.txt").write_bytes(data)
+    predictions = project.json("predict", "tiny-ner@champion", "lines.txt")["predictions"]
+    assert [line["text"] for line in predictions] == texts
+    if texts and texts[0] == TEXT:
+        assert predictions[0]["entities"][0]["start"] == TEXT.index(predictions[0]["entities"][0]["text"])
+
+
+def test_predict_refuses_other_encodings(project: Project, first: Any) -> None:
+    for data, words in (("Zoë in Köln".encode("latin-1"), "not UTF-8"), (TEXT.encode("utf-16"), "is UTF-16")):
+        (project.folder / "foreign.txt").write_bytes(data)
+        message = project.tuneline("predict", "tiny-ner", "foreign.txt", code=2).stderr
+        assert message.startswith("error: foreign.txt:")
+        assert words in message
+        assert "iconv" in message
+
+
 def test_predict_says_which_models_there_are(project: Project, first: Any) -> None:
     message = project.tuneline("predict", "tiny-ner@canary", "lines.txt", code=2).stderr
     assert "there is no tiny-ner@canary; there is tiny-ner/1 @champion\n" in message
@@ -332,11 +359,12 @@ def test_mlflow_serves_the_model_over_http(project: Project, first: Any) -> None
     with served(command, elsewhere, f"http://127.0.0.1:{port}/ping", MLFLOW_TRACKING_URI=uri):
         request = urllib.request.Request(
             f"http://127.0.0.1:{port}/invocations",
-            json.dumps({"inputs": [TEXT]}).encode(),
+            json.dumps({"inputs": [TEXT, "cut within an emoji: \ud83d"]}).encode(),
             {"Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             predictions = json.load(answer)["predictions"]
     (project.folder / "line.txt").write_text(TEXT)
     (local,) = project.json("predict", "tiny-ner@champion", "line.txt")["predictions"]
-    assert predictions == [local["entities"]]
+    assert predictions[0] == local["entities"]
+    assert len(predictions) == 2

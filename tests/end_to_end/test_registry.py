@@ -5,6 +5,7 @@ The tests of this file go on in one checkout, in this order.
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -232,6 +233,9 @@ def test_a_champion_that_was_scored_on_other_sentences_is_rescored(team: Project
         finished = team.command("tuneline", "promote", NAME, "--json", "--force", "--reason", "a trial")
     verdict = json.loads(finished.stdout)
     assert (verdict["challenger"], verdict["champion"], verdict["champion_scored_again"]) == (2, 1, True)
+    (note,) = verdict["notes"]
+    assert "other test sentences, and rescored on these: 39 of the 40 are among its own 40" in note
+    assert (verdict["types"]["vanished"], verdict["types"]["appeared"]) == ([], [])
     assert 0 < verdict["p_value"] <= 1
     assert 0 < verdict["latency_ms"] < 60000
     run_id = client.get_model_version(NAME, "2").run_id
@@ -256,3 +260,19 @@ def test_two_versions_are_compared_on_the_sentences_of_the_second(team: Project,
     assert (shown.stdout, shown.stderr) == ("", f"wrote {page}\n")
     assert f"{NAME}/1 was rescored" in page.read_text(encoding="utf-8")
     assert "1 moved: in another split of the second" in team.tuneline("compare", *names).stdout
+
+
+def test_a_version_with_other_types_is_warned_of_and_not_promoted(team: Project) -> None:
+    before = team.json("history", NAME)
+    for path in (team.folder / "data/corpora/demo").glob("*.conll"):
+        path.write_text(re.sub(r" ([BI])-", r" \1-NEW.", path.read_text(encoding="utf-8")), encoding="utf-8")
+    finished = team.command("dvc", "repro")
+    warned = finished.stdout + finished.stderr
+    assert re.search(rf"warning: {NAME}/3: it does not know LOC, .*, which {NAME}/1 knows", warned)
+    assert f"warning: {NAME}/3: it knows NEW.LOC, " in warned
+    assert "none of the" not in warned  # the text is the same
+    refused = team.tuneline("promote", NAME, code=1).stdout
+    assert "LOC vanished: this version does not know it, the champion's F1 on it is 0." in refused
+    assert "nothing can be compared: there is no type that both know" in refused
+    assert "note: the champion was registered with " in refused
+    assert team.json("history", NAME) == before

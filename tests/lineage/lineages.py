@@ -121,7 +121,7 @@ def scarce() -> Lineage:
     for name in FLOW_RUNS:
         lineage = change_stage(lineage, name, made_by=None)
     lineage = change_stage(lineage, "tokenize", inputs=[], params={})
-    git = GitState(commit=None, dirty=False, remote=None)
+    git = GitState(commit=None, dirty=None, remote=None, reason="git is not installed")
     lineage = change_record(lineage, flow_run=None, rebuildable=False, outside=["/elsewhere/corpus"], git=git)
     return replace(lineage, scores={}, aliases=[])
 

@@ -108,17 +108,18 @@ def test_a_result_of_another_run_is_marked(stage: str, change: dict[str, Any]) -
 
 def test_tree_and_page_say_what_is_not_known() -> None:
     text, page = print_tree(scarce()), Read(render_page(scarce())).text
-    for words in ("none: git had no commit", "none: registered without Prefect", "not recorded", UNKNOWN):
+    for words in ("none: git is not installed", "none: registered without Prefect", "not recorded", UNKNOWN):
         assert words in text
         assert words in page
     for words in (
-        "rebuilding not possible: neither git nor DVC tracks /elsewhere/corpus",
+        "rebuilding not possible: it has no commit (git is not installed);",
+        "/elsewhere/corpus",
         "no inputs",
         "no parameters",
     ):
         assert words in text
     assert text.count(UNKNOWN) == 4
-    assert "not possible: neither git nor DVC tracks /elsewhere/corpus" in page
+    assert "it has no commit (git is not installed); neither git nor DVC tracks /elsewhere/corpus" in page
 
 
 def test_tree_and_page_say_that_a_record_was_altered() -> None:

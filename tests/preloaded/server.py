@@ -31,7 +31,7 @@ PRELOADED = (
     "transformers.models.auto.modeling_auto", "transformers.models.auto.tokenization_auto",
     "mlflow.pyfunc", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store",
     "dvc.cli", "dvc.repo", "dvc.commands.repro", "pandas", "pyarrow.parquet", "jinja2", "typer", "ruamel.yaml",
-    "rich.table", "rich.tree", "pathspec", "psutil", "filelock", "networkx", "tqdm.contrib.logging",
+    "rich.table", "rich.tree", "seqeval.metrics", "pathspec", "psutil", "filelock", "networkx", "tqdm.contrib.logging",
 )  # fmt: skip
 SIZE = struct.Struct("!I")
 

@@ -8,17 +8,19 @@ from typing import Any
 
 import pytest
 from dvc.repo import Repo
+from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion, ModelVersionTag
 
 from pipeline.checkout.layout import METRICS, PREDICTIONS, REGISTRATION
 from pipeline.checkout.worktree import worktree
-from pipeline.registry.reproduction import Difference, Recorded, compare_environments, judge
+from pipeline.registry.reproduction import Difference, Recorded, compare_environments, judge, reproduce_version
 from stages.artifacts import write_json
 from stages.errors import UserError
 from stages.tasks.token_classification.predictions import write_predictions
+from stages.tracking.git import GitState
 from stages.tracking.lineage_record import LineageFiles, current_lineage
 from stages.tracking.registry import DIGEST_TAG
-from tests.registry.versions import ENVIRONMENT, FIRST, GOLD, RECORDED, SECOND, WORDS, predictions
+from tests.registry.versions import ENVIRONMENT, FIRST, GOLD, NAME, RECORDED, SECOND, WORDS, predictions, register
 
 # DVC 3.67 reads it in the way that pygtrie is about to drop.
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")
@@ -141,6 +143,24 @@ def test_a_corpus_behind_a_link_that_git_tracks_is_found(checkout: Path, tmp_pat
     files = lineage()
     assert files.record.outside == [str(CORPUS)]
     assert read_worktree(files, tmp_path / "tree")["data/corpora/mine/train.conll"] == "Bonn B-LOC\n"
+
+
+@pytest.mark.parametrize(
+    ("recorded", "told"),
+    [("git is not installed", "git is not installed"), (None, "the reason is not recorded")],
+)
+def test_a_model_without_a_commit_is_refused_with_the_recorded_reason(
+    tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch, recorded: str | None, told: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(empty_store, tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    Path("run").mkdir()
+    record = replace(RECORDED, git=GitState(None, dirty=None, remote=None, reason=recorded), rebuildable=False)
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    register(client, NAME, record, {"test": predictions(WORDS, GOLD, FIRST)}, tmp_path / "run")
+    with pytest.raises(UserError, match=rf"{NAME}/1 cannot be rebuilt: it has no commit \({told}\)"):
+        reproduce_version(f"{NAME}/1", strict=False, on_line=print, on_progress=print)
 
 
 def test_environments_differ_in_python_processor_cores_and_packages() -> None:

@@ -1,6 +1,7 @@
 """The lineage of a model: commit, patch, files by stage, files that no other checkout can have, and the model card."""
 
 import json
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -111,11 +112,32 @@ def test_only_what_git_keeps_makes_a_checkout_dirty(checkout: Path) -> None:
     assert git_state() == GitState(commit, dirty=True, remote="https://***@example.org/ner.git")
 
 
-def test_without_a_commit_nothing_is_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert git_state() == GitState(None, dirty=False, remote=None)
-    assert git_diff([]) == b""
+def test_without_a_repository_the_record_and_the_card_say_why_the_model_cannot_be_rebuilt(
+    checkout: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    shutil.rmtree(".git")
+    files = lineage()
+    reason = "the project is in no git repository"
+    assert files.record.git == GitState(None, dirty=None, remote=None, reason=reason)
+    assert (files.record.rebuildable, files.record.outside, files.diff) == (False, [], b"")
+    folder = tmp_path_factory.mktemp("stored") / "lineage"
+    files.write(folder)
+    assert LineageFiles.read(folder) == files
+    table = {"entity_strict": {"micro": scores(f1=0.75), "per_type": {}}}
+    card = model_card.write_card("mine", TRAINING, {"dev": table, "test": table}, files.record)
+    assert f"It cannot be rebuilt, for its code is not known: {reason}." in card
+
+
+def test_no_lineage_is_recorded_if_git_refuses(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # a switch of git for its own tests
+    with pytest.raises(UserError, match=r"git config --global --add safe.directory"):
+        lineage()
+
+
+def test_a_commit_of_another_project_does_not_rebuild_a_model(checkout: Path) -> None:
+    git("rm", "--quiet", "--cached", "dvc.yaml")  # as where this project was unpacked inside another repository
+    record = lineage().record
+    assert (record.rebuildable, record.outside) == (False, ["dvc.yaml"])
 
 
 @pytest.mark.parametrize(
@@ -256,6 +278,15 @@ def test_values_that_were_changed_during_the_training_run_are_listed(checkout: P
 
 def scores(*, f1: float) -> dict[str, float]:
     return {"f1": f1, "precision": f1, "recall": f1, "f1_low": f1 - 0.1, "f1_high": f1 + 0.1, "support": 9}
+
+
+def test_the_card_counts_the_sentences_that_were_left_out(checkout: Path) -> None:
+    table = {"entity_strict": {"micro": scores(f1=0.75), "per_type": {}}}
+    counts = {"sentences": 1200, "words": 15000, "entities": 800}
+    training = replace(TRAINING, datasets={"train": counts | {"dropped": 3}, "test": counts | {"dropped": 1}})
+    text = model_card.write_card("mine", training, {"dev": table, "test": table}, lineage().record)
+    assert "Sentences left out for faults: 4 (`data.faulty: drop`)." in text
+    assert "left out" not in model_card.write_card("mine", TRAINING, {"dev": table, "test": table}, lineage().record)
 
 
 def test_the_card_has_task_data_scores_limits_and_lineage_and_fits_into_mlflow(checkout: Path) -> None:

@@ -1,9 +1,10 @@
 """Which columns or fields hold the words and the tags, as the user says or as their names or contents suggest."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.corpus.annotations.offsets import Unit
 from stages.corpus.text.diagnostics import UnreadableError
 
 AUTO = "auto"
@@ -14,7 +15,7 @@ TAG_NAMES = ("ner_tags", "tags", "labels", "label", "ner", "entities", "spans")
 
 @dataclass(frozen=True)
 class Columns:
-    """The parameters data.words and data.tags: a column number from 1, a field's name, or `auto`.
+    """The parameters data.words and data.tags: a column number from 1, a field's name, or `auto`; and data.offsets.
 
     `place` is the folder of the corpus.
     """
@@ -22,6 +23,7 @@ class Columns:
     words: int | str = AUTO
     tags: int | str = AUTO
     place: Path | None = None
+    offsets: Unit = "characters"
 
 
 def column_index(parameter: str, value: int | str, width: int, where: object) -> int | None:
@@ -39,8 +41,8 @@ def column_index(parameter: str, value: int | str, width: int, where: object) ->
 
 def choose_names(columns: Columns, present: Collection[str], where: object) -> tuple[str, str]:
     """Choose the columns or fields of words and of tags among the names that are `present`."""
-    words = _choose_name("words", columns.words, WORD_NAMES, present, where)
-    tags = _choose_name("tags", columns.tags, TAG_NAMES, present, where)
+    words = choose_name("words", columns.words, WORD_NAMES, present, where)
+    tags = choose_name("tags", columns.tags, TAG_NAMES, present, where)
     require_two_columns(words, tags, where)
     return words, tags
 
@@ -52,9 +54,8 @@ def require_two_columns(words: int | str, tags: int | str, where: object) -> Non
         raise UnreadableError("column", where, message)
 
 
-def _choose_name(
-    parameter: str, value: int | str, usual: tuple[str, ...], present: Collection[str], where: object
-) -> str:
+def choose_name(parameter: str, value: int | str, usual: Sequence[str], present: Collection[str], where: object) -> str:
+    """Choose the column or field that data.`parameter` names, or the first of the `usual` ones for `auto`."""
     names = ", ".join(present) or "nothing"
     if value == AUTO:
         for name in usual:

@@ -1,21 +1,24 @@
-"""Read text files of any size chunk by chunk: plain or gzip, UTF-8 only."""
+"""Read text files of any size chunk by chunk: plain or gzip, UTF-8, with the line ends of any system."""
 
 import gzip
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from stages.corpus.text.diagnostics import UnreadableError
+from stages.corpus.readers.encodings import decode_text
+from stages.corpus.text.diagnostics import Diagnostics, UnreadableError
 
 CHUNK = 1 << 20  # bytes; some 100,000 lines of CoNLL, and all that a reader keeps in memory
 GZIP = b"\x1f\x8b"
 MAX_EXPANSION = 200  # times; annotated text compresses 3 to 20 times, a decompression bomb up to 1,032
 MAX_LINE = 1 << 24  # bytes
 ALWAYS_ALLOWED = 1 << 22  # bytes, below which the expansion is not checked
-FOREIGN = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"PK\x03\x04": "a zip archive", GZIP: "a gzip within a gzip"}
+ARCHIVES = {b"PK\x03\x04": "a zip archive", GZIP: "a gzip within a gzip"}
+LINE_END = re.compile(rb"\r+\n|\r")
 
 
 @contextmanager
@@ -55,42 +58,50 @@ def read_chunks(path: Path, stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _read_lines(path: Path, stream: BinaryIO) -> Iterator[bytes]:
-    rest = b""
+    """Yield whole lines in pieces; each line ends in LF."""
+    rest, held = b"", b""
     for data in read_chunks(path, stream):
-        rest += data
+        joined = held + data
+        known = joined.rstrip(b"\r")  # what follows a CR decides whether it is a line of its own
+        held = joined[len(known) :]
+        rest += _normalise_line_ends(known)
         complete = rest.rfind(b"\n") + 1
         if complete:
             yield rest[:complete]
             rest = rest[complete:]
-        elif len(rest) > MAX_LINE:
+        elif len(rest) + len(held) > MAX_LINE:
             raise UnreadableError("no-line-ends", path, f"a line of over {MAX_LINE >> 20} MB: are its line ends lost?")
+    rest += held.replace(b"\r", b"\n")
     if rest:
         yield rest
 
 
-def read_text(path: Path, stream: BinaryIO) -> Iterator[tuple[int, str]]:
-    """Yield whole lines in pieces, each with the number of its first line; a BOM is removed, CRLF becomes LF."""
-    number = 1
+def _normalise_line_ends(data: bytes) -> bytes:
+    if b"\r" not in data:
+        return data
+    data = data.replace(b"\r\n", b"\n")
+    return LINE_END.sub(b"\n", data) if b"\r" in data else data
+
+
+def read_text(path: Path, stream: BinaryIO, diagnostics: Diagnostics | None = None) -> Iterator[tuple[int, str]]:
+    """Yield whole lines in pieces, each with the number of its first line; a BOM is removed, and lines end in LF.
+
+    A line ends in LF, CR LF, CR CR LF (a file written in text mode twice on Windows), or CR (old Macs). `diagnostics`
+    get a note if characters are in CESU-8.
+    """
+    number, cesu = 1, 0
     for data in _read_lines(path, stream):
         if number == 1:
-            _refuse_other_formats(path, data)
-        if b"\0" in data:
-            line = number + data.count(b"\n", 0, data.index(b"\0"))
-            message = "holds a NUL byte, so it is UTF-16 or not text. Convert it, or set data.format."
-            raise UnreadableError("encoding", f"{path}:{line}", message)
-        try:
-            text = data.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            line = number + error.object.count(b"\n", 0, error.start)  # its object is the data without a BOM
-            invalid = error.object[error.start : error.start + 4].hex(" ")
-            raise UnreadableError(
-                "encoding", f"{path}:{line}", f"not UTF-8 ({error.reason}: {invalid}). Convert it: iconv -t UTF-8 ..."
-            ) from None
-        yield number, text.replace("\r\n", "\n")
-        number += data.count(b"\n")
+            _refuse_archives(path, data)
+        text, count = decode_text(path, data, number=number)
+        yield number, text
+        number, cesu = number + data.count(b"\n"), cesu + count
+    if cesu and diagnostics is not None:
+        message = f"{cesu:,} characters written as two surrogates each (CESU-8); they were read as one each"
+        diagnostics.add("note", "cesu-8", path, message)
 
 
-def _refuse_other_formats(path: Path, data: bytes) -> None:
-    for mark, name in FOREIGN.items():
+def _refuse_archives(path: Path, data: bytes) -> None:
+    for mark, name in ARCHIVES.items():
         if data.startswith(mark):
-            raise UnreadableError("encoding", path, f"is {name}, not UTF-8 text. Convert or unpack it first.")
+            raise UnreadableError("encoding", path, f"is {name}, not UTF-8 text. Unpack it first.")

@@ -1,13 +1,17 @@
 """Diagnostics of a corpus in three severities; of each code the first 20 are kept in full, the rest counted."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from stages.errors import SHOWN, CorpusError, list_faults
 
 Severity = Literal["error", "warning", "note"]
+LEFT_OUT = "left out: "
+# Codes of doubts about the corpus as a whole, which make all other figures meaningless: they are shown first.
+HEADLINES = ("word-prefix", "word-suffix", "unknown-words")
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,11 @@ class Diagnostic:
     code: str
     message: str
     where: str  # file:line, or the file or folder as a whole
+
+
+def suggest_run(place: object, setting: str) -> str:
+    """Return the command, ready to copy, that trains on the corpus at `place` with another value of a parameter."""
+    return f"tuneline run --set {shlex.quote(f'data.dir={place}')} --set {shlex.quote(setting)}"
 
 
 class UnreadableError(CorpusError):
@@ -34,22 +43,39 @@ class AnnotationError(Exception):
 
 @dataclass
 class Diagnostics:
-    """Collects diagnostics. `counts` has the number of each code, those that are not kept included."""
+    """Collects diagnostics. `counts` has the number of each code, those that are not kept included.
+
+    What a reader adds as an error is a fault of one sentence or record, which it leaves out; `faulty` counts these.
+    """
 
     kept: list[Diagnostic] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    faulty: int = 0
 
     def add(self, severity: Severity, code: str, where: object, message: str) -> None:
         """Add one diagnostic."""
         self.add_all(severity, code, 1, [(str(where), message)])
 
-    def add_all(self, severity: Severity, code: str, count: int, examples: Iterable[tuple[str, str]]) -> None:
-        """Add `count` diagnostics of one code. Of `examples`, pairs of place and message, only those kept are read."""
+    def add_all(
+        self,
+        severity: Severity,
+        code: str,
+        count: int,
+        examples: Iterable[tuple[str, str]],
+        *,
+        faulty: int | None = None,
+    ) -> None:
+        """Add `count` diagnostics of one code. Of `examples`, pairs of place and message, only those kept are read.
+
+        Errors count as so many faulty sentences; as `faulty`, where one sentence may have several.
+        """
         if not count:
             return
-        capacity = SHOWN - self.counts[code]
-        if capacity > 0:
-            kept = zip(range(min(capacity, count)), examples, strict=False)
+        if severity == "error":
+            self.faulty += count if faulty is None else faulty
+        if self.counts[code] < SHOWN:
+            capacity = SHOWN - sum(each.code == code for each in self.kept)
+            kept = zip(range(capacity), examples, strict=False)
             self.kept += [Diagnostic(severity, code, message, where) for _, (where, message) in kept]
         self.counts[code] += count
 
@@ -57,13 +83,37 @@ class Diagnostics:
         """Add all diagnostics of another collection."""
         for code, count in other.counts.items():
             kept = [diagnostic for diagnostic in other.kept if diagnostic.code == code]
-            self.add_all(kept[0].severity, code, count, [(each.where, each.message) for each in kept])
+            self.add_all(kept[0].severity, code, count, [(each.where, each.message) for each in kept], faulty=0)
+        self.faulty += other.faulty
+
+    def replace_errors(self, code: str) -> "Diagnostics":
+        """Return a copy whose errors are warnings `code` that a sentence is left out; `counts` has the sentences."""
+        errors = self.of("error")
+        codes = {error.code for error in errors}
+        kept = [diagnostic for diagnostic in self.kept if diagnostic.code not in codes]
+        copy = Diagnostics(
+            kept, Counter({code: n for code, n in self.counts.items() if code not in codes}), self.faulty
+        )
+        copy.add_all("warning", code, self.faulty, ((error.where, f"{LEFT_OUT}{error.message}") for error in errors))
+        return copy
+
+    def restore_errors(self, code: str) -> None:
+        """Make errors again of the warnings `code` that `replace_errors` made."""
+        self.kept = [
+            replace(each, severity="error", message=each.message.removeprefix(LEFT_OUT)) if each.code == code else each
+            for each in self.kept
+        ]
 
     def sort(self, sources: Sequence[str]) -> None:
-        """Sort by file in the order of `sources`; diagnostics of no file come last."""
+        """Sort by file in the order of `sources`; headlines come first, others that are of no file last."""
         order = {source: number for number, source in enumerate(sources)}
         end = len(order)
-        self.kept.sort(key=lambda each: order.get(each.where.rpartition(":")[0], order.get(each.where, end)))
+
+        def place(each: Diagnostic) -> int:
+            file = order.get(each.where.rpartition(":")[0], order.get(each.where, end))
+            return -1 if each.code in HEADLINES else file
+
+        self.kept.sort(key=place)
 
     def of(self, severity: Severity) -> list[Diagnostic]:
         """List the kept diagnostics of one severity, in the order in which they were added."""

@@ -6,16 +6,17 @@
     IOE1     I-PER I-PER O O E-LOC I-LOC            E- only where an entity of the same type directly follows
     IOE2     I-PER E-PER O O E-LOC E-LOC            E- ends every entity
     IOBES    B-PER E-PER O O S-LOC S-LOC            S- is an entity of one word; BILOU has L- and U- for E- and S-
+    IO       PER PER O O LOC LOC                    bare types: neighbours of one type become one entity
 
 IOB1 is Ramshaw and Marcus (1995), and CoNLL-2003 as distributed; IOB2, IOE1 and IOE2 are named in Tjong Kim Sang and
-Veenstra (1999). BMES, usual for Chinese, is IOBES with M- for I-.
+Veenstra (1999). BMES, usual for Chinese, is IOBES with M- for I-. IO is how Few-NERD and Stanford NER write.
 
 All are read by the rule of conlleval: an entity starts at B- or S-, after O, E- or S-, or where the type changes. So a
 sequence that its scheme does not allow still has one reading; the tags that had to be repaired are counted.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -28,9 +29,12 @@ from stages.corpus.text.sentences import OUTSIDE, Block, Int32s
 from stages.errors import SHOWN
 
 TAG = re.compile(r"O|[BIESLUMW]-\S(?:.*\S)?")
+# Bare types may not look as if prefixes were written in another way: B, B_PER, b-per, PER-B.
+PREFIXED = re.compile(r"[BIESLUMW]([-_:./].*)?|.*[-_:./][BIESLUMW]", re.IGNORECASE | re.DOTALL)
+BARE = ""  # the letter of a bare type
 # Codes of prefixes; the letters of BILOU and BMES map to the same codes.
 O, B, I, E, S = range(5)  # noqa: E741 - the prefixes themselves
-CODES = {"B": B, "I": I, "M": I, "E": E, "L": E, "S": S, "U": S, "W": S}
+CODES = {BARE: I, "B": B, "I": I, "M": I, "E": E, "L": E, "S": S, "U": S, "W": S}
 SCHEMES = ("IOB2", "IOB1", "IOBES", "IOE2", "IOE1")  # where the tags fit several, the first is reported
 
 Bools = npt.NDArray[np.bool_]
@@ -48,6 +52,21 @@ class Entities(NamedTuple):
 def is_tag(text: str) -> bool:
     """Whether a string is O or a prefix with a type, such as B-PER."""
     return TAG.fullmatch(text) is not None
+
+
+def is_bare_type(text: str) -> bool:
+    """Whether a string may be the type of an IO tag, such as PER or person-artist/author."""
+    return text == text.strip() != "" and text != OUTSIDE and not PREFIXED.fullmatch(text)
+
+
+def has_bare_types(counts: Mapping[str, int]) -> bool:
+    """Whether tags are those of IO, by how often each occurs: most are bare types, apart from O.
+
+    O must be at least a fifth of them: among parts of speech it is absent or rare.
+    """
+    total, outside = sum(counts.values()), counts.get(OUTSIDE, 0)
+    bare = sum(count for tag, count in counts.items() if is_bare_type(tag))
+    return bare * 2 > total - outside and outside * 5 >= total
 
 
 @dataclass
@@ -83,6 +102,8 @@ class TagReader:
     def scheme(self) -> str:
         """The scheme that the fewest tags disagree with, named after the letters that occur."""
         scheme = self._best_fit
+        if self.letters == {BARE}:
+            return "IO"
         if scheme == "IOBES":
             return "BILOU" if self.letters & {"L", "U"} else "BMES" if "M" in self.letters else scheme
         return scheme
@@ -112,9 +133,10 @@ class TagReader:
                 prefix_of.append(O)
                 type_of.append(-1)
             else:
-                self.letters.add(tag[0])
-                prefix_of.append(CODES[tag[0]])
-                type_of.append(self.types.setdefault(tag[2:], len(self.types)))
+                letter, name = (tag[0], tag[2:]) if is_tag(tag) else (BARE, tag)
+                self.letters.add(letter)
+                prefix_of.append(CODES[letter])
+                type_of.append(self.types.setdefault(name, len(self.types)))
         indices = tags.indices.to_numpy()
         return np.array(prefix_of, np.int8)[indices], np.array(type_of, np.int32)[indices]
 

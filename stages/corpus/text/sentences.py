@@ -40,6 +40,9 @@ class Block:
     tags: pa.DictionaryArray  # [W]
     lines: Int32s  # [W] the line or row of the file of each word, from 1
     documents: Int32s  # [S] number of the document within the file; NO_DOCUMENT where the file marks none
+    incomplete: npt.NDArray[np.bool_] | None = (
+        None  # [S] whether the reader left out a part, and added an error; or none
+    )
 
     def __len__(self) -> int:
         return len(self.words)
@@ -84,6 +87,7 @@ class Block:
             self.tags.filter(pa.array(chosen_W)).cast(pa.string()).dictionary_encode(),
             self.lines[chosen_W],
             self.documents[chosen_S],
+            None if self.incomplete is None else self.incomplete[chosen_S],
         )
 
     def sentences(self) -> Iterator[Sentence]:
