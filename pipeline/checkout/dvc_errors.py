@@ -8,6 +8,8 @@ from pipeline.checkout.layout import PARAMS
 from stages.errors import UserError, explain_encoding, first_line, list_faults
 from stages.tracking.git import LOCK, git, tracked_files, why_no_repository
 
+REWRITTEN = "then `tuneline run` writes it again; what DVC's run cache has does not run again"
+
 
 @contextmanager
 def explain_dvc_errors() -> Iterator[None]:
@@ -33,6 +35,9 @@ def explain_dvc_errors() -> Iterator[None]:
         if isinstance(error, NotDvcRepoError | SCMError):
             _refuse_missing_repository()
         _refuse_conflicts()
+        if LOCK in str(error):
+            remedy = f"`git checkout {LOCK}` brings it back; or delete it, {REWRITTEN}"
+            raise UserError(f"DVC: {first_line(error)}. {remedy}") from error
         from pipeline.checkout.params_file import check_params
 
         check_params()  # a value that dvc.yaml needs may be the cause
@@ -92,7 +97,7 @@ def _advise(path: Path) -> str:
     if path == Path(LOCK):
         if is_unmerged:
             return f"`git checkout --ours {path}` (or --theirs), then `tuneline run` brings it up to date"
-        return "delete it, then `tuneline run` writes it again; what DVC's run cache has does not run again"
+        return f"delete it, {REWRITTEN}"
     if path.suffix == ".dvc" and is_unmerged:
         return f"`git checkout --ours {path}` (or --theirs), then `dvc checkout {path}`"
     return "keep the lines that you want; delete the others and the marks"

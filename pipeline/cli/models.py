@@ -87,7 +87,8 @@ def _read_lines(file: BinaryIO) -> list[str]:
             with open_data(path) as stream:
                 text = "".join(piece for _, piece in read_text(path, stream))
         except UnreadableError as error:
-            raise UserError(str(error).replace(copy.name, "standard input")) from None
+            place = error.where.replace(copy.name, "standard input")
+            raise UserError(f"{place}: {error.message.replace(copy.name, 'FILE')}") from None
     return text.removesuffix("\n").split("\n") if text else []
 
 

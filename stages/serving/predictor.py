@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from transformers import PreTrainedModel
 
-from stages.corpus.text.raw_text import word_spans
+from stages.corpus.text.raw_text import visible_span, word_spans
 from stages.encoding.files import split_of
 from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer
@@ -68,7 +68,9 @@ class Recognizer:
             entities.first_E, entities.after_E, entities.type_E, entities.sentence_E, scores, strict=True
         ):
             own = spans[sentence][first - tagging.bounds[sentence] : after - tagging.bounds[sentence]]
-            start, end = own[0][0], own[-1][1]
+            start, end = visible_span(texts[sentence], own[0][0], own[-1][1])
+            if start == end:
+                continue
             results[sentence].append(
                 {
                     "text": texts[sentence][start:end],

@@ -83,6 +83,15 @@ def test_marks_that_were_committed_have_another_way_out(project: Path) -> None:
     assert [state.name for state in stage_states()] == list(STAGES)
 
 
+@pytest.mark.parametrize("content", ["", "{", "stages: {train: {cmd: [", "[]"])
+def test_a_damaged_lock_file_is_told_with_a_way_out_that_works(project: Path, content: str) -> None:
+    Path("dvc.lock").write_text(content)
+    with pytest.raises(UserError, match=r"^DVC: .*dvc\.lock.*\. `git checkout dvc\.lock` brings it back; or delete it"):
+        stage_states()
+    git("checkout", "dvc.lock")
+    assert [state.name for state in stage_states()] == list(STAGES)
+
+
 def test_marks_in_the_settings_of_dvc_are_told_as_well(project: Path) -> None:
     Path(".dvc/config").write_text("<<<<<<< HEAD\n[core]\n=======\n>>>>>>> theirs\n")
     with pytest.raises(UserError, match=r"\.dvc/config:1: keep the lines that you want"):

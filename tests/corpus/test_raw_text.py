@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stages.corpus.text import raw_text
-from stages.corpus.text.raw_text import word_spans
+from stages.corpus.text.raw_text import visible_span, word_spans
 
 ODD = (
     "aZ9_.,:/@'-&nt s\n\x1c\u00a0\u0308\u200b\u200c\u200d\u00ad\ufeff\u200e\ufe0f\u20e3\U000e0067"
@@ -71,6 +71,21 @@ def test_scripts_without_blanks_have_a_cluster_a_word(text: str, words: str) -> 
 
 def test_a_byte_order_mark_at_the_start_is_no_word() -> None:
     assert word_spans("\ufeffAda Kern") == [(1, 4), (5, 9)]
+
+
+@pytest.mark.parametrize(
+    ("text", "visible"),
+    [
+        ("\u200fAda\u200e", "Ada"),
+        ("\u2060", ""),
+        ("a\u00adb\u00ad", "a\u00adb"),
+        ("👩\u200d👧\ufeff", "👩\u200d👧"),
+        ("\n", "\n"),
+    ],
+)
+def test_visible_span_leaves_out_invisible_edges(text: str, visible: str) -> None:
+    start, end = visible_span(f"x{text}x", 1, len(text) + 1)
+    assert f"x{text}x"[start:end] == visible
 
 
 @given(TEXTS)

@@ -63,6 +63,11 @@ SIMPLE_TEXT = re.compile("[\0-\xac\xae-\u02ff\u0370-\u0482\u048a-\u052f\u2010-\u
 SIMPLE_WORD = re.compile(_pattern(cluster=r"\S", word=r"\w", letter=r"[^\W\d_]", digit=r"\d"), re.VERBOSE)
 
 
+# Format characters at the edges of a text that belong to no cluster, such as a mark of direction.
+INVISIBLE = r"[\p{Cf}--\p{Grapheme_Cluster_Break=Prepend}--\p{Grapheme_Cluster_Break=Extend}--\u200D]*+"
+VISIBLE = regex.compile(rf"(?s:{INVISIBLE}(.*?){INVISIBLE})", regex.VERSION1)
+
+
 def word_spans(text: str) -> list[tuple[int, int]]:
     """Return start and end of each word of `text`, in characters.
 
@@ -72,3 +77,8 @@ def word_spans(text: str) -> list[tuple[int, int]]:
     if SIMPLE_TEXT.fullmatch(text):
         return [match.span() for match in SIMPLE_WORD.finditer(text)]  # the same words, three times as fast
     return [match.span() for match in WORD.finditer(text, pos=text.startswith(BYTE_ORDER_MARK))]
+
+
+def visible_span(text: str, start: int, end: int) -> tuple[int, int]:
+    """Return start and end of the text [start, end) without the invisible characters at its edges."""
+    return VISIBLE.fullmatch(text, start, end).span(1)  # type: ignore[no-any-return]
