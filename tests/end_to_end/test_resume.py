@@ -257,7 +257,7 @@ def test_a_run_that_was_stopped_ends_with_the_model_and_the_lock_file_of_another
             training = Trainable(project.folder)
             training.wait_for("epoch 1 of 15", run)
             run.terminate()
-            assert run.wait(PATIENCE) == 128 + signal.SIGINT
+            assert run.wait(PATIENCE) == 128 + signal.SIGTERM
             wait_until(lambda: not processes_in(tmp_path))
         finished = project.tuneline(*command, PREFECT_API_URL=prefect_api)
         assert ("resuming from the checkpoint after step" in finished.stderr) == (name == "stopped")
