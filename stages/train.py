@@ -40,7 +40,7 @@ from stages.tracking.event_log import EventLog
 from stages.training.checkpoints import Checkpoints, Progress
 from stages.training.distributed import World, process_group
 from stages.training.history import Entry, History, Step, write_history
-from stages.training.loop import Settings, train
+from stages.training.loop import PendingStep, Settings, train
 from stages.training.optimizer import MasterWeights
 from stages.training.record import TrainingRecord, write_training
 
@@ -176,22 +176,30 @@ def fit(run: TrainingRun, checkpoints: Checkpoints) -> Progress:
     settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
     steps = train(run.model, run.weights, run.splits["train"], settings, run.compute, done=done, world=world)
     saved = time.monotonic()
+    pending: list[PendingStep] = []
     with catch_signals() as signals:
         if world.broadcast(progress.has_stalled(params.early_stopping_patience)):
             return progress
-        for step in show_progress(steps, done=done) if world.is_main_process else steps:
-            if world.is_main_process:
-                record_step(step, run, progress)
+        for queued in show_progress(steps, progress.history) if world.is_main_process else steps:
+            pending.append(queued)
             is_orphan = world.size > 1 and signals.orphaned  # torchrun was killed
-            if world.any(signals.received is not None or is_orphan):
+            stops = world.any(signals.received is not None or is_orphan)
+            is_due = world.is_main_process and time.monotonic() - saved >= run.params.runtime.checkpoint_seconds
+            # A step is read while the device computes the next, unless its result is needed at once.
+            kept = 0 if stops or is_due or queued.ends_epoch else 1
+            while len(pending) > kept:
+                record_step(pending.pop(0).read(), run, progress)
+            if stops:
                 if world.is_main_process:
                     checkpoints.save(progress, run.weights)
-                    log.info("stopped after step %d of %d; the same command resumes from there", step.step, step.steps)
+                    log.info(
+                        "stopped after step %d of %d; the same command resumes from there", progress.steps, queued.steps
+                    )
                 sys.exit(signals.exit_code)
-            if world.is_main_process and time.monotonic() - saved >= run.params.runtime.checkpoint_seconds:
+            if is_due:
                 save_if_possible(checkpoints, progress, run.weights)
                 saved = time.monotonic()
-            if step.ends_epoch and world.broadcast(progress.has_stalled(params.early_stopping_patience)):
+            if queued.ends_epoch and world.broadcast(progress.has_stalled(params.early_stopping_patience)):
                 if world.is_main_process:
                     log.info("stopping early: %d epochs without a better dev F1", params.early_stopping_patience)
                 break
@@ -212,7 +220,9 @@ def resume(run: TrainingRun, checkpoints: Checkpoints) -> Progress:
 
 
 def record_step(step: Step, run: TrainingRun, progress: Progress) -> None:
-    """Score dev if the step ended an epoch, and add the step to the progress."""
+    """In the main process, score dev if the step ended an epoch, and add the step to the progress."""
+    if not run.world.is_main_process:
+        return
     dev_f1 = score_dev(run) if step.ends_epoch else None
     progress.add(step, dev_f1, run.weights)
     if dev_f1 is not None:
@@ -227,23 +237,25 @@ def save_if_possible(checkpoints: Checkpoints, progress: Progress, weights: Mast
         log.warning("warning: no checkpoint of step %d: %s", progress.steps, error)
 
 
-def show_progress(steps: Iterator[Step], *, done: int) -> Iterator[Step]:
-    """Yield the same steps and show a progress bar with epoch, loss, words per second and the time left."""
+def show_progress(steps: Iterator[PendingStep], history: History) -> Iterator[PendingStep]:
+    """Yield the same steps and show a progress bar with words per second, the time left, and the last recorded loss."""
     started, seen = time.perf_counter(), 0
     first = next(steps, None)
     if first is None:
         return
-    with progress_bar(total=first.steps, done=done, unit="step", description="train") as progress:
-        step: Step | None = first
-        while step is not None:
-            seen += step.words
+    with progress_bar(total=first.steps, done=len(history.entries), unit="step", description="train") as progress:
+        queued: PendingStep | None = first
+        while queued is not None:
+            seen += queued.words
             speed = seen / (time.perf_counter() - started)
-            progress.set_postfix_str(f"epoch {step.epoch}, loss {step.loss:.3f}, {speed:,.0f} words/s", refresh=False)
+            last = history.entries[-1].step if history.entries else None
+            state = f"epoch {last.epoch}, loss {last.loss:.3f}, " if last else ""
+            progress.set_postfix_str(f"{state}{speed:,.0f} words/s", refresh=False)
             progress.update()
             paused = time.perf_counter()
-            yield step
+            yield queued
             started += time.perf_counter() - paused  # the caller's work, such as scoring dev, is not training
-            step = next(steps, None)
+            queued = next(steps, None)
 
 
 def score_dev(run: TrainingRun) -> float:

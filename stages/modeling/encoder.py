@@ -41,7 +41,7 @@ def _packed_logits(model: Any, batch: Batch, masks: Masks | None) -> torch.Tenso
     heads = model.config.num_attention_heads
     hidden_ND = _embeddings(encoder, batch, masks)
     group_layouts = layouts(batch, heads, hidden_ND.dtype)
-    labelled_L = _pad_to_multiple(batch.labelled_L, fill=batch.tokens)
+    labelled_L = functional.pad(batch.labelled_L, (0, _missing(batch.labelled_L)), value=batch.tokens)
     for layer in encoder.encoder.layer:
         attention = layer.attention.self
         context_ND = Attention.apply(
@@ -65,16 +65,17 @@ def _packed_logits(model: Any, batch: Batch, masks: Masks | None) -> torch.Tenso
     return logits_LC[: len(batch.labelled_L)]
 
 
-def _pad_to_multiple(values_N: torch.Tensor, *, fill: int) -> torch.Tensor:
-    """Append `fill`, at least once: kernels are generated for each shape, so there should be few."""
-    return functional.pad(values_N, (0, ROW_MULTIPLE - len(values_N) % ROW_MULTIPLE), value=fill)
+def _missing(values_N: torch.Tensor) -> int:
+    """The number of values to append, at least one: kernels are generated for each shape, so there should be few."""
+    return ROW_MULTIPLE - len(values_N) % ROW_MULTIPLE
 
 
 def _embeddings(encoder: Any, batch: Batch, masks: Masks | None) -> torch.Tensor:
     """[N, D]; behind the tokens of the batch come some that belong to no row."""
     embeddings = encoder.embeddings
-    input_ids_N = _pad_to_multiple(batch.input_ids_N, fill=int(batch.input_ids_N[0]))
-    positions_N = _pad_to_multiple(batch.positions_N, fill=0)
+    missing = _missing(batch.input_ids_N)
+    input_ids_N = torch.cat([batch.input_ids_N, batch.input_ids_N[:1].expand(missing)])  # an id that occurs in train
+    positions_N = functional.pad(batch.positions_N, (0, missing))
     if encoder.config.model_type in POSITIONS_AFTER_PADDING:
         positions_N = positions_N + encoder.config.pad_token_id + 1
     sum_ND = (

@@ -35,14 +35,11 @@ class World:
         """This process's part of a batch; an empty one where there are fewer parts than processes."""
         return parts[self.rank] if self.rank < len(parts) else slice(0, 0)
 
-    def all_reduce(self, loss: float, gradients: Sequence[torch.Tensor]) -> float:
-        """Sum the gradients of all processes, in place, and return the sum of their losses."""
-        if self.size == 1:
-            return loss
-        losses = torch.tensor([loss], dtype=torch.float64, device=gradients[0].device)
-        for tensor in (losses, *gradients):
-            distributed.all_reduce(tensor)
-        return float(losses.item())
+    def all_reduce(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Set the tensors of every process to their sums over all processes, in place."""
+        if self.size > 1:
+            for tensor in tensors:
+                distributed.all_reduce(tensor)
 
     def any(self, value: bool) -> bool:
         """Whether `value` is true in any of the processes."""

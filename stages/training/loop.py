@@ -1,7 +1,10 @@
-"""The training loop: a generator that yields a `Step` after each optimizer step and writes nothing.
+"""The training loop: a generator that yields after each optimizer step and writes nothing.
 
 A step depends on its number, the weights and the moments of the optimizer, and on nothing else: the batches of each
 epoch and the dropout masks of each step are drawn from the seed. So a training run can resume after any step.
+
+Nothing in a step waits for the device. Its loss and gradient norm stay there until `PendingStep.read`, which a caller
+may put off until the next step has been queued.
 """
 
 import logging
@@ -46,6 +49,31 @@ class Settings:
     micro_batch_tokens: int  # of a batch, how many are computed at once, at most; 0: all
 
 
+@dataclass(frozen=True)
+class PendingStep:
+    """A step whose loss and gradient norm may still be being computed; the other fields are those of `Step`."""
+
+    step: int
+    steps: int
+    epoch: int
+    ends_epoch: bool
+    learning_rate: float
+    tokens: int
+    words: int
+    results: torch.Tensor  # [2] loss and gradient norm, in fp64
+    split: EncodedSplit
+    rows: Rows
+
+    def read(self) -> Step:
+        """Wait for the device and return the step; TrainingError if its loss or the gradient is not finite."""
+        loss, norm = self.results.tolist()
+        for name, value in (("the loss", loss), ("the norm of the gradient", norm)):
+            if not math.isfinite(value):
+                raise TrainingError(_describe_divergence(self.split, self.rows, f"step {self.step}: {name} is {value}"))
+        known = {name: value for name, value in vars(self).items() if name in Step.__dataclass_fields__}
+        return Step(loss=loss, gradient_norm=norm, **known)
+
+
 def train(
     model: PreTrainedModel,
     weights: MasterWeights,
@@ -55,12 +83,12 @@ def train(
     *,
     done: int = 0,
     world: World = SINGLE_PROCESS,
-) -> Iterator[Step]:
+) -> Iterator[PendingStep]:
     """Train `model` in place from step `done` + 1 on, and yield each step.
 
     The caller may use the model between two steps. If memory runs out, the rest of the run computes smaller parts of a
-    batch at once, which changes the result by rounding alone. TrainingError, with the weights as after the step before,
-    if the loss or its gradient is not finite.
+    batch at once, which changes the result by rounding alone. After a step whose loss or gradient is not finite, the
+    weights stay as they were before it, whatever further steps follow.
     """
     plan = [
         (epoch, rows)
@@ -74,12 +102,12 @@ def train(
         labels = label_count(split, rows)  # at least 1: every window owns a word
         while True:
             try:
-                loss = 0.0
+                loss = torch.zeros((), dtype=torch.float64, device=compute.device)
                 for part in _micro_batches(rows, shard, split, micro_batch_tokens):
                     batch = collate(split, rows, part).to(compute.device)
                     part_loss = _loss(model, batch, Masks(settings.seed, index), settings.label_smoothing) / labels
                     part_loss.backward()
-                    loss += part_loss.item()
+                    loss += part_loss.detach()
                     weights.accumulate()
                 break
             except (MemoryError, RuntimeError) as error:
@@ -87,27 +115,22 @@ def train(
                     raise
                 micro_batch_tokens = _halve(micro_batch_tokens, int(split.lengths[rows[shard]].max()), step=index + 1)
             weights.zero_grad()
-        loss = world.all_reduce(loss, weights.accumulated())
+        world.all_reduce([loss, *weights.accumulated()])
         learning_rate = settings.learning_rate * lr_multiplier(
             settings.schedule, index=index, steps=len(plan), warmup_ratio=settings.warmup_ratio
         )
-        if not math.isfinite(loss):
-            raise TrainingError(_describe_divergence(split, rows, f"step {index + 1}: the loss is {loss}"))
-        norm = weights.step(learning_rate=learning_rate, max_gradient_norm=settings.max_gradient_norm)
-        if not math.isfinite(norm):
-            raise TrainingError(
-                _describe_divergence(split, rows, f"step {index + 1}: the norm of the gradient is {norm}")
-            )
-        yield Step(
+        norm = weights.step(loss, learning_rate=learning_rate, max_gradient_norm=settings.max_gradient_norm)
+        yield PendingStep(
             step=index + 1,
             steps=len(plan),
             epoch=epoch,
             ends_epoch=index + 1 == len(plan) or plan[index + 1][0] != epoch,
-            loss=loss,
             learning_rate=learning_rate,
-            gradient_norm=norm,
             tokens=int(split.lengths[rows].sum()),
             words=labels,
+            results=torch.stack([loss, norm.double()]),
+            split=split,
+            rows=rows,
         )
 
 

@@ -62,6 +62,7 @@ class MasterWeights:
         device = compute.device
         self.embedding = cast(torch.nn.Embedding, model.get_input_embeddings())
         self.embedding.sparse = True  # its gradient is then as large as the batch, not as the vocabulary
+        self.embedding.padding_idx = None  # torch would wait for the device to leave its rows out of the gradient
         self.vocabulary = vocabulary.to(device)
         self.row_of_id = torch.full((self.embedding.num_embeddings,), -1, device=device)
         self.row_of_id[self.vocabulary] = torch.arange(len(vocabulary), device=device)
@@ -104,6 +105,7 @@ class MasterWeights:
         self.exp_avgs = [torch.zeros_like(master) for master in self.masters]
         self.exp_avg_sqs = [torch.zeros_like(master) for master in self.masters]
         self.step_count = torch.zeros((), device=device)
+        self.failed = torch.zeros((), device=device)  # 1 after a step that was not finite
         self.sync_model()
 
     def accumulate(self) -> None:
@@ -117,8 +119,9 @@ class MasterWeights:
                 continue
             if gradient.is_sparse:
                 rows = self.row_of_id[gradient._indices()[0]]
-                trained = rows >= 0  # the padding token is not
-                flat.index_add_(0, rows[trained], gradient._values()[trained].float())
+                # The padding token has no row. Selecting the others would wait for the device to count them.
+                values = gradient._values().float().masked_fill(rows[:, None] < 0, 0)
+                flat.index_add_(0, rows.clamp(min=0), values)
                 continue
             if slot.shape != gradient.shape:  # an architecture that does not use its embedding sparsely
                 gradient = gradient[self.vocabulary]
@@ -140,14 +143,14 @@ class MasterWeights:
             slot.parameter.grad = None
         self._has_accumulated = False
 
-    def step(self, *, learning_rate: float, max_gradient_norm: float) -> float:
-        """Clip the accumulated gradients by their global norm, update, round; return the norm.
+    def step(self, loss: torch.Tensor, *, learning_rate: float, max_gradient_norm: float) -> torch.Tensor:
+        """Clip the accumulated gradients by their global norm, update, round; return the norm, a tensor on the device.
 
-        If the norm is not finite, nothing is changed.
+        If it or the loss is not finite, this and all further steps change nothing. Whether that is so is decided on the
+        device: the host need not wait for it.
         """
         norm = torch.nn.utils.get_total_norm(self.accumulated())
-        if not norm.isfinite():
-            return norm.item()
+        self.failed.logical_or_(~(norm.isfinite() & loss.isfinite()))
         clip = torch.clamp(max_gradient_norm / (norm + 1e-6), max=1.0)  # as torch.nn.utils.clip_grads_with_norm_
         for group, multiplier in enumerate(self.lr_multipliers):
             master, gradient = self.masters[group], self.gradients[group]
@@ -155,14 +158,14 @@ class MasterWeights:
             adamw(
                 [master], [gradient], [self.exp_avgs[group]], [self.exp_avg_sqs[group]], [], [self.step_count.clone()],
                 fused=True, amsgrad=False, maximize=False, beta1=BETAS[0], beta2=BETAS[1], eps=EPSILON,
-                lr=learning_rate * multiplier, weight_decay=self.weight_decays[group],
+                lr=learning_rate * multiplier, weight_decay=self.weight_decays[group], found_inf=self.failed,
             )  # fmt: skip
             if self.working[group].dtype != master.dtype:
                 self.working[group].copy_(master)
-        self.step_count += 1
+        self.step_count += 1 - self.failed
         self.zero_grad()
         self._sync_embedding()
-        return norm.item()
+        return norm
 
     def snapshot(self) -> list[torch.Tensor]:
         """A copy of the flat masters, on the CPU."""

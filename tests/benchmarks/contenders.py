@@ -51,7 +51,7 @@ def tuneline(corpus: Corpus, params: TrainParams, compute: Compute) -> tuple[Pre
         head_lr_multiplier=params.head_lr_multiplier,
     )
     settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
-    return model, train(model, weights, corpus.train, settings, compute)
+    return model, (step.read() for step in train(model, weights, corpus.train, settings, compute))
 
 
 class Rows(Dataset[dict[str, list[int]]]):

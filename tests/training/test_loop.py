@@ -1,11 +1,14 @@
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import PreTrainedModel
 
 from stages.encoding.files import EncodedSplit
@@ -17,7 +20,7 @@ from stages.modeling.encoder import label_logits
 from stages.tasks.token_classification.head import load_classifier
 from stages.training import loop
 from stages.training.history import Step
-from stages.training.loop import Settings, train
+from stages.training.loop import PendingStep, Settings, train
 from stages.training.optimizer import MasterWeights
 from stages.training.schedule import lr_multiplier
 from tests.modeling.conftest import COMPUTE, LABELS, random_split
@@ -42,7 +45,11 @@ class Run:
 
     model: PreTrainedModel
     weights: MasterWeights
-    steps: Iterator[Step]
+    pending: Iterator[PendingStep]
+
+    @property
+    def steps(self) -> Iterator[Step]:
+        return (step.read() for step in self.pending)
 
     @property
     def losses(self) -> list[float]:
@@ -229,6 +236,52 @@ def test_a_loss_beyond_fp32_with_a_finite_gradient_leaves_the_weights(
     with pytest.raises(TrainingError, match="step 2: the loss is inf"):
         next(run.steps)
     assert equal(run.masters(), before)
+
+
+class NoWaiting(TorchDispatchMode):
+    """While active, an operator that would make the host wait for a device is an error."""
+
+    WAITING = (
+        torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero, torch.ops.aten.masked_select,
+        torch.ops.aten.equal, torch.ops.aten.is_nonzero,
+    )  # fmt: skip
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
+        indices = arguments[1] if function.overloadpacket is torch.ops.aten.index else ()
+        assert function.overloadpacket not in self.WAITING, function
+        assert not any(index is not None and index.dtype is torch.bool for index in indices), function
+        return function(*arguments, **(options or {}))
+
+
+@pytest.mark.parametrize("precision", COMPUTE)
+@pytest.mark.parametrize("micro_batch_tokens", [0, 100])
+def test_a_step_never_waits_for_the_device(start: Start, precision: str, micro_batch_tokens: int) -> None:
+    run = start(replace(SHORT, micro_batch_tokens=micro_batch_tokens), precision=precision)
+    with NoWaiting():
+        queued = [next(run.pending) for _ in range(3)]
+        with pytest.raises(AssertionError, match="_local_scalar_dense"):
+            float(queued[0].results[0])
+    assert [step.read().step for step in queued] == [1, 2, 3]
+
+
+def test_a_step_read_late_is_the_same(start: Start) -> None:
+    late = list(start(SHORT).pending)
+    assert [step.read() for step in late] == list(start(SHORT).steps)
+
+
+def test_a_loss_that_is_not_finite_and_is_read_late_leaves_the_weights(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start(SETTINGS)
+    next(run.pending)
+    before = run.masters()
+    logits = iter([math.nan, 1.0])
+    monkeypatch.setattr(loop, "label_logits", lambda *arguments: label_logits(*arguments) * next(logits))
+    broken, following = next(run.pending), next(run.pending)
+    assert equal(run.masters(), before)
+    assert following.step == 3
+    with pytest.raises(TrainingError, match=r"^step 2: the loss is nan"):
+        broken.read()
 
 
 def test_an_absurd_learning_rate_ends_the_run_with_the_weights_after_the_last_step(start: Start) -> None:

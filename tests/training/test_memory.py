@@ -54,7 +54,7 @@ def run(split: EncodedSplit, settings: Settings = SETTINGS) -> tuple[list[Step],
     weights = MasterWeights(
         model, COMPUTE["fp32"], vocabulary=vocabulary, weight_decay=0.01, layerwise_lr_decay=1.0, head_lr_multiplier=1.0
     )
-    return list(train(model, weights, split, settings, COMPUTE["fp32"])), weights
+    return [step.read() for step in train(model, weights, split, settings, COMPUTE["fp32"])], weights
 
 
 def losses(steps: list[Step]) -> list[float]:

@@ -60,7 +60,11 @@ def backward(model: PreTrainedModel, batch: Batch) -> None:
 def step(model: PreTrainedModel, weights: MasterWeights, batch: Batch) -> float:
     backward(model, batch)
     weights.accumulate()
-    return weights.step(learning_rate=LEARNING_RATE, max_gradient_norm=NORM)
+    return take_step(weights).item()
+
+
+def take_step(weights: MasterWeights, *, loss: float = 1.0) -> torch.Tensor:
+    return weights.step(torch.tensor(loss), learning_rate=LEARNING_RATE, max_gradient_norm=NORM)
 
 
 def by_name(weights: MasterWeights) -> dict[str, torch.Tensor]:
@@ -228,10 +232,21 @@ def test_step_with_a_gradient_that_is_not_finite_changes_nothing(split: EncodedS
     assert gradient is not None
     (gradient._values() if gradient.is_sparse else gradient).view(-1)[0] = value
     weights.accumulate()
-    norm = weights.step(learning_rate=LEARNING_RATE, max_gradient_norm=NORM)
-    assert not torch.tensor(norm).isfinite()
+    assert not take_step(weights).isfinite()
+    step(model, weights, second)  # nor does any step after it
     assert same(weights.state(), before)
     assert same(dict(model.named_parameters()), working)
+
+
+@pytest.mark.parametrize("loss", [float("inf"), float("nan")])
+def test_step_with_a_loss_that_is_not_finite_changes_nothing(split: EncodedSplit, loss: float) -> None:
+    model = random_model()
+    weights = master_weights(model, split)
+    before = copied(weights.state())
+    backward(model, batches_of(split)[0])
+    weights.accumulate()
+    assert take_step(weights, loss=loss).isfinite()
+    assert same(weights.state(), before)
 
 
 def test_accumulate_sums_and_zero_grad_drops(split: EncodedSplit) -> None:
@@ -258,7 +273,7 @@ def test_a_step_uses_no_gradient_of_the_step_before(split: EncodedSplit) -> None
     model = random_model()
     weights = master_weights(model, split)
     step(model, weights, batches_of(split)[0])
-    assert weights.step(learning_rate=LEARNING_RATE, max_gradient_norm=NORM) == 0
+    assert take_step(weights) == 0
 
 
 def test_a_snapshot_stays_when_the_masters_change(split: EncodedSplit) -> None:
