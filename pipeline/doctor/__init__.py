@@ -1,0 +1,1 @@
+"""What this machine needs to run the pipeline, checked one thing after another."""
