@@ -81,4 +81,4 @@ def word_spans(text: str) -> list[tuple[int, int]]:
 
 def visible_span(text: str, start: int, end: int) -> tuple[int, int]:
     """Return start and end of the text [start, end) without the invisible characters at its edges."""
-    return VISIBLE.fullmatch(text, start, end).span(1)  # type: ignore[no-any-return]
+    return VISIBLE.fullmatch(text, start, end).span(1)  # type: ignore[no-any-return]  # regex has no types
