@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 # A file of tests runs in one process; tests/conftest.py orders the files by tests/durations.json, the longest first.
 PYTEST := $(VENV)/bin/pytest --dist loadfile --no-loadscope-reorder --durations 10
 
-.PHONY: run install test test-slow check bench-train bench-quality bench-evaluate bench-encoding bench-flow clean
+.PHONY: run install test test-slow check bench-train bench-quality bench-evaluate bench-encoding bench-flow gpu clean
 .DEFAULT_GOAL := run
 
 # The scripts of an environment name its interpreter: in a copy of the checkout, that of the original.
@@ -44,6 +44,16 @@ bench-encoding: $(STAMP)  ## encoding speed beside datasets.map, and memory on 1
 
 bench-flow: $(STAMP)  ## what Prefect costs a run: `tuneline run` beside bare `dvc repro`; five minutes
 	$(VENV)/bin/python -m tests.benchmarks.bench_flow
+
+# On a GPU the interpreter is PYTHON, and nothing is installed: torch, transformers, safetensors, numpy and pyarrow do.
+DEVICE ?= cuda
+ifeq ($(DEVICE),cpu)
+gpu: $(STAMP)  ## what a GPU is to prove, with tiny models on the CPU: half a minute
+	$(VENV)/bin/python -m tests.gpu --device cpu --small
+else
+gpu:  ## proves and measures the engine on a GPU: eight minutes at most; DEVICE=cpu for a rehearsal
+	$(if $(wildcard $(VENV)/bin/python),$(VENV)/bin/python,$(PYTHON)) -m tests.gpu --device $(DEVICE)
+endif
 
 clean:  ## environment and caches of tools; data, registry and DVC's cache stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info

@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,7 @@ def train_model(params: Params, world: World) -> None:
     with ExitStack() as stack:
         if world.is_main_process:
             stack.enter_context(lock_checkpoints(checkpoints.folder))
+            stack.enter_context(checkpoints.finishing())
             stack.enter_context(sync.sync_live(event_log))
         progress = fit(run, checkpoints)
         if not world.is_main_process:
@@ -175,16 +176,19 @@ def fit(run: TrainingRun, checkpoints: Checkpoints) -> Progress:
     done = world.broadcast(progress.steps)
     settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
     steps = train(run.model, run.weights, run.splits["train"], settings, run.compute, done=done, world=world)
-    saved = time.monotonic()
+    due = time.monotonic() + run.params.runtime.checkpoint_seconds
     pending: list[PendingStep] = []
-    with catch_signals() as signals:
+    with catch_signals() as signals, closing(steps):
         if world.broadcast(progress.has_stalled(params.early_stopping_patience)):
             return progress
         for queued in show_progress(steps, progress.history) if world.is_main_process else steps:
             pending.append(queued)
             is_orphan = world.size > 1 and signals.orphaned  # torchrun was killed
             stops = world.any(signals.received is not None or is_orphan)
-            is_due = world.is_main_process and time.monotonic() - saved >= run.params.runtime.checkpoint_seconds
+            is_due = world.is_main_process and time.monotonic() >= due
+            if is_due:
+                due = time.monotonic() + run.params.runtime.checkpoint_seconds
+                is_due = not checkpoints.is_writing  # a slow disk gets one at a time
             # A step is read while the device computes the next, unless its result is needed at once.
             kept = 0 if stops or is_due or queued.ends_epoch else 1
             while len(pending) > kept:
@@ -196,9 +200,12 @@ def fit(run: TrainingRun, checkpoints: Checkpoints) -> Progress:
                         "stopped after step %d of %d; the same command resumes from there", progress.steps, queued.steps
                     )
                 sys.exit(signals.exit_code)
-            if is_due:
-                save_if_possible(checkpoints, progress, run.weights)
-                saved = time.monotonic()
+            if world.is_main_process:
+                with warn_of_missing_checkpoint():
+                    checkpoints.check()
+                with warn_of_missing_checkpoint():
+                    if is_due:
+                        checkpoints.start(progress, run.weights)
             if queued.ends_epoch and world.broadcast(progress.has_stalled(params.early_stopping_patience)):
                 if world.is_main_process:
                     log.info("stopping early: %d epochs without a better dev F1", params.early_stopping_patience)
@@ -229,12 +236,13 @@ def record_step(step: Step, run: TrainingRun, progress: Progress) -> None:
         log.info("epoch %d of %d: loss %.4f, dev F1 %.4f", step.epoch, run.params.train.epochs, step.loss, dev_f1)
 
 
-def save_if_possible(checkpoints: Checkpoints, progress: Progress, weights: MasterWeights) -> None:
-    """Write a checkpoint; a full disk is a warning, since there may be space when the next one is due."""
+@contextmanager
+def warn_of_missing_checkpoint() -> Iterator[None]:
+    """While active, a full disk is a warning, since there may be space when the next checkpoint is due."""
     try:
-        checkpoints.save(progress, weights)
+        yield
     except ArtifactError as error:
-        log.warning("warning: no checkpoint of step %d: %s", progress.steps, error)
+        log.warning("warning: %s", error)
 
 
 def show_progress(steps: Iterator[PendingStep], history: History) -> Iterator[PendingStep]:

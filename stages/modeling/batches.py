@@ -1,34 +1,37 @@
 """Batches of windows under a budget of tokens, packed: one row after another, without any padding.
 
 The rows of a batch are sorted by length, descending. All operations of an encoder but attention are applied to each
-token independently, so they run over one long sequence; attention runs over groups of rows of similar length (`Group`).
+token independently, so they run over one long sequence; attention takes rows as they lie in it (attention.py).
 
-Shape legend: N tokens of a batch or of a part of it, L labelled tokens, B rows.
+`collate` gives what a split holds, `pack` in encoder.py completes it for a model and a device.
+
+Shape legend: N tokens of a batch or of a part of it, L labelled tokens, B rows of up to T tokens.
 """
 
-from dataclasses import dataclass
-from itertools import groupby, pairwise
+from collections.abc import Callable
+from dataclasses import dataclass, is_dataclass, replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from stages.encoding.files import IGNORED, EncodedSplit
+from stages.modeling.attention import Group, GroupedRows, UnpaddedRows, group_lengths, groups_of
 
 POOL_BATCHES = 16  # batches per pool that is sorted by length: more mean fewer lengths in a batch but less mixing
-MIN_GROUP_LENGTH = 16  # softmax over fewer values takes four times as long on a CPU
-GROUP_STEP = 4  # group lengths are multiples of this: fewer shapes, for each of which kernels are generated
-MIN_FILL = 0.8  # share of its group's length that a row fills at least
 
 Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Group:
-    """Consecutive rows that attention pads to the same length."""
+class PaddedRows:
+    """Rows for a model's own forward, padded to the longest; `labelled_L` are indices into B * T."""
 
-    rows: int
-    length: int
+    input_ids_BT: torch.Tensor
+    mask_BT: torch.Tensor  # 1 for tokens, 0 for padding
+    labelled_L: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -37,30 +40,38 @@ class Batch:
 
     `rows` are row numbers in the split. `tokens_before`, `labels_before` and `pairs_before` (of positions in one row of
     a group) count what the earlier parts of the optimizer batch hold, so that dropout masks do not depend on the parts.
+
+    Once packed, N and L are rounded up: the last tokens belong to no row, and the last labels, if any, are IGNORED.
     """
 
     rows: Rows
     lengths_B: npt.NDArray[np.int64]
     groups: tuple[Group, ...]
     input_ids_N: torch.Tensor
-    positions_N: torch.Tensor  # from 0 in each row
+    positions_N: torch.Tensor  # from 0 in each row; once packed, as the model counts them
     labelled_L: torch.Tensor  # indices into N
     labels_L: torch.Tensor
     tokens_before: int = 0
     labels_before: int = 0
     pairs_before: int = 0
+    form: GroupedRows | UnpaddedRows | PaddedRows | None = None  # what the model takes; None until packed
 
     @property
     def tokens(self) -> int:
         """The number of tokens, none of which is padding."""
-        return len(self.input_ids_N)
+        return int(self.lengths_B.sum())
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on `device`."""
+        """The same batch on `device`; from pinned memory it is copied while the host goes on."""
         if device.type == "cpu":
             return self
-        tensors = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
-        return Batch(**(vars(self) | tensors))
+        moved: Batch = _map_tensors(lambda values: values.to(device, non_blocking=True), self)
+        return moved
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in page-locked memory, from which a GPU copies by itself."""
+        pinned: Batch = _map_tensors(torch.Tensor.pin_memory, self)
+        return pinned
 
 
 def shuffled_rows(lengths: npt.NDArray[np.int32], *, budget: int, seed: int, epoch: int) -> list[Rows]:
@@ -100,14 +111,14 @@ def collate(split: EncodedSplit, rows: Rows, part: slice = slice(None)) -> Batch
     """
     before, chosen = rows[: part.start or 0], rows[part]
     lengths = split.lengths[rows].astype(np.int64)
-    padded = _padded_lengths(lengths)
+    padded = group_lengths(lengths)
     positions, index_N = token_indices(split, chosen)
     labels = split.labels[index_N]
     labelled = np.flatnonzero(labels != IGNORED)
     return Batch(
         rows=chosen,
         lengths_B=lengths[part],
-        groups=tuple(Group(len(list(run)), length) for length, run in groupby(padded[part])),
+        groups=groups_of(padded[part]),
         input_ids_N=torch.from_numpy(split.input_ids[index_N].astype(np.int64)),
         positions_N=torch.from_numpy(positions),
         labelled_L=torch.from_numpy(labelled),
@@ -131,14 +142,15 @@ def token_indices(split: EncodedSplit, rows: Rows) -> tuple[npt.NDArray[np.int64
     return positions, positions + np.repeat(split.offsets[rows].astype(np.int64), lengths)
 
 
-def _padded_lengths(lengths: npt.NDArray[np.int64]) -> list[int]:
-    """The length of the group of each row of a batch, longest first; a group has rows of similar length."""
-    padded: list[int] = []
-    for length in lengths.tolist():
-        if not padded or length < MIN_FILL * padded[-1]:
-            group_length = max(MIN_GROUP_LENGTH, -(-length // GROUP_STEP) * GROUP_STEP)
-        padded.append(group_length)
-    return padded
+def _map_tensors(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:
+    """The value with `function` applied to every tensor in it, those in tuples and dataclasses included."""
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if isinstance(value, tuple):
+        return tuple(_map_tensors(function, item) for item in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{name: _map_tensors(function, item) for name, item in vars(value).items()})
+    return value
 
 
 def _sort_by_length(rows: Rows, lengths: npt.NDArray[np.int32]) -> Rows:

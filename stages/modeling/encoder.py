@@ -6,82 +6,151 @@ every other architecture the rows are padded and the model's own forward is call
 Shape legend: N tokens, D width, I inner width, L labelled tokens, C labels; when padded, B rows of up to T tokens.
 """
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from stages.modeling.batches import Batch
+from stages.encoding.files import IGNORED, EncodedSplit
+from stages.modeling.attention import (
+    TILE,
+    GroupedRows,
+    UnpaddedRows,
+    attention,
+    grouped_rows,
+    has_flash_attention,
+    unpadded_rows,
+)
+from stages.modeling.batches import Batch, PaddedRows, Rows, collate
+from stages.modeling.device import Compute
 from stages.modeling.dropout import Masks, drop
-from stages.modeling.layers import AddAndNorm, Attention, layouts
+from stages.modeling.layers import AddAndNorm
 
 # Post-norm encoders whose layers have the same modules under the same names.
 BERT_LIKE = {"bert", "roberta", "xlm-roberta", "camembert", "electra"}
 POSITIONS_AFTER_PADDING = BERT_LIKE - {"bert", "electra"}  # count positions from the padding id + 1
 
-ROW_MULTIPLE = 16  # tokens are computed in multiples of it
+# N and L are rounded up to multiples of these: few shapes, for each of which a CPU generates kernels and a GPU keeps
+# memory. On a GPU they are the tile of a matrix product, whose last tile is computed whether it is full or not.
+CPU_MULTIPLE, GPU_MULTIPLE = 16, TILE
+
+
+def pack(model: PreTrainedModel, split: EncodedSplit, rows: Rows, part: slice, compute: Compute) -> Batch:
+    """`collate(split, rows, part)` with all that the forward pass of `model` needs on such a device.
+
+    It is computed on the host alone, in any thread. For a GPU it lies in pinned memory, and labels are rounded up too.
+    """
+    batch = collate(split, rows, part)
+    on_cpu = compute.device.type == "cpu"
+    multiple = CPU_MULTIPLE if on_cpu else GPU_MULTIPLE
+    if not on_cpu:
+        batch = replace(batch, labels_L=_append(batch.labels_L, multiple, IGNORED))
+    if not _is_bert_like(model):
+        batch = replace(batch, form=_padded_rows(model, batch))
+    else:
+        batch = _round_up(model, batch, multiple)
+        batch = replace(batch, form=_attention_rows(model, batch, compute))
+    return batch.pin_memory() if compute.device.type == "cuda" else batch
 
 
 def label_logits(model: PreTrainedModel, batch: Batch, masks: Masks | None = None) -> torch.Tensor:
-    """Logits [L, C] of the labelled tokens of `batch`, in order; with `masks`, as in training.
+    """Logits [L, C] for the labels of a packed `batch`, in order; with `masks`, as in training.
 
-    An architecture that is not BERT-like draws its own masks from torch's global generator, which is seeded for this
-    pass.
+    What draws from torch's default generators (an architecture that is not BERT-like, every GPU) finds them seeded for
+    this pass. Nothing here waits for the device; transformers may, to look at the mask of the padding.
     """
-    if model.config.model_type in BERT_LIKE and model.config.hidden_act == "gelu" and not model.config.is_decoder:
-        return _packed_logits(model, batch, masks)
-    if masks is not None:
-        masks.seed_modules(batch.tokens_before)
-    return _padded_logits(model.train(masks is not None), batch)
+    form = batch.form
+    if masks is not None and (isinstance(form, PaddedRows) or batch.input_ids_N.device.type != "cpu"):
+        masks.seed_generators(batch.tokens_before)
+    if isinstance(form, PaddedRows):
+        logits_BTC = model.train(masks is not None)(input_ids=form.input_ids_BT, attention_mask=form.mask_BT).logits
+        padded_LC: torch.Tensor = logits_BTC.flatten(0, 1).index_select(0, form.labelled_L)
+        return padded_LC
+    if form is None:
+        raise ValueError("the batch is not packed: it comes from `collate` instead of `pack`")
+    return _packed_logits(model, batch, form, masks)
 
 
-def _packed_logits(model: Any, batch: Batch, masks: Masks | None) -> torch.Tensor:
+def _is_bert_like(model: PreTrainedModel) -> bool:
+    config = model.config
+    return config.model_type in BERT_LIKE and config.hidden_act == "gelu" and not config.is_decoder
+
+
+def _append(values_N: torch.Tensor, multiple: int, value: int) -> torch.Tensor:
+    """The values and at least one `value`, up to a multiple."""
+    return functional.pad(values_N, (0, multiple - len(values_N) % multiple), value=value)
+
+
+def _round_up(model: PreTrainedModel, batch: Batch, multiple: int) -> Batch:
+    """The batch with tokens that belong to no row behind its own; the first of them fills up the labelled ones."""
+    after_padding = model.config.model_type in POSITIONS_AFTER_PADDING
+    return replace(
+        batch,
+        input_ids_N=_append(batch.input_ids_N, multiple, int(batch.input_ids_N[0])),  # an id that occurs in train
+        positions_N=_append(batch.positions_N, multiple, 0) + (model.config.pad_token_id + 1 if after_padding else 0),
+        labelled_L=_append(batch.labelled_L, multiple, batch.tokens),
+    )
+
+
+def _attention_rows(model: PreTrainedModel, batch: Batch, compute: Compute) -> GroupedRows | UnpaddedRows:
+    heads = model.config.num_attention_heads
+    if has_flash_attention(compute, model.config.hidden_size // heads):
+        return unpadded_rows(batch.lengths_B, tokens=len(batch.input_ids_N))
+    return grouped_rows(
+        batch.lengths_B, batch.groups, heads=heads, dtype=compute.dtype, pairs_before=batch.pairs_before
+    )
+
+
+def _padded_rows(model: PreTrainedModel, batch: Batch) -> PaddedRows:
+    real_BT = np.arange(batch.lengths_B[0]) < batch.lengths_B[:, None]
+    input_ids_BT = np.full(real_BT.shape, model.config.pad_token_id or 0)
+    input_ids_BT[real_BT] = batch.input_ids_N.numpy()
+    labelled_L = torch.from_numpy(np.flatnonzero(real_BT)[batch.labelled_L.numpy()])
+    return PaddedRows(
+        torch.from_numpy(input_ids_BT),
+        torch.from_numpy(real_BT.astype(np.int64)),
+        functional.pad(labelled_L, (0, len(batch.labels_L) - len(labelled_L))),  # any token: its label is IGNORED
+    )
+
+
+def _packed_logits(model: Any, batch: Batch, form: GroupedRows | UnpaddedRows, masks: Masks | None) -> torch.Tensor:
     encoder = model.base_model
     heads = model.config.num_attention_heads
     hidden_ND = _embeddings(encoder, batch, masks)
-    group_layouts = layouts(batch, heads, hidden_ND.dtype)
-    labelled_L = functional.pad(batch.labelled_L, (0, _missing(batch.labelled_L)), value=batch.tokens)
     for layer in encoder.encoder.layer:
-        attention = layer.attention.self
-        context_ND = Attention.apply(
-            attention.query(hidden_ND),
-            attention.key(hidden_ND),
-            attention.value(hidden_ND),
-            group_layouts,
-            heads,
-            _pair_mask(batch, attention.dropout.p, heads, hidden_ND, masks),
+        own = layer.attention.self
+        context_ND = attention(
+            own.query(hidden_ND),
+            own.key(hidden_ND),
+            own.value(hidden_ND),
+            form,
+            heads=heads,
+            dropout=own.dropout.p,
+            masks=masks,
         )
         before = batch.tokens_before
         if layer is encoder.encoder.layer[-1]:
             # Only labelled tokens have logits, so the rest of the last layer is computed for them alone.
-            context_ND, hidden_ND = (x_ND.index_select(0, labelled_L) for x_ND in (context_ND, hidden_ND))
+            context_ND, hidden_ND = (x_ND.index_select(0, batch.labelled_L) for x_ND in (context_ND, hidden_ND))
             before = batch.labels_before
         hidden_ND = _add_and_norm(layer.attention.output, context_ND, hidden_ND, before, masks)
         inner_NI = functional.gelu(layer.intermediate.dense(hidden_ND))
         hidden_ND = _add_and_norm(layer.output, inner_NI, hidden_ND, before, masks)
     hidden_LD = _drop(hidden_ND, model.dropout.p, batch.labels_before, masks)
     logits_LC: torch.Tensor = model.classifier(hidden_LD)
-    return logits_LC[: len(batch.labelled_L)]
-
-
-def _missing(values_N: torch.Tensor) -> int:
-    """The number of values to append, at least one: kernels are generated for each shape, so there should be few."""
-    return ROW_MULTIPLE - len(values_N) % ROW_MULTIPLE
+    return logits_LC[: len(batch.labels_L)]
 
 
 def _embeddings(encoder: Any, batch: Batch, masks: Masks | None) -> torch.Tensor:
-    """[N, D]; behind the tokens of the batch come some that belong to no row."""
+    """[N, D]"""
     embeddings = encoder.embeddings
-    missing = _missing(batch.input_ids_N)
-    input_ids_N = torch.cat([batch.input_ids_N, batch.input_ids_N[:1].expand(missing)])  # an id that occurs in train
-    positions_N = functional.pad(batch.positions_N, (0, missing))
-    if encoder.config.model_type in POSITIONS_AFTER_PADDING:
-        positions_N = positions_N + encoder.config.pad_token_id + 1
     sum_ND = (
-        embeddings.word_embeddings(input_ids_N)
+        embeddings.word_embeddings(batch.input_ids_N)
         + embeddings.token_type_embeddings.weight[0]
-        + embeddings.position_embeddings(positions_N)
+        + embeddings.position_embeddings(batch.positions_N)
     )
     hidden_ND = _drop(embeddings.LayerNorm(sum_ND), embeddings.dropout.p, batch.tokens_before, masks)
     if hasattr(encoder, "embeddings_project"):  # a small ELECTRA's embeddings are narrower than its layers
@@ -104,23 +173,7 @@ def _add_and_norm(
     return output_ND
 
 
-def _pair_mask(batch: Batch, rate: float, heads: int, like: torch.Tensor, masks: Masks | None) -> Any:
-    """A mask for the attention of every position to every position of its row, in each head."""
-    pairs = sum(group.rows * group.length**2 for group in batch.groups)
-    return masks and masks.draw((heads * pairs,), rate=rate, before=heads * batch.pairs_before, like=like)
-
-
 def _drop(x_ND: torch.Tensor, rate: float, before: int, masks: Masks | None) -> torch.Tensor:
     if masks is None:
         return x_ND
     return drop(x_ND, masks.draw(tuple(x_ND.shape), rate=rate, before=before * x_ND.shape[1], like=x_ND))
-
-
-def _padded_logits(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    lengths_B = torch.from_numpy(batch.lengths_B)
-    real_BT = (torch.arange(int(lengths_B[0])) < lengths_B[:, None]).to(batch.input_ids_N.device)
-    input_ids_BT = torch.full(real_BT.shape, model.config.pad_token_id or 0, device=real_BT.device)
-    input_ids_BT[real_BT] = batch.input_ids_N
-    logits_BTC = model(input_ids=input_ids_BT, attention_mask=real_BT.long()).logits
-    logits_LC: torch.Tensor = logits_BTC[real_BT][batch.labelled_L]
-    return logits_LC

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import distributed
@@ -40,6 +40,13 @@ class World:
         if self.size > 1:
             for tensor in tensors:
                 distributed.all_reduce(tensor)
+
+    def start_all_reduce(self, tensor: torch.Tensor) -> distributed.Work:
+        """As `all_reduce` for one tensor, in the background, until the `wait` of the result.
+
+        On a GPU the device waits then, not the host. All processes must start the same reductions in the same order.
+        """
+        return cast(distributed.Work, distributed.all_reduce(tensor, async_op=True))
 
     def any(self, value: bool) -> bool:
         """Whether `value` is true in any of the processes."""

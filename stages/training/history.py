@@ -11,8 +11,8 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from errno import ENOSPC
 from pathlib import Path
@@ -107,7 +107,7 @@ class History:
         self._sha256 = _sha256(self.entries)
 
     def append(self, step: Step, dev_f1: float | None = None) -> None:
-        """Record a step. A full disk stops no run: the line is written with the next one, or by `flush`."""
+        """Record a step. A full disk stops no run: the line is written with the next one, or by `store`."""
         entry = Entry(step, dev_f1, time.time_ns() // 1_000_000)
         number = len(self.entries)
         if number < len(self._stored):
@@ -121,12 +121,23 @@ class History:
         with suppress(OSError):
             self._store()
 
-    def flush(self) -> None:
-        """Have all entries on the disk, so that they survive a power failure; ArtifactError if that fails."""
-        try:
+    def store(self) -> None:
+        """Have all entries in the file; ArtifactError if that fails."""
+        with self._artifact_errors():
             self._store()
-            with self.path.open("rb") as stream:
-                os.fsync(stream)
+
+    def flush(self) -> None:
+        """Have what was stored on the disk, so that it survives a power failure; ArtifactError if that fails.
+
+        It may run in a thread while entries are appended.
+        """
+        with self._artifact_errors(), self.path.open("rb") as stream:
+            os.fsync(stream)
+
+    @contextmanager
+    def _artifact_errors(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise ArtifactError(
                 f"cannot write {self.path}: {error.strerror}. Check permissions and free space, then run again."

@@ -4,12 +4,12 @@ A step depends on its number, the weights and the moments of the optimizer, and 
 epoch and the dropout masks of each step are drawn from the seed. So a training run can resume after any step.
 
 Nothing in a step waits for the device. Its loss and gradient norm stay there until `PendingStep.read`, which a caller
-may put off until the next step has been queued.
+may put off until the next step has been queued. While a GPU computes, a thread packs the batches of the next steps.
 """
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,13 +19,14 @@ from transformers import PreTrainedModel
 
 from stages.encoding.files import EncodedSplit
 from stages.errors import TrainingError
-from stages.modeling.batches import Batch, Rows, collate, label_count, shuffled_rows, split_rows
+from stages.modeling.batches import Batch, Rows, shuffled_rows
 from stages.modeling.device import Compute
 from stages.modeling.dropout import Masks
-from stages.modeling.encoder import label_logits
+from stages.modeling.encoder import label_logits, pack
 from stages.training.distributed import SINGLE_PROCESS, World
 from stages.training.history import Step
 from stages.training.optimizer import MasterWeights
+from stages.training.prefetch import PackedStep, PackedSteps, packs_ahead
 from stages.training.schedule import Schedule, lr_multiplier
 
 SHOWN_SENTENCES = 5
@@ -83,8 +84,8 @@ def train(
     *,
     done: int = 0,
     world: World = SINGLE_PROCESS,
-) -> Iterator[PendingStep]:
-    """Train `model` in place from step `done` + 1 on, and yield each step.
+) -> Generator[PendingStep, None, None]:
+    """Train `model` in place from step `done` + 1 on, and yield each step; its thread ends with the generator.
 
     The caller may use the model between two steps. If memory runs out, the rest of the run computes smaller parts of a
     batch at once, which changes the result by rounding alone. After a step whose loss or gradient is not finite, the
@@ -96,59 +97,72 @@ def train(
         for rows in shuffled_rows(split.lengths, budget=settings.batch_tokens, seed=settings.seed, epoch=epoch)
     ]
     micro_batch_tokens = settings.micro_batch_tokens or int(max(split.lengths[rows].sum() for _, rows in plan))
-    for index in range(done, len(plan)):
-        epoch, rows = plan[index]
-        shard = world.shard(split_rows(rows, split.lengths, count=world.size))
-        labels = label_count(split, rows)  # at least 1: every window owns a word
-        while True:
-            try:
-                loss = torch.zeros((), dtype=torch.float64, device=compute.device)
-                for part in _micro_batches(rows, shard, split, micro_batch_tokens):
-                    batch = collate(split, rows, part).to(compute.device)
-                    part_loss = _loss(model, batch, Masks(settings.seed, index), settings.label_smoothing) / labels
-                    part_loss.backward()
-                    loss += part_loss.detach()
-                    weights.accumulate()
-                break
-            except (MemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error):
-                    raise
-                micro_batch_tokens = _halve(micro_batch_tokens, int(split.lengths[rows[shard]].max()), step=index + 1)
-            weights.zero_grad()
-        world.all_reduce([loss, *weights.accumulated()])
-        learning_rate = settings.learning_rate * lr_multiplier(
-            settings.schedule, index=index, steps=len(plan), warmup_ratio=settings.warmup_ratio
-        )
-        norm = weights.step(loss, learning_rate=learning_rate, max_gradient_norm=settings.max_gradient_norm)
-        yield PendingStep(
-            step=index + 1,
-            steps=len(plan),
-            epoch=epoch,
-            ends_epoch=index + 1 == len(plan) or plan[index + 1][0] != epoch,
-            learning_rate=learning_rate,
-            tokens=int(split.lengths[rows].sum()),
-            words=labels,
-            results=torch.stack([loss, norm.double()]),
-            split=split,
-            rows=rows,
-        )
+    steps = PackedSteps(
+        [rows for _, rows in plan],
+        split,
+        lambda rows, part: pack(model, split, rows, part, compute),
+        world=world,
+        micro_batch_tokens=micro_batch_tokens,
+        in_thread=packs_ahead(compute.device),
+    )
+    with steps, weights.gradients.collect(world):
+        for index in range(done, len(plan)):
+            epoch, rows = plan[index]
+            while True:
+                try:
+                    packed = steps.get(index)
+                    loss = _backward(model, weights, packed, settings, compute, index=index)
+                    break
+                except (MemoryError, RuntimeError) as error:
+                    if not _is_out_of_memory(error):
+                        raise
+                    micro_batch_tokens = _halve(micro_batch_tokens, steps.longest_row(index), step=index + 1)
+                steps.repack(micro_batch_tokens)
+                weights.gradients.restart()
+            weights.gradients.reduce()  # before the loss: all processes reduce in the same order
+            world.all_reduce([loss])
+            learning_rate = settings.learning_rate * lr_multiplier(
+                settings.schedule, index=index, steps=len(plan), warmup_ratio=settings.warmup_ratio
+            )
+            norm = weights.step(loss, learning_rate=learning_rate, max_gradient_norm=settings.max_gradient_norm)
+            yield PendingStep(
+                step=index + 1,
+                steps=len(plan),
+                epoch=epoch,
+                ends_epoch=index + 1 == len(plan) or plan[index + 1][0] != epoch,
+                learning_rate=learning_rate,
+                tokens=int(split.lengths[rows].sum()),
+                words=packed.labels,
+                results=torch.stack([loss, norm.double()]),
+                split=split,
+                rows=rows,
+            )
+
+
+def _backward(
+    model: PreTrainedModel,
+    weights: MasterWeights,
+    packed: PackedStep,
+    settings: Settings,
+    compute: Compute,
+    *,
+    index: int,
+) -> torch.Tensor:
+    """Compute the loss and the gradients of this process's shard of a batch; return its share of the loss, in fp64."""
+    loss = torch.zeros((), dtype=torch.float64, device=compute.device)
+    for number, part in enumerate(packed.parts, start=1):
+        batch = part.to(compute.device)
+        part_loss = _loss(model, batch, Masks(settings.seed, index), settings.label_smoothing) / packed.labels
+        weights.gradients.begin_backward(is_last=number == len(packed.parts))
+        part_loss.backward()
+        loss += part_loss.detach()
+    return loss
 
 
 def _loss(model: PreTrainedModel, batch: Batch, masks: Masks, label_smoothing: float) -> torch.Tensor:
     """Cross entropy summed over the labelled tokens, in fp32."""
     logits_LC = label_logits(model, batch, masks).float()
     return functional.cross_entropy(logits_LC, batch.labels_L, reduction="sum", label_smoothing=label_smoothing)
-
-
-def _micro_batches(rows: Rows, shard: slice, split: EncodedSplit, micro_batch_tokens: int) -> Iterator[slice]:
-    """Cut this process's shard of a batch into consecutive parts of at most `micro_batch_tokens` tokens, or one row."""
-    ends = np.cumsum(split.lengths[rows[shard]])
-    start = 0
-    while start < len(ends):
-        before = ends[start - 1] if start else 0
-        stop = max(start + 1, int(np.searchsorted(ends, before + micro_batch_tokens, side="right")))
-        yield slice(shard.start + start, shard.start + stop)
-        start = stop
 
 
 def _is_out_of_memory(error: Exception) -> bool:

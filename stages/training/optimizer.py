@@ -11,34 +11,17 @@ have masters.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import torch
-from torch.nn import Parameter
 from torch.optim.adamw import adamw
 from transformers import PreTrainedModel
 
 from stages.modeling.device import Compute, move_to
+from stages.training.gradients import Gradients, Slot
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
-
-
-@dataclass(frozen=True)
-class _Slot:
-    """The range of a parameter in the flat tensors; for the token embeddings, that of the trained rows."""
-
-    name: str
-    parameter: Parameter
-    group: int
-    start: int
-    shape: torch.Size
-
-    def of(self, flat: Sequence[torch.Tensor]) -> torch.Tensor:
-        """The values of this parameter in one kind of flat tensors."""
-        return flat[self.group][self.start : self.start + self.shape.numel()].view(self.shape)
 
 
 class MasterWeights:
@@ -59,13 +42,10 @@ class MasterWeights:
         layerwise_lr_decay: float,
         head_lr_multiplier: float,
     ) -> None:
-        device = compute.device
         self.embedding = cast(torch.nn.Embedding, model.get_input_embeddings())
         self.embedding.sparse = True  # its gradient is then as large as the batch, not as the vocabulary
         self.embedding.padding_idx = None  # torch would wait for the device to leave its rows out of the gradient
-        self.vocabulary = vocabulary.to(device)
-        self.row_of_id = torch.full((self.embedding.num_embeddings,), -1, device=device)
-        self.row_of_id[self.vocabulary] = torch.arange(len(vocabulary), device=device)
+        self.vocabulary = vocabulary.to(compute.device)
 
         pretrained = {name: parameter.detach().float() for name, parameter in model.named_parameters()}
         move_to(model, compute)
@@ -76,21 +56,20 @@ class MasterWeights:
         # either: decay would shrink rare tokens, which have no gradient in most steps.
         decays = {n: p.ndim > 1 and p is not self.embedding.weight for n, p in model.named_parameters()}
         groups = sorted({(multipliers[name], decays[name]) for name in pretrained})
-        self.slots: list[_Slot] = []
+        self.slots: list[Slot] = []
         lengths = [0] * len(groups)
         for name, parameter in model.named_parameters():
             group = groups.index((multipliers[name], decays[name]))
             rows = len(vocabulary) if parameter is self.embedding.weight else parameter.shape[0]
             shape = torch.Size((rows, *parameter.shape[1:]))
-            self.slots.append(_Slot(name, parameter, group, lengths[group], shape))
+            self.slots.append(Slot(name, parameter, group, lengths[group], shape))
             lengths[group] += shape.numel()
 
         self._pretrained_embedding = next(
             pretrained[slot.name].cpu() for slot in self.slots if slot.parameter is self.embedding.weight
         )
-        self.masters = [torch.empty(length, device=device) for length in lengths]
-        self.gradients = [torch.empty(length, device=device) for length in lengths]
-        self._has_accumulated = False  # whether `gradients` hold any
+        self.masters = [torch.empty(length, device=compute.device) for length in lengths]
+        self.gradients = Gradients(self.slots, vocabulary=self.vocabulary, embedding_rows=self.embedding.num_embeddings)
         # In fp32 the masters are the working weights, and nothing is rounded.
         self.working = [master.to(compute.dtype) for master in self.masters]
         for slot in self.slots:
@@ -104,56 +83,22 @@ class MasterWeights:
         self.weight_decays = [weight_decay if decay else 0.0 for _, decay in groups]
         self.exp_avgs = [torch.zeros_like(master) for master in self.masters]
         self.exp_avg_sqs = [torch.zeros_like(master) for master in self.masters]
-        self.step_count = torch.zeros((), device=device)
-        self.failed = torch.zeros((), device=device)  # 1 after a step that was not finite
+        self.step_count = torch.zeros((), device=compute.device)
+        self.failed = torch.zeros((), device=compute.device)  # 1 after a step that was not finite
         self.sync_model()
 
-    def accumulate(self) -> None:
-        """Add the gradients of the working weights to the fp32 gradients of the next step, and clear them."""
-        for slot in self.slots:
-            gradient, flat = slot.parameter.grad, slot.of(self.gradients)
-            slot.parameter.grad = None
-            if not self._has_accumulated and (gradient is None or gradient.is_sparse):
-                flat.zero_()
-            if gradient is None:
-                continue
-            if gradient.is_sparse:
-                rows = self.row_of_id[gradient._indices()[0]]
-                # The padding token has no row. Selecting the others would wait for the device to count them.
-                values = gradient._values().float().masked_fill(rows[:, None] < 0, 0)
-                flat.index_add_(0, rows.clamp(min=0), values)
-                continue
-            if slot.shape != gradient.shape:  # an architecture that does not use its embedding sparsely
-                gradient = gradient[self.vocabulary]
-            if self._has_accumulated:
-                flat.add_(gradient.float())  # adding the bf16 tensor itself takes ten times as long
-            else:
-                flat.copy_(gradient)
-        self._has_accumulated = True
-
-    def accumulated(self) -> list[torch.Tensor]:
-        """The accumulated flat gradients; zeros if there are none, as in a process with an empty shard of a batch."""
-        if not self._has_accumulated:
-            self.accumulate()
-        return self.gradients
-
-    def zero_grad(self) -> None:
-        """Drop all gradients."""
-        for slot in self.slots:
-            slot.parameter.grad = None
-        self._has_accumulated = False
-
     def step(self, loss: torch.Tensor, *, learning_rate: float, max_gradient_norm: float) -> torch.Tensor:
-        """Clip the accumulated gradients by their global norm, update, round; return the norm, a tensor on the device.
+        """Clip the collected gradients by their global norm, update, round; return the norm, a tensor on the device.
 
         If it or the loss is not finite, this and all further steps change nothing. Whether that is so is decided on the
         device: the host need not wait for it.
         """
-        norm = torch.nn.utils.get_total_norm(self.accumulated())
+        gradients = self.gradients.reduce()
+        norm = torch.nn.utils.get_total_norm(gradients)
         self.failed.logical_or_(~(norm.isfinite() & loss.isfinite()))
         clip = torch.clamp(max_gradient_norm / (norm + 1e-6), max=1.0)  # as torch.nn.utils.clip_grads_with_norm_
         for group, multiplier in enumerate(self.lr_multipliers):
-            master, gradient = self.masters[group], self.gradients[group]
+            master, gradient = self.masters[group], gradients[group]
             gradient.mul_(clip)
             adamw(
                 [master], [gradient], [self.exp_avgs[group]], [self.exp_avg_sqs[group]], [], [self.step_count.clone()],
@@ -163,7 +108,7 @@ class MasterWeights:
             if self.working[group].dtype != master.dtype:
                 self.working[group].copy_(master)
         self.step_count += 1 - self.failed
-        self.zero_grad()
+        self.gradients.clear()
         self._sync_embedding()
         return norm
 

@@ -12,8 +12,9 @@ import time
 from pathlib import Path
 
 from stages.modeling.device import Compute, choose_compute, set_deterministic
-from tests.benchmarks.contenders import Rows, defaults, dev_f1, trainer, tuneline
+from tests.benchmarks.contenders import defaults, dev_f1, trainer, tuneline
 from tests.benchmarks.corpora import Corpus, encode_corpus
+from tests.benchmarks.measures import Rows
 
 CORPORA = ("WNUT-17", "Wikigold")
 SEEDS = (13, 14, 15)

@@ -13,11 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from transformers import AutoConfig
 
 from stages.config.train import TrainParams
 from stages.modeling.device import Compute, choose_compute, set_deterministic
-from tests.benchmarks.contenders import Rows, defaults, textbook, trainer, tuneline
+from tests.benchmarks.contenders import defaults, textbook, trainer, tuneline
 from tests.benchmarks.corpora import Corpus, encode_corpus
+from tests.benchmarks.measures import Rows, matrix_speed, operations_per_token
 
 ROUNDS = 3
 TOKENS = 20_000  # of each contender in each round
@@ -35,6 +37,8 @@ def main(folder: Path) -> None:
     set_deterministic(seed=13, threads=0)
     compute = choose_compute("auto", "auto")
     corpus = encode_corpus("demo", folder / "encoded")
+    config = AutoConfig.from_pretrained(corpus.pretrained)
+    operations = 3 * operations_per_token(config, corpus.train, len(corpus.labels))
     rows, few_rows = Rows(corpus.train, TOKENS), Rows(corpus.train, TEXTBOOK_TOKENS)
 
     def peer(**options: object) -> Callable[[], float]:
@@ -57,11 +61,11 @@ def main(folder: Path) -> None:
     shares: dict[str, list[float]] = {TUNELINE: [], LARGE: []}
     for _ in range(ROUNDS):
         for name, run in contenders.items():
-            before = matrix_speed(compute)
+            before = matrix_speed(compute, MATRIX)
             speeds[name].append(run())
             if name in shares:
-                peak = (before + matrix_speed(compute)) / 2
-                shares[name].append(speeds[name][-1] * operations_per_token(corpus) / peak)
+                peak = (before + matrix_speed(compute, MATRIX)) / 2
+                shares[name].append(speeds[name][-1] * operations / peak)
 
     medians = {name: statistics.median(values) for name, values in speeds.items()}
     print(f"\n{compute.device.type}, {compute.precision}, {torch.get_num_threads()} threads, {ROUNDS} rounds")
@@ -85,37 +89,6 @@ def our_speed(corpus: Corpus, compute: Compute, params: TrainParams) -> float:
         if seen >= TOKENS:
             break
     return seen / (time.perf_counter() - started)
-
-
-def operations_per_token(corpus: Corpus) -> float:
-    """Multiplications and additions of all matrix products of a step, forward and backward, for each token.
-
-    What the last layer does not compute for tokens without a label is not counted.
-    """
-    from transformers import AutoConfig
-
-    config = AutoConfig.from_pretrained(corpus.pretrained)
-    width, inner, layers = config.hidden_size, config.intermediate_size, config.num_hidden_layers
-    lengths = corpus.train.lengths.astype(float)
-    labelled = (corpus.train.labels >= 0).mean()
-    projections, rest = 3 * width**2, width**2 + 2 * width * inner
-    weights = layers * projections + (layers - 1 + labelled) * rest + labelled * width * len(corpus.labels)
-    attention = layers * 2 * width * (lengths**2).sum() / lengths.sum()
-    return 3 * 2 * (weights + attention)  # the backward costs two products for each of the forward
-
-
-def matrix_speed(compute: Compute) -> float:
-    """Operations per second of a product of two large square matrices."""
-    left, right = (torch.randn(MATRIX, MATRIX, device=compute.device, dtype=compute.dtype) for _ in range(2))
-    left @ right
-    speeds = []
-    for _ in range(10):
-        started = time.perf_counter()
-        left @ right
-        if compute.device.type == "cuda":
-            torch.cuda.synchronize()
-        speeds.append(2 * MATRIX**3 / (time.perf_counter() - started))
-    return statistics.median(speeds)
 
 
 if __name__ == "__main__":

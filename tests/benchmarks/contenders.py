@@ -1,15 +1,13 @@
 """Tuneline and its peers, each as a function that trains a model: same encoder, same windows, same labels."""
 
-import math
 import time
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from transformers import (
     DataCollatorForTokenClassification,
     PreTrainedModel,
@@ -18,7 +16,6 @@ from transformers import (
 )
 
 from stages.config.train import Params, TrainParams
-from stages.encoding.files import EncodedSplit
 from stages.modeling.device import Compute, choose_compute
 from stages.params import load_params
 from stages.tasks.token_classification.entities import Tagging, strict_f1
@@ -28,6 +25,7 @@ from stages.training.history import Step
 from stages.training.loop import Settings, train
 from stages.training.optimizer import MasterWeights
 from tests.benchmarks.corpora import Corpus
+from tests.benchmarks.measures import Rows
 from tests.conftest import ROOT
 
 DROPOUT = 0.1
@@ -52,25 +50,6 @@ def tuneline(corpus: Corpus, params: TrainParams, compute: Compute) -> tuple[Pre
     )
     settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
     return model, (step.read() for step in train(model, weights, corpus.train, settings, compute))
-
-
-class Rows(Dataset[dict[str, list[int]]]):
-    """The windows of a split as the Trainer wants them, as many as have about `tokens` tokens."""
-
-    def __init__(self, split: EncodedSplit, tokens: float = math.inf) -> None:
-        self.tokens = 0
-        self.rows: list[dict[str, list[int]]] = []
-        for start, end in pairwise(split.offsets):
-            if self.tokens < tokens:
-                self.tokens += int(end - start)
-                columns = {"input_ids": split.input_ids, "labels": split.labels}
-                self.rows.append({name: values[start:end].tolist() for name, values in columns.items()})
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> dict[str, list[int]]:
-        return self.rows[index]
 
 
 def peer_model(corpus: Corpus, seed: int) -> PreTrainedModel:

@@ -1,4 +1,7 @@
+from collections.abc import Callable
+from dataclasses import is_dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.encoding.files import IGNORED
-from stages.modeling.batches import Group, collate, shuffled_rows, sorted_rows, split_rows
+from stages.modeling.attention import Group, GroupedRows, grouped_rows, unpadded_rows
+from stages.modeling.batches import Batch, PaddedRows, collate, shuffled_rows, sorted_rows, split_rows
 from tests.modeling.conftest import encoded, random_split
 
 LENGTHS = st.lists(st.integers(3, 120), min_size=1, max_size=200).map(lambda values: np.array(values, dtype=np.int32))
@@ -144,10 +148,45 @@ def test_collated_parts_make_up_the_whole_batch(values: list[int], count: int) -
         assert part.pairs_before == sum(g.rows * g.length**2 for earlier in found[:before] for g in earlier.groups)
 
 
-def test_a_batch_moves_to_a_device_with_all_its_tensors() -> None:
-    batch = collate(random_split([5, 4]), np.array([0, 1]), slice(1, 2))
-    moved = batch.to(torch.device("meta"))
-    tensors = {name for name, value in vars(batch).items() if isinstance(value, torch.Tensor)}
-    assert tensors == {"input_ids_N", "positions_N", "labelled_L", "labels_L"}
-    assert all(getattr(moved, name).is_meta for name in tensors)
-    assert all(getattr(moved, name) is getattr(batch, name) for name in set(vars(batch)) - tensors)
+def tensors_of(value: Any, name: str = "") -> dict[str, torch.Tensor]:
+    """All tensors of a batch by their place in it."""
+    if isinstance(value, torch.Tensor):
+        return {name: value}
+    fields = dict(enumerate(value)) if isinstance(value, tuple) else vars(value) if is_dataclass(value) else {}
+    return {place: x for key, item in fields.items() for place, x in tensors_of(item, f"{name}.{key}").items()}
+
+
+def grouped_form(batch: Batch) -> GroupedRows:
+    return grouped_rows(batch.lengths_B, batch.groups, heads=2, dtype=torch.float32, pairs_before=0)
+
+
+FORMS: dict[str, Callable[[Batch], Any]] = {
+    "grouped": grouped_form,
+    "unpadded": lambda batch: unpadded_rows(batch.lengths_B, tokens=batch.tokens + 1),
+    "padded": lambda _: PaddedRows(torch.zeros(2, 30), torch.zeros(2, 30), torch.zeros(3)),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_a_batch_moves_to_a_device_with_all_its_tensors(form: Callable[[Batch], Any]) -> None:
+    batch = collate(random_split([30, 26, 4]), np.array([0, 1, 2]), slice(1, 3))
+    batch = replace(batch, form=form(batch))
+    moved, before = tensors_of(batch.to(torch.device("meta"))), tensors_of(batch)
+    assert {".input_ids_N", ".positions_N", ".labelled_L", ".labels_L"} < before.keys()
+    assert any(name.startswith(".form.") for name in before)
+    assert {name: (x.shape, x.dtype) for name, x in moved.items()} == {
+        name: (x.shape, x.dtype) for name, x in before.items()
+    }
+    assert all(x.is_meta for x in moved.values())
+    for name in ("rows", "lengths_B", "groups", "tokens", "tokens_before", "labels_before", "pairs_before"):
+        assert np.array_equal(getattr(batch.to(torch.device("meta")), name), getattr(batch, name))
+
+
+def test_a_batch_is_pinned_with_all_its_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    pinned: list[torch.Tensor] = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda x: pinned.append(x) or x)
+    batch = collate(random_split([30, 26, 4]), np.array([0, 1, 2]))
+    batch = replace(batch, form=grouped_form(batch))
+    batch.pin_memory()
+    assert {id(x) for x in pinned} == {id(x) for x in tensors_of(batch).values()}
+    assert len(pinned) > 6

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.modeling.dropout import Mask, Masks, drop
+from stages.modeling.dropout import Mask, Masks, drop, rounded_rate
 
 LIKE = torch.zeros(0)
 
@@ -84,10 +84,31 @@ def test_drop_zeroes_and_scales_by_the_mask() -> None:
     assert drop(values, Mask(torch.tensor([1.0, 0.0, 1.0]), 4 / 3)).tolist() == pytest.approx([4 / 3, 0, 4])
 
 
-def test_seed_modules_repeats_by_seed_step_and_position_and_differs_otherwise() -> None:
+def test_seed_generators_repeats_by_seed_step_and_position_and_differs_otherwise() -> None:
     def drawn(seed: int, step: int, before: int) -> float:
-        Masks(seed, step).seed_modules(before)
+        Masks(seed, step).seed_generators(before)
         return torch.rand(1).item()
 
     assert drawn(1, 2, 3) == drawn(1, 2, 3)
     assert len({drawn(1, 2, 3), drawn(2, 2, 3), drawn(1, 3, 3), drawn(1, 2, 4), drawn(3, 2, 1)}) == 5
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.001, 0.1, 0.5])
+def test_the_rounded_rate_is_the_share_that_masks_drop(rate: float) -> None:
+    mask = Masks(1, 2).draw((8,), rate=rate, before=0, like=LIKE)
+    assert rounded_rate(rate) == (0 if mask is None else pytest.approx(1 - 1 / mask.scale))
+
+
+def test_a_gpu_draws_a_mask_in_one_operator_from_its_default_generator(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[float] = []
+
+    def bernoulli(kept: torch.Tensor, p: float) -> None:
+        drawn.append(p)
+
+    monkeypatch.setattr(torch.Tensor, "bernoulli_", bernoulli)
+    like = torch.zeros(0, dtype=torch.bfloat16, device="meta")
+    mask = Masks(1, 2).draw((4, 3), rate=0.1, before=5, like=like)
+    assert mask is not None
+    assert (mask.kept.shape, mask.kept.dtype, mask.kept.device) == ((4, 3), torch.bfloat16, like.device)
+    assert drawn == [1 - 26 / 256]
+    assert mask.scale == pytest.approx(1 / drawn[0])

@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 from stages.encoding.files import EncodedSplit
 from stages.modeling.batches import Batch, collate, sorted_rows, split_rows
 from stages.modeling.dropout import Masks
-from stages.modeling.encoder import label_logits
-from tests.modeling.conftest import random_model, random_split
+from stages.modeling.encoder import label_logits, pack
+from tests.modeling.conftest import COMPUTE, random_model, random_split
 
 PACKED: dict[str, dict[str, Any]] = {
     "bert": {"kind": "bert"},
@@ -48,18 +48,21 @@ def split() -> EncodedSplit:
     return random_split([4, 9, 3, 9, 30, 4, 6, 4, 22, 20])
 
 
-def batch_of(split: EncodedSplit) -> Batch:
+def batch_of(model: PreTrainedModel, split: EncodedSplit) -> Batch:
     (rows,) = sorted_rows(split.lengths, budget=10_000)
-    return collate(split, rows)
+    return pack(model, split, rows, slice(None), COMPUTE["fp32"])
 
 
-def parts_of(split: EncodedSplit, *, count: int) -> list[Batch]:
+def parts_of(model: PreTrainedModel, split: EncodedSplit, *, count: int) -> list[Batch]:
     (rows,) = sorted_rows(split.lengths, budget=10_000)
-    return [collate(split, rows, part) for part in split_rows(rows, split.lengths, count=count)]
+    parts = split_rows(rows, split.lengths, count=count)
+    return [pack(model, split, rows, part, COMPUTE["fp32"]) for part in parts]
 
 
-def own_logits(model: PreTrainedModel, batch: Batch, *, pad: bool) -> torch.Tensor:
+def own_logits(model: PreTrainedModel, split: EncodedSplit, *, pad: bool) -> torch.Tensor:
     """The logits of the model's own forward, over padded rows or row by row without padding."""
+    (order,) = sorted_rows(split.lengths, budget=10_000)
+    batch = collate(split, order)
     lengths = batch.lengths_B.tolist()
     rows = batch.input_ids_N.split(lengths)
     if not pad:
@@ -75,12 +78,13 @@ def own_logits(model: PreTrainedModel, batch: Batch, *, pad: bool) -> torch.Tens
 @pytest.mark.parametrize("pad", [True, False], ids=["padded", "row by row"])
 @every_kind
 def test_label_logits_equal_the_models_own(config: dict[str, Any], pad: bool, split: EncodedSplit) -> None:
-    model, batch = random_model(**config), batch_of(split)
+    model = random_model(**config)
+    batch = batch_of(model, split)
     with torch.no_grad():
         logits_LC = label_logits(model, batch)
         assert logits_LC.shape == (len(batch.labels_L), model.config.num_labels)
         assert logits_LC.std() > 0.1
-        torch.testing.assert_close(logits_LC, own_logits(model, batch, pad=pad), rtol=0, atol=1e-5)
+        torch.testing.assert_close(logits_LC, own_logits(model, split, pad=pad), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("masks", [None, Masks(1, 2)], ids=["evaluation", "training"])
@@ -88,14 +92,15 @@ def test_label_logits_equal_the_models_own(config: dict[str, Any], pad: bool, sp
 def test_gradients_through_label_logits_equal_the_models_own(
     config: dict[str, Any], masks: Masks | None, split: EncodedSplit
 ) -> None:
-    model, batch = without_dropout(random_model(**config)), batch_of(split)
+    model = without_dropout(random_model(**config))
+    batch = batch_of(model, split)
 
     def gradients(logits_LC: torch.Tensor) -> dict[str, torch.Tensor]:
         model.zero_grad()
         functional.cross_entropy(logits_LC, batch.labels_L).backward()
         return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
-    found, expected = gradients(label_logits(model, batch, masks)), gradients(own_logits(model, batch, pad=True))
+    found, expected = gradients(label_logits(model, batch, masks)), gradients(own_logits(model, split, pad=True))
     assert found.keys() == expected.keys()
     assert all(gradient.abs().max() > 0 for gradient in found.values() if gradient.ndim > 1)
     for name, gradient in found.items():
@@ -116,10 +121,10 @@ def test_logits_of_parts_under_dropout_are_those_of_the_whole(
     config: dict[str, Any], count: int, split: EncodedSplit
 ) -> None:
     model = random_model(**config, **DROPOUT)
-    pieces = parts_of(split, count=count)
+    pieces = parts_of(model, split, count=count)
     assert len(pieces) > 1
     with torch.no_grad():
-        whole_LC = label_logits(model, batch_of(split), Masks(1, 2))
+        whole_LC = label_logits(model, batch_of(model, split), Masks(1, 2))
         parts_LC = torch.cat([label_logits(model, piece, Masks(1, 2)) for piece in pieces])
     torch.testing.assert_close(parts_LC, whole_LC, rtol=0, atol=1e-5)
 
@@ -128,7 +133,8 @@ def test_logits_of_parts_under_dropout_are_those_of_the_whole(
 def test_logits_under_dropout_repeat_by_seed_and_step_and_differ_otherwise(
     config: dict[str, Any], split: EncodedSplit
 ) -> None:
-    model, batch = random_model(**config), batch_of(split)
+    model = random_model(**config)
+    batch = batch_of(model, split)
     with torch.no_grad():
         first, again, other_seed, other_step, without = (
             label_logits(model, batch, masks) for masks in (Masks(1, 2), Masks(1, 2), Masks(2, 2), Masks(1, 3), None)
@@ -155,10 +161,10 @@ def test_each_dropout_of_the_model_has_its_own_masks(site: str, split: EncodedSp
     places = {name: module for name, module in model.named_modules() if isinstance(module, torch.nn.Dropout)}
     assert sorted(places) == sorted(DROPOUTS)
     places[site].p = 0.1
-    batch = batch_of(split)
+    batch = batch_of(model, split)
     with torch.no_grad():
         logits = torch.stack([label_logits(model, batch, Masks(1, step)) for step in range(40)])
-        parts_LC = torch.cat([label_logits(model, piece, Masks(1, 0)) for piece in parts_of(split, count=3)])
+        parts_LC = torch.cat([label_logits(model, piece, Masks(1, 0)) for piece in parts_of(model, split, count=3)])
         plain_LC = label_logits(model, batch)
     assert (logits[0] - plain_LC).abs().max() > 0.01
     torch.testing.assert_close(parts_LC, logits[0], rtol=0, atol=1e-5)
@@ -169,8 +175,13 @@ def test_each_dropout_of_the_model_has_its_own_masks(site: str, split: EncodedSp
 @every_kind
 def test_label_logits_of_rows_without_labels_are_empty_with_zero_gradients(config: dict[str, Any]) -> None:
     model = random_model(**config)
-    batch = collate(random_split([2, 2]), np.array([0, 1]))
+    batch = pack(model, random_split([2, 2]), np.array([0, 1]), slice(None), COMPUTE["fp32"])
     logits_LC = label_logits(model, batch, Masks(1, 2))
     assert logits_LC.shape == (0, model.config.num_labels)
     logits_LC.sum().backward()
     assert not any(p.grad.any() for p in model.parameters() if p.grad is not None)
+
+
+def test_label_logits_refuse_a_batch_that_is_not_packed(split: EncodedSplit) -> None:
+    with pytest.raises(ValueError, match="not packed"):
+        label_logits(random_model(), collate(split, np.array([0])))

@@ -116,12 +116,12 @@ def test_a_full_disk_keeps_lines_back_until_there_is_space(path: Path, monkeypat
         patch.setattr(History, "_store", full)
         run.append(step(3))
         with pytest.raises(ArtifactError, match=r"cannot write .*history\.jsonl: No space left on device"):
-            run.flush()
+            run.store()
     assert path.read_bytes() == before
     assert len(run.entries) == 3
     run.append(step(4), dev_f1(4))
     assert [line["step"] for line in read_json_lines(path)] == [1, 2, 3, 4]
-    run.flush()
+    run.store()
 
 
 def test_a_history_of_nothing_makes_no_file(path: Path) -> None:

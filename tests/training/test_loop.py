@@ -2,21 +2,19 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
-from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import PreTrainedModel
 
 from stages.encoding.files import EncodedSplit
 from stages.errors import TrainingError
-from stages.modeling.batches import Batch, collate, shuffled_rows
+from stages.modeling.batches import Batch, shuffled_rows
 from stages.modeling.device import set_deterministic
 from stages.modeling.dropout import Masks
-from stages.modeling.encoder import label_logits
+from stages.modeling.encoder import label_logits, pack
 from stages.tasks.token_classification.head import load_classifier
 from stages.training import loop
 from stages.training.history import Step
@@ -24,6 +22,7 @@ from stages.training.loop import PendingStep, Settings, train
 from stages.training.optimizer import MasterWeights
 from stages.training.schedule import lr_multiplier
 from tests.modeling.conftest import COMPUTE, LABELS, random_split
+from tests.training.waiting import NoWaiting
 
 SETTINGS = Settings(
     seed=1,
@@ -170,7 +169,7 @@ def test_train_after_its_last_step_does_nothing(start: Start) -> None:
 def test_the_loss_is_torchs_mean_over_the_labels(start: Start, smoothing: float) -> None:
     run = start(replace(SHORT, label_smoothing=smoothing, micro_batch_tokens=100), dropout=0.0)
     rows, *_ = shuffled_rows(start.split.lengths, budget=SHORT.batch_tokens, seed=SHORT.seed, epoch=1)
-    batch = collate(start.split, rows)
+    batch = pack(run.model, start.split, rows, slice(None), COMPUTE["fp32"])
     with torch.no_grad():
         expected = functional.cross_entropy(
             label_logits(run.model, batch), batch.labels_L, label_smoothing=smoothing
@@ -185,7 +184,7 @@ def test_the_gradient_norm_is_that_of_the_mean_loss_before_clipping(start: Start
     settings = replace(SHORT, max_gradient_norm=1e-3, micro_batch_tokens=100)
     run = start(settings, dropout=0.0)
     rows, *_ = shuffled_rows(start.split.lengths, budget=SHORT.batch_tokens, seed=SHORT.seed, epoch=1)
-    batch = collate(start.split, rows)
+    batch = pack(run.model, start.split, rows, slice(None), COMPUTE["fp32"])
     other = start(settings, dropout=0.0)
     functional.cross_entropy(label_logits(other.model, batch), batch.labels_L).backward()
     gradients = [p.grad.coalesce().values() if p.grad.is_sparse else p.grad for p in other.model.parameters()]
@@ -238,24 +237,12 @@ def test_a_loss_beyond_fp32_with_a_finite_gradient_leaves_the_weights(
     assert equal(run.masters(), before)
 
 
-class NoWaiting(TorchDispatchMode):
-    """While active, an operator that would make the host wait for a device is an error."""
-
-    WAITING = (
-        torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero, torch.ops.aten.masked_select,
-        torch.ops.aten.equal, torch.ops.aten.is_nonzero,
-    )  # fmt: skip
-
-    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
-        indices = arguments[1] if function.overloadpacket is torch.ops.aten.index else ()
-        assert function.overloadpacket not in self.WAITING, function
-        assert not any(index is not None and index.dtype is torch.bool for index in indices), function
-        return function(*arguments, **(options or {}))
-
-
 @pytest.mark.parametrize("precision", COMPUTE)
 @pytest.mark.parametrize("micro_batch_tokens", [0, 100])
-def test_a_step_never_waits_for_the_device(start: Start, precision: str, micro_batch_tokens: int) -> None:
+def test_a_step_never_waits_for_the_device(
+    start: Start, precision: str, micro_batch_tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "packs_ahead", lambda _: True)  # as for a GPU
     run = start(replace(SHORT, micro_batch_tokens=micro_batch_tokens), precision=precision)
     with NoWaiting():
         queued = [next(run.pending) for _ in range(3)]

@@ -9,8 +9,9 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from stages.encoding.files import EncodedSplit
-from stages.modeling.batches import Batch, collate, sorted_rows
-from stages.modeling.encoder import label_logits
+from stages.modeling.batches import Batch, sorted_rows
+from stages.modeling.device import Compute
+from stages.modeling.encoder import label_logits, pack
 from stages.training.optimizer import MasterWeights
 from tests.modeling.conftest import COMPUTE, random_model, random_split
 
@@ -47,8 +48,11 @@ def master_weights(
     )
 
 
-def batches_of(split: EncodedSplit) -> list[Batch]:
-    batches = [collate(split, rows) for rows in sorted_rows(split.lengths, budget=14)]
+def batches_of(split: EncodedSplit, model: PreTrainedModel) -> list[Batch]:
+    """All rows of the split in four batches, for a model in its present number format."""
+    compute = Compute(torch.device("cpu"), model.dtype)
+    rows_of_batches = sorted_rows(split.lengths, budget=14)
+    batches = [pack(model, split, rows, slice(None), compute) for rows in rows_of_batches]
     assert len(batches) == 4
     return batches
 
@@ -57,9 +61,14 @@ def backward(model: PreTrainedModel, batch: Batch) -> None:
     functional.cross_entropy(label_logits(model, batch).float(), batch.labels_L).backward()
 
 
+def collect(model: PreTrainedModel, weights: MasterWeights, *batches: Batch) -> None:
+    with weights.gradients.collect():
+        for batch in batches:
+            backward(model, batch)
+
+
 def step(model: PreTrainedModel, weights: MasterWeights, batch: Batch) -> float:
-    backward(model, batch)
-    weights.accumulate()
+    collect(model, weights, batch)
     return take_step(weights).item()
 
 
@@ -103,7 +112,7 @@ def test_step_equals_adamw_on_the_plain_parameters(
         ]
     )
     clipped = []
-    for batch in batches_of(split):
+    for batch in batches_of(split, model):
         norm = step(model, weights, batch)
         adamw.zero_grad()
         backward(plain, batch)
@@ -128,7 +137,7 @@ def test_step_leaves_rows_outside_the_vocabulary_unchanged(split: EncodedSplit) 
     model = random_model()
     pretrained = random_model().get_input_embeddings().weight.detach()
     weights = master_weights(model, split)
-    for batch in batches_of(split):
+    for batch in batches_of(split, model):
         step(model, weights, batch)
     trained = torch.zeros(len(pretrained), dtype=torch.bool)
     trained[vocabulary_of(split)] = True
@@ -142,7 +151,7 @@ def test_working_weights_are_the_masters_rounded(split: EncodedSplit) -> None:
     pretrained = {name: p.detach().clone() for name, p in model.named_parameters()}
     weights = master_weights(model, split, precision="bf16")
     assert same(by_name(weights), pretrained)
-    for batch in [None, *batches_of(split)]:
+    for batch in [None, *batches_of(split, model)]:
         if batch:
             step(model, weights, batch)
         masters = by_name(weights)
@@ -171,10 +180,10 @@ def test_multipliers_fall_from_head_to_embeddings_in_other_encoders(kind: str, s
 
 @pytest.mark.parametrize("precision", COMPUTE)
 def test_load_continues_from_a_state_with_the_same_bits(split: EncodedSplit, precision: str) -> None:
-    first, second, third, fourth = batches_of(split)
     model, other = random_model(), random_model(seed=7)
     other.get_input_embeddings().load_state_dict(model.get_input_embeddings().state_dict())
     weights, again = (master_weights(m, split, precision=precision) for m in (model, other))
+    first, second, third, fourth = batches_of(split, model)
     for batch in (first, second):
         step(model, weights, batch)
     step(other, again, fourth)
@@ -191,7 +200,7 @@ def test_state_holds_all_that_a_step_changes(split: EncodedSplit) -> None:
     model = random_model()
     weights = master_weights(model, split)
     before = copied(weights.state())
-    step(model, weights, batches_of(split)[0])
+    step(model, weights, batches_of(split, model)[0])
     after = weights.state()
     assert before.keys() == after.keys()
     assert {name.split(".")[0] for name in after} == {"masters", "exp_avg", "exp_avg_sq", "step"}
@@ -202,7 +211,7 @@ def test_state_holds_all_that_a_step_changes(split: EncodedSplit) -> None:
 def test_load_refuses_the_state_of_another_model_and_changes_nothing(split: EncodedSplit, other: str) -> None:
     model = random_model()
     weights = master_weights(model, split)
-    step(model, weights, batches_of(split)[0])
+    step(model, weights, batches_of(split, model)[0])
     theirs = {
         "labels": lambda: master_weights(random_model(labels=4), split),
         "vocabulary": lambda: master_weights(random_model(), random_split([4])),
@@ -224,14 +233,12 @@ def test_load_refuses_the_state_of_another_model_and_changes_nothing(split: Enco
 def test_step_with_a_gradient_that_is_not_finite_changes_nothing(split: EncodedSplit, name: str, value: float) -> None:
     model = random_model()
     weights = master_weights(model, split)
-    first, second, *_ = batches_of(split)
+    first, second, *_ = batches_of(split, model)
     step(model, weights, first)
     before, working = copied(weights.state()), copied(dict(model.named_parameters()))
-    backward(model, second)
-    gradient = dict(model.named_parameters())[name].grad
-    assert gradient is not None
-    (gradient._values() if gradient.is_sparse else gradient).view(-1)[0] = value
-    weights.accumulate()
+    collect(model, weights, second)
+    slot = next(slot for slot in weights.slots if slot.name == name)
+    slot.of(weights.gradients.flat).view(-1)[0] = value
     assert not take_step(weights).isfinite()
     step(model, weights, second)  # nor does any step after it
     assert same(weights.state(), before)
@@ -243,36 +250,15 @@ def test_step_with_a_loss_that_is_not_finite_changes_nothing(split: EncodedSplit
     model = random_model()
     weights = master_weights(model, split)
     before = copied(weights.state())
-    backward(model, batches_of(split)[0])
-    weights.accumulate()
+    collect(model, weights, batches_of(split, model)[0])
     assert take_step(weights, loss=loss).isfinite()
     assert same(weights.state(), before)
-
-
-def test_accumulate_sums_and_zero_grad_drops(split: EncodedSplit) -> None:
-    model = random_model()
-    weights = master_weights(model, split)
-    first, second, *_ = batches_of(split)
-    found = []
-    for batches in ([first], [second], [first, second]):
-        for batch in batches:
-            backward(model, batch)
-            weights.accumulate()
-        assert all(p.grad is None for p in model.parameters())
-        found.append([gradient.clone() for gradient in weights.accumulated()])
-        weights.zero_grad()
-    for one, other, both in zip(*found, strict=True):
-        assert one.any()
-        torch.testing.assert_close(one + other, both)
-    backward(model, first)
-    weights.zero_grad()
-    assert not any(gradient.any() for gradient in weights.accumulated())
 
 
 def test_a_step_uses_no_gradient_of_the_step_before(split: EncodedSplit) -> None:
     model = random_model()
     weights = master_weights(model, split)
-    step(model, weights, batches_of(split)[0])
+    step(model, weights, batches_of(split, model)[0])
     assert take_step(weights) == 0
 
 
@@ -281,6 +267,6 @@ def test_a_snapshot_stays_when_the_masters_change(split: EncodedSplit) -> None:
     weights = master_weights(model, split)
     snapshot = weights.snapshot()
     kept = copy.deepcopy(snapshot)
-    step(model, weights, batches_of(split)[0])
+    step(model, weights, batches_of(split, model)[0])
     assert all(torch.equal(one, other) for one, other in zip(snapshot, kept, strict=True))
     assert not torch.equal(snapshot[0], weights.masters[0])

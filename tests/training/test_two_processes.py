@@ -1,0 +1,178 @@
+"""Two processes that train together, with real reductions between them."""
+
+import multiprocessing
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from multiprocessing.queues import SimpleQueue
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+from torch import distributed
+from transformers import PreTrainedModel
+
+from stages.encoding.files import EncodedSplit
+from stages.modeling.batches import Batch
+from stages.modeling.dropout import Masks
+from stages.modeling.encoder import label_logits
+from stages.training import gradients, loop
+from stages.training.distributed import World
+from stages.training.history import Step
+from stages.training.loop import Settings, train
+from stages.training.optimizer import MasterWeights
+from tests.modeling.conftest import COMPUTE, random_model, random_split
+from tests.training.test_memory import DROPOUT, SETTINGS
+
+SECONDS = 60  # until processes that wait for each other are given up
+MICRO = replace(SETTINGS, epochs=1, micro_batch_tokens=30)
+
+Outcome = tuple[list[Step], list[np.ndarray[Any, Any]], int]  # steps, masters, reductions
+
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="a process that has used a GPU cannot fork")
+
+
+@pytest.fixture(scope="module")
+def split() -> EncodedSplit:
+    return random_split(np.random.default_rng(0).integers(4, 15, 60).tolist())
+
+
+class CountingWorld(World):
+    """Counts the reductions that it starts."""
+
+    started = 0
+
+    def start_all_reduce(self, tensor: torch.Tensor) -> distributed.Work:
+        """As that of the World."""
+        CountingWorld.started += 1
+        return super().start_all_reduce(tensor)
+
+
+def run(world: World, split: EncodedSplit, settings: Settings, prepare: Callable[[Any], None]) -> Outcome:
+    model = random_model(**DROPOUT)
+    weights = MasterWeights(
+        model,
+        COMPUTE["fp32"],
+        vocabulary=torch.from_numpy(np.unique(split.input_ids)).long(),
+        weight_decay=0.01,
+        layerwise_lr_decay=1.0,
+        head_lr_multiplier=1.0,
+    )
+    prepare(model)
+    steps = [step.read() for step in train(model, weights, split, settings, COMPUTE["fp32"], world=world)]
+    return steps, [master.numpy() for master in weights.snapshot()], CountingWorld.started
+
+
+def one_of_two(
+    rank: int, meeting: Path, results: "SimpleQueue[tuple[int, Outcome]]", arguments: tuple[Any, ...]
+) -> None:
+    split, settings, prepare = arguments
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{meeting}", rank=rank, world_size=2, timeout=timedelta(seconds=SECONDS)
+    )
+    results.put((rank, run(CountingWorld(rank, 2), split, settings, prepare[rank])))
+    distributed.destroy_process_group()
+
+
+def nothing(_: Any) -> None:
+    """Prepare nothing."""
+
+
+def run_two(
+    split: EncodedSplit, meeting: Path, settings: Settings = MICRO, *, second: Callable[[Any], None] = nothing
+) -> list[Outcome]:
+    """Train in two processes; `second` prepares the model of the second one."""
+    context = multiprocessing.get_context("fork")
+    results: SimpleQueue[tuple[int, Outcome]] = context.SimpleQueue()
+    arguments = (split, settings, (nothing, second))
+    processes = [context.Process(target=one_of_two, args=(rank, meeting, results, arguments)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    found = dict(results.get() for _ in range(2) if poll(results, processes))
+    for process in processes:
+        process.join(SECONDS)
+    assert [process.exitcode for process in processes] == [0, 0]
+    return [found[0], found[1]]
+
+
+def poll(results: Any, processes: list[Any]) -> bool:
+    """Wait for a result; end the processes if there is none."""
+    if results._reader.poll(SECONDS):
+        return True
+    for process in processes:
+        process.kill()
+    pytest.fail("the processes wait for each other")
+
+
+def same_masters(left: Outcome, right: Outcome) -> bool:
+    return all(np.array_equal(one, other) for one, other in zip(left[1], right[1], strict=True))
+
+
+def test_two_processes_take_the_steps_of_one_and_stay_alike(
+    split: EncodedSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = run(World(0, 1), split, MICRO, nothing)
+    whole = run_two(split, tmp_path / "whole")
+    monkeypatch.setattr(gradients, "BUCKET_BYTES", 1)
+    pieces = run_two(split, tmp_path / "pieces")
+    for outcome in (whole, pieces):
+        assert outcome[0][0] == outcome[1][0]
+        assert same_masters(*outcome)
+        assert [step.loss for step in outcome[0][0]] == pytest.approx([step.loss for step in alone[0]], abs=1e-4)
+    assert same_masters(whole[0], pieces[0])  # of two values the sum does not depend on the buckets
+    assert pieces[0][2] > 10 * whole[0][2] > 0
+
+
+def run_out_of_memory(model: Any) -> None:
+    """Let the last backward of step 2 fail, when the buckets of the last layer have been sent."""
+    failures = iter([True])
+    last = {"is": False}
+    parameter = model.bert.encoder.layer[0].output.dense.weight
+
+    def watching(model: PreTrainedModel, batch: Batch, masks: Masks) -> torch.Tensor:
+        last["is"] = masks.step == 1 and parameter.step_parts[-1] == batch.tokens_before
+        return label_logits(model, batch, masks)
+
+    def fail(_: torch.Tensor) -> None:
+        if last["is"] and next(failures, False):
+            assert CountingWorld.started % len(dict(model.named_parameters())) > 0
+            raise MemoryError
+
+    parameter.register_hook(fail)
+    loop.label_logits = watching
+    make_step = cast(Any, loop.PackedSteps)._pack_step
+
+    def remember(self: Any, rows: Any, micro_batch_tokens: int) -> Any:
+        packed = make_step(self, rows, micro_batch_tokens)
+        if rows is self.plan[1]:
+            parameter.step_parts = [part.tokens_before for part in packed.parts]
+        return packed
+
+    loop.PackedSteps._pack_step = remember  # type: ignore[method-assign]  # in a process of its own
+
+
+def test_a_process_that_runs_out_of_memory_does_not_hold_up_the_other(
+    split: EncodedSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gradients, "BUCKET_BYTES", 1)
+    undisturbed = run_two(split, tmp_path / "undisturbed")
+    first, second = run_two(split, tmp_path / "meeting", second=run_out_of_memory)
+    assert first[0] == second[0]
+    assert same_masters(first, second)
+    assert first[2] == second[2] == undisturbed[0][2]
+    assert [step.loss for step in first[0]] == pytest.approx([step.loss for step in undisturbed[0][0]], abs=1e-4)
+    assert not same_masters(first, undisturbed[0])  # summed in smaller parts
+
+
+def test_a_process_with_an_empty_shard_takes_part(tmp_path: Path) -> None:
+    split = random_split([9, 6])
+    settings = replace(MICRO, batch_tokens=6, micro_batch_tokens=0)  # a row each
+    first, second = run_two(split, tmp_path / "meeting", settings)
+    assert len(first[0]) == 2
+    assert first[0] == second[0]
+    assert same_masters(first, second)
+    alone = run(World(0, 1), split, settings, nothing)
+    assert [step.loss for step in first[0]] == [step.loss for step in alone[0]]
+    assert same_masters(first, alone)
