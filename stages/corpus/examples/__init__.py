@@ -1,1 +1,0 @@
-"""Labelled texts, with one label, several, or numbers each: formats, splits, checks."""

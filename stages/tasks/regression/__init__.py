@@ -1,1 +1,0 @@
-"""Texts, or pairs of texts, with a number or with several."""

@@ -1,1 +1,0 @@
-"""Texts with numbers as encoded rows."""

@@ -1,1 +1,0 @@
-"""The loss, and the answers in the units of the user."""

@@ -1,1 +1,0 @@
-"""What evaluate tells of a model of numbers: tables, plots, errors, the page."""

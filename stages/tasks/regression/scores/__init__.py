@@ -1,1 +1,0 @@
-"""Scores of predicted numbers, and the file of predictions that they follow from."""

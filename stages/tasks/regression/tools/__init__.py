@@ -1,1 +1,0 @@
-"""The corpora of this task, as tools import and compare them."""

@@ -1,1 +1,0 @@
-"""Texts, or pairs of texts, with one label or with several."""

@@ -1,1 +1,0 @@
-"""The loss, and the decision for labels."""

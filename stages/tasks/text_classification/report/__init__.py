@@ -1,1 +1,0 @@
-"""What evaluate tells of a classifier of texts: tables, plots, mistakes, the page."""

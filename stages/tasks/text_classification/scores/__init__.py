@@ -1,1 +1,0 @@
-"""Scores of classified texts, and the file of predictions that they follow from."""

@@ -1,1 +1,0 @@
-"""The trained model applied to texts, and as MLflow serves it."""

@@ -1,1 +1,0 @@
-"""Tagged text, checked and encoded."""

@@ -1,1 +1,0 @@
-"""The encoder with a head on each token, and its predictions."""

@@ -1,1 +1,0 @@
-"""What evaluate tells of a tagger: tables, plots, mistakes, the page."""

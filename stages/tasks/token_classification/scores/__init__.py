@@ -1,1 +1,0 @@
-"""What tag sequences are worth: entities, scores, and the file of predictions."""

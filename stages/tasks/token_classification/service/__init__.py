@@ -1,1 +1,0 @@
-"""The trained model applied to raw text, and as MLflow serves it."""
