@@ -22,7 +22,7 @@ from tests.gpu.workload import SETTINGS, SkippedError, Target
 
 AT_ONCE = 3  # promises that are checked side by side; a part that measures is alone
 LEAST = 8.0  # seconds in which a part can show anything
-GRACE = 5.0  # seconds between the deadline that a part is told and the one at which it is killed
+GRACE = 5.0  # seconds between the deadline that a part is given and the one at which it is killed
 SHOWN_LINES = 40  # of the log of a part that failed
 
 Record = dict[str, Any]

@@ -218,7 +218,7 @@ def _loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
 
 
 def shape_of(value: Any) -> Iterator[Any]:
-    """The shapes of all tensors of a batch and the longest row that kernels are told: a graph is captured for each."""
+    """The shapes of all tensors of a batch and the longest row that kernels are given: a graph is captured for each."""
     if isinstance(value, torch.Tensor):
         yield tuple(value.shape)
     elif is_dataclass(value):
