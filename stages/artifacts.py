@@ -5,14 +5,17 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from safetensors import SafetensorError
 
 from stages.errors import ArtifactError
+
+if TYPE_CHECKING:  # pyarrow takes a quarter of a second to import
+    import pyarrow as pa
 
 R = TypeVar("R")
 
@@ -95,12 +98,56 @@ def read_json_lines(path: Path, *, start: int = 0) -> list[dict[str, Any]]:
 def read_versioned(path: Path, *, format_version: int, stage: str) -> dict[str, Any]:
     """As `read_json`; ArtifactError if the `format_version` in the file differs."""
     fields = read_json(path)
+    check_version(fields, path, format_version=format_version, stage=stage)
+    return fields
+
+
+def write_versioned_parquet(
+    path: Path, tables: Sequence["pa.Table"], *, format_version: int, metadata: dict[str, Any] | None = None
+) -> None:
+    """Write tables of the same columns as one; its metadata hold the version, and values as JSON."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    fields = {"format_version": format_version, **(metadata or {})}
+    table = pa.concat_tables(tables)
+    pq.write_table(table.replace_schema_metadata({key: json.dumps(value) for key, value in fields.items()}), path)
+
+
+@contextmanager
+def read_versioned_parquet(
+    path: Path, *, format_version: int, stage: str
+) -> Iterator[tuple["pa.Table", dict[str, Any]]]:
+    """Yield a table and its metadata as `write_versioned_parquet` wrote them.
+
+    ArtifactError if the file is missing, of another version, or damaged. It counts as damaged, too, where what is made
+    of it meanwhile raises KeyError or ValueError.
+    """
+    import pyarrow.parquet as pq
+
+    remedy = f"`dvc repro {stage}`"
+    try:
+        table = pq.read_table(path)
+        metadata = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items()}
+        version = metadata.pop("format_version", "none")
+        if version != str(format_version):
+            raise ArtifactError(
+                f"{path} has format version {version}, this Tuneline reads {format_version}. Run {remedy}."
+            )
+        yield table, {key: json.loads(value) for key, value in metadata.items()}
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: no such file. {remedy} makes it.") from None
+    except (OSError, KeyError, ValueError) as error:  # ArrowInvalid is a ValueError
+        raise ArtifactError(f"{path} is damaged ({error}). Delete it and run {remedy}.") from None
+
+
+def check_version(fields: dict[str, Any], path: Path, *, format_version: int, stage: str) -> None:
+    """ArtifactError if the `format_version` in the fields of a file differs."""
     if fields.get("format_version") != format_version:
         raise ArtifactError(
             f"{path} has format version {fields.get('format_version')}, this Tuneline reads {format_version}. "
             f"Run `dvc repro {stage}`."
         )
-    return fields
 
 
 def parse_dataclass(fields: dict[str, Any], record: type[R], path: Path) -> R:

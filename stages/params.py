@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
@@ -22,7 +22,7 @@ DEFAULT_FILE = Path("params.yaml")
 CONFLICT = re.compile(r"^(<{7}|\|{7}|={7}|>{7})( .*)?\r?$", re.MULTILINE)  # the marks that a merge of git leaves
 MERGE_TAG = "tag:yaml.org,2002:merge"  # of the key `<<`
 STAGES = ("tokenize", "train", "evaluate", "register")
-SECTIONS = ("data", "model", "tokenize", "train", "evaluate", "register", "runtime", "orchestration")
+SECTIONS = ("task", "data", "model", "tokenize", "train", "evaluate", "register", "runtime", "orchestration")
 RENAMED = {  # the name that a key had in older params files -> its name
     "train.early_stopping": "early_stopping_patience",
     "train.head_rate": "head_lr_multiplier",
@@ -31,6 +31,8 @@ RENAMED = {  # the name that a key had in older params files -> its name
     "train.micro_batch_subwords": "micro_batch_tokens",
     "evaluate.batch_subwords": "batch_tokens",
     "register.gate.level": "significance_level",
+    "register.gate.min_f1": "min_score",
+    "register.gate.max_drop_per_type": "max_drop_per_label",
     "orchestration.keep_days": "retention_days",
     "orchestration.silence": "heartbeat_timeout_seconds",
     "orchestration.at_once": "concurrency_limit",
@@ -43,6 +45,25 @@ class Section(BaseModel):
     """Base of every section: immutable, no unknown keys, no silent conversion of types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class TaskParams(Section):
+    """What the model is to do with a text; the parameters beside the name are those of the task."""
+
+    name: str
+
+
+class WindowParams(Section):
+    """The windows that texts are cut into, in tokens, special tokens included."""
+
+    window_length: int = Field(ge=8, le=8192)
+    window_overlap: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _overlap_leaves_room(self) -> "WindowParams":
+        if self.window_overlap > self.window_length // 2:
+            raise ValueError("window_overlap may be at most half of window_length")
+        return self
 
 
 class PretrainedParams(Section):

@@ -22,20 +22,23 @@ log = logging.getLogger("register")
 def main(params_file: Path) -> None:
     """Register the model with its lineage, under the MLflow run of its training; write data/registration.json."""
     params = load_params(params_file, Params)
-    name = params.register_.name
+    name, place = params.register_.name, params_file.parent
+    folders = {stage: place / folder for stage, folder in FOLDERS.items()}
     model = registry.TrainedModel(
-        folders=FOLDERS,
-        digests={stage: folder_digest(folder) for stage, folder in FOLDERS.items()},
-        training=read_training(FOLDERS["train"]),
-        metrics=read_json(FOLDERS["evaluate"] / "metrics.json"),
+        pipeline=place,
+        folders=folders,
+        digests={stage: folder_digest(folder) for stage, folder in folders.items()},
+        training=read_training(folders["train"]),
+        metrics=read_json(folders["evaluate"] / "metrics.json"),
     )
     require_unchanged(params_file, model.training)
     registration = registry.register(name, model)
 
-    REGISTRATION.unlink(missing_ok=True)  # DVC may have linked it to its cache, into which a write would go
-    with atomic_write(REGISTRATION) as path:
+    registered = place / REGISTRATION
+    registered.unlink(missing_ok=True)  # DVC may have linked it to its cache, into which a write would go
+    with atomic_write(registered) as path:
         write_json(path, {"format_version": 1, "name": name, "model_digest": registration.model_digest})
-    registry.write_marker(registration)
+    registry.write_marker(registration, place)
     log.info("%s version %d is in the registry", registration.name, registration.version)
     warn_of_another_project(registration)
 

@@ -1,4 +1,4 @@
-"""train: data/encoded and pretrained weights -> data/model, the epoch with the best dev F1.
+"""train: data/encoded and pretrained weights -> data/model, the epoch with the best score on dev.
 
 If train.processes is over 1, torchrun's launcher starts as many processes. For several machines, start on each of them:
 `torchrun --nnodes 2 --nproc-per-node 2 --rdzv-backend c10d --rdzv-endpoint HOST:PORT -m stages.train`.
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,21 +19,22 @@ from filelock import FileLock, Timeout
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from stages.artifacts import atomic_write, file_digest, folder_digest, json_digest
+from stages.config.sections import load_task_params
 from stages.config.train import Params, TrainParams
-from stages.encoding.files import EncodedSplit, Manifest, read_manifest, read_split
+from stages.encoding.files import Manifest, read_manifest
 from stages.encoding.tokenizer import load_tokenizer
 from stages.errors import ArtifactError, ParamsError
+from stages.modeling.classifier import load_classifier
 from stages.modeling.device import Compute, choose_compute, move_to, set_deterministic
+from stages.modeling.head import Head, TaskModel
 from stages.modeling.pretrained import WEIGHTS, find_pretrained
-from stages.params import load_params
+from stages.params import TaskParams
 from stages.runtime.entry_point import run_recipe
 from stages.runtime.launch import is_torchrun_child, launch
 from stages.runtime.progress import progress_bar
 from stages.runtime.project import project_folder
 from stages.runtime.signals import catch_signals
-from stages.tasks.token_classification.entities import Tagging, strict_f1
-from stages.tasks.token_classification.head import load_classifier
-from stages.tasks.token_classification.inference import INFERENCE_BATCH_TOKENS, predict
+from stages.task import load_part
 from stages.tracking import sync
 from stages.tracking.environment import current_execution
 from stages.tracking.event_log import EventLog
@@ -46,6 +47,7 @@ from stages.training.record import TrainingRecord, write_training
 
 ENCODED = Path("data/encoded")
 MODEL = Path("data/model")
+INFERENCE_BATCH_TOKENS = 4096  # a batch without gradients fits into any memory
 
 log = logging.getLogger("train")
 
@@ -55,26 +57,28 @@ class TrainingRun:
     """What a training run works on, in each of its processes."""
 
     params: Params
+    manifest: Manifest
+    task: TaskModel
+    head: Head
     model: PreTrainedModel
     weights: MasterWeights
-    splits: dict[str, EncodedSplit]
-    labels: list[str]
+    splits: dict[str, Any]  # as the task reads them
     compute: Compute
     world: World
 
 
 def main(params_file: Path) -> None:
     """Train, score dev after each epoch, keep the best epoch, write data/model."""
-    params = load_params(params_file, Params)
+    params = load_task_params(params_file, Params)
     if params.train.processes > 1 and not is_torchrun_child():
         launch("stages.train", params_file, processes=params.train.processes)
         return
     with process_group() as world:
-        train_model(params, world)
+        train_model(params, world, params_file.parent)
 
 
-def train_model(params: Params, world: World) -> None:
-    """Train in one of the processes that train together."""
+def train_model(params: Params, world: World, place: Path) -> None:
+    """Train in one of the processes that train together; `place` is the folder of the pipeline."""
     if world.size != params.train.processes:
         raise ParamsError(
             f"torchrun started {world.size} processes, but train.processes is {params.train.processes}. "
@@ -83,8 +87,9 @@ def train_model(params: Params, world: World) -> None:
     compute = choose_compute(params.runtime.device, params.train.precision)
     set_deterministic(seed=params.train.seed, threads=params.train.threads)
 
-    manifest = read_manifest(ENCODED)
-    splits = {split: read_split(ENCODED, split) for split in ("train", "dev")}
+    manifest = read_manifest(place / ENCODED)
+    task = cast(TaskModel, load_part(manifest.task, "model.head"))
+    splits = {split: task.read_split(place / ENCODED, split, manifest, params.task) for split in ("train", "dev")}
     pretrained = find_pretrained(**params.model.model_dump())
     machine: dict[str, Any] = {
         "device": compute.device.type,
@@ -92,16 +97,18 @@ def train_model(params: Params, world: World) -> None:
         "threads": torch.get_num_threads(),
     }
     record = TrainingRecord(
-        train_key=compute_train_key(manifest, pretrained, params.train, machine),
-        parameters={**params.model_dump(include={"model", "train"}), "tokenize": manifest.parameters},
+        train_key=compute_train_key(manifest, pretrained, params.task, params.train, machine),
+        parameters={**params.model_dump(include={"task", "model", "train"}), "tokenize": manifest.parameters},
         datasets={split: {"digest": manifest.digests[split], **manifest.counts[split]} for split in manifest.counts},
         best_epoch=0,
-        dev_f1=[],
+        dev_score=[],
+        decision={},
         **machine,
     )
 
     tokenizer = load_tokenizer(pretrained)
     model = load_classifier(pretrained, labels=manifest.labels, dropout=params.train.dropout)
+    model.config.update(manifest.details.get("config", {}))
     weights = MasterWeights(
         model,
         compute,
@@ -110,7 +117,8 @@ def train_model(params: Params, world: World) -> None:
         layerwise_lr_decay=params.train.layerwise_lr_decay,
         head_lr_multiplier=params.train.head_lr_multiplier,
     )
-    run = TrainingRun(params, model, weights, splits, manifest.labels, compute, world)
+    head = task.make_head(params.task, manifest, compute, label_smoothing=params.train.label_smoothing)
+    run = TrainingRun(params, manifest, task, head, model, weights, splits, compute, world)
     checkpoints = Checkpoints(project_folder() / params.runtime.checkpoint_dir / record.train_key)
     event_log = EventLog(record.train_key, live_history=checkpoints.history_path)
     if world.is_main_process:
@@ -128,12 +136,16 @@ def train_model(params: Params, world: World) -> None:
         if not world.is_main_process:
             return
         history = progress.history
-        record = replace(record, best_epoch=progress.best_epoch, dev_f1=history.dev_f1)
-        write_model(model, weights.by_name(progress.best_masters), tokenizer, history.entries, record)
+        record = replace(record, best_epoch=progress.best_epoch, dev_score=history.dev_score)
+        write_model(run, weights.by_name(progress.best_masters), tokenizer, history.entries, record, place / MODEL)
         event_log.keep_history(entry.to_json() for entry in history.entries)
         checkpoints.remove()
-        log.info("kept epoch %d with dev F1 %.4f", record.best_epoch, max(record.dev_f1))
-        event_log.log_execution("train", folder_digest(MODEL), current_execution())
+        log.info(
+            "kept epoch %d with dev %s %.4f",
+            record.best_epoch,
+            *task.describe_score(max(record.dev_score), params.task),
+        )
+        event_log.log_execution("train", folder_digest(place / MODEL), current_execution())
         event_log.end()
 
 
@@ -153,13 +165,16 @@ def lock_checkpoints(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def compute_train_key(manifest: Manifest, pretrained: Path, params: TrainParams, machine: dict[str, Any]) -> str:
+def compute_train_key(
+    manifest: Manifest, pretrained: Path, task: TaskParams, params: TrainParams, machine: dict[str, Any]
+) -> str:
     """SHA-256 over all that decides the outcome: data, pretrained weights, parameters, and what rounds the sums."""
     return json_digest(
         {
             "encoded": manifest.digest,
             "pretrained": file_digest(pretrained / WEIGHTS),
             "pretrained_config": file_digest(pretrained / "config.json"),
+            "task": task.model_dump(),
             "parameters": params.model_dump(),
             "machine": machine,
         }
@@ -175,7 +190,9 @@ def fit(run: TrainingRun, checkpoints: Checkpoints) -> Progress:
     progress = resume(run, checkpoints)
     done = world.broadcast(progress.steps)
     settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
-    steps = train(run.model, run.weights, run.splits["train"], settings, run.compute, done=done, world=world)
+    steps = train(
+        run.model, run.weights, run.splits["train"], settings, run.compute, head=run.head, done=done, world=world
+    )
     due = time.monotonic() + run.params.runtime.checkpoint_seconds
     pending: list[PendingStep] = []
     with catch_signals() as signals, closing(steps):
@@ -208,7 +225,7 @@ def fit(run: TrainingRun, checkpoints: Checkpoints) -> Progress:
                         checkpoints.start(progress, run.weights)
             if queued.ends_epoch and world.broadcast(progress.has_stalled(params.early_stopping_patience)):
                 if world.is_main_process:
-                    log.info("stopping early: %d epochs without a better dev F1", params.early_stopping_patience)
+                    log.info("stopping early: %d epochs without a better dev score", params.early_stopping_patience)
                 break
     return progress
 
@@ -230,10 +247,11 @@ def record_step(step: Step, run: TrainingRun, progress: Progress) -> None:
     """In the main process, score dev if the step ended an epoch, and add the step to the progress."""
     if not run.world.is_main_process:
         return
-    dev_f1 = score_dev(run) if step.ends_epoch else None
-    progress.add(step, dev_f1, run.weights)
-    if dev_f1 is not None:
-        log.info("epoch %d of %d: loss %.4f, dev F1 %.4f", step.epoch, run.params.train.epochs, step.loss, dev_f1)
+    dev_score = score_dev(run) if step.ends_epoch else None
+    progress.add(step, dev_score, run.weights)
+    if dev_score is not None:
+        shown = run.task.describe_score(dev_score, run.params.task)
+        log.info("epoch %d of %d: loss %.4f, dev %s %.4f", step.epoch, run.params.train.epochs, step.loss, *shown)
 
 
 @contextmanager
@@ -246,7 +264,7 @@ def warn_of_missing_checkpoint() -> Iterator[None]:
 
 
 def show_progress(steps: Iterator[PendingStep], history: History) -> Iterator[PendingStep]:
-    """Yield the same steps and show a progress bar with words per second, the time left, and the last recorded loss."""
+    """Yield the same steps and show a progress bar with tokens per second, the time left and the last recorded loss."""
     started, seen = time.perf_counter(), 0
     first = next(steps, None)
     if first is None:
@@ -254,11 +272,11 @@ def show_progress(steps: Iterator[PendingStep], history: History) -> Iterator[Pe
     with progress_bar(total=first.steps, done=len(history.entries), unit="step", description="train") as progress:
         queued: PendingStep | None = first
         while queued is not None:
-            seen += queued.words
+            seen += queued.tokens
             speed = seen / (time.perf_counter() - started)
             last = history.entries[-1].step if history.entries else None
             state = f"epoch {last.epoch}, loss {last.loss:.3f}, " if last else ""
-            progress.set_postfix_str(f"{state}{speed:,.0f} words/s", refresh=False)
+            progress.set_postfix_str(f"{state}{speed:,.0f} tokens/s", refresh=False)
             progress.update()
             paused = time.perf_counter()
             yield queued
@@ -267,32 +285,37 @@ def show_progress(steps: Iterator[PendingStep], history: History) -> Iterator[Pe
 
 
 def score_dev(run: TrainingRun) -> float:
-    """Entity F1 (strict, micro) on the dev split."""
+    """The primary score on dev; higher is better, so that of an error is negative."""
     dev = run.splits["dev"]
-    predictions = predict(run.model, dev, run.compute, batch_tokens=INFERENCE_BATCH_TOKENS)
-    gold, predicted = (
-        Tagging(ids_W, dev.word_bounds, tuple(run.labels)) for ids_W in (predictions.gold_W, predictions.predicted_W)
-    )
-    return strict_f1(gold, predicted)
+    predicted = run.task.predict(run.model, dev, run.compute, batch_tokens=INFERENCE_BATCH_TOKENS)
+    return run.task.score(predicted, dev, run.manifest, run.params.task)
 
 
 def write_model(
-    model: PreTrainedModel,
+    run: TrainingRun,
     weights: dict[str, torch.Tensor],
     tokenizer: PreTrainedTokenizerFast,
     history: list[Entry],
     record: TrainingRecord,
+    target: Path,
 ) -> None:
-    """Write data/model: `weights` in fp32 in the Hugging Face layout, the training record, the history."""
+    """Write data/model: `weights` in fp32 in the Hugging Face layout, the training record, the history.
+
+    What the task fits on dev with these weights goes into the record.
+    """
+    model, dev = run.model, run.splits["dev"]
     move_to(model, Compute(torch.device("cpu"), torch.float32))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(weights[name])
-    with atomic_write(MODEL) as folder:
+    with atomic_write(target) as folder:
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-        write_training(folder, record)
         write_history(folder, history)
+        move_to(model, run.compute)
+        predicted = run.task.predict(model, dev, run.compute, batch_tokens=INFERENCE_BATCH_TOKENS)
+        decision = run.task.fit_decision(predicted, dev, run.manifest, run.params.task)
+        write_training(folder, replace(record, decision=decision))
 
 
 if __name__ == "__main__":

@@ -146,7 +146,7 @@ def test_automation_on_failures_is_json_and_expects_the_states_of_our_flows() ->
 
 
 def test_kinds_of_mistakes_are_those_that_the_documents_list() -> None:
-    from stages.tasks.token_classification.mistakes import MISSED, RELATIONS, SPURIOUS
+    from stages.tasks.token_classification.scores.mistakes import MISSED, RELATIONS, SPURIOUS
 
     rows = (
         text_of("pipeline/README.md").partition("| mistake | |\n| --- | --- |\n")[2].partition("\n\n")[0].splitlines()

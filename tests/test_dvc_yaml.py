@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 
 from stages import evaluate, register, tokenize, train
 from stages.params import section_names
+from stages.task import task_names
 from tests.conftest import ROOT
 
 RECIPES = {"tokenize": tokenize, "train": train, "evaluate": evaluate, "register": register}
@@ -20,6 +21,13 @@ WITHOUT_EFFECT = {
                                              "version_artifacts", "failures", "moved_store")),
     *(f"stages.runtime.{name}" for name in ("entry_point", "launch", "signals", "progress", "project", "proxies")),
 }  # fmt: skip
+# The parts of a task that a stage loads by name.
+PARTS = {
+    "tokenize": ("params", "data.params", "data.corpus"),
+    "train": ("params", "model.head"),
+    "evaluate": ("params", "report.evaluation"),
+    "register": (),
+}
 PACKAGES = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "stages").rglob("__init__.py")}
 
 
@@ -31,9 +39,21 @@ def declared() -> dict[str, Any]:
 
 @pytest.mark.parametrize("stage", RECIPES)
 def test_deps_are_exactly_the_code_that_the_stage_imports(declared: dict[str, Any], stage: str) -> None:
-    imported = grimp.build_graph("stages").find_upstream_modules(f"stages.{stage}") | {f"stages.{stage}"}
-    expected = {f"{name.replace('.', '/')}.py" for name in imported - WITHOUT_EFFECT - PACKAGES}
-    assert {path for path in declared[stage]["deps"] if path.endswith(".py")} == expected
+    """The rooms that any task needs, and of the pipeline's own task the parts that the stage loads."""
+    loaded = {f"stages.tasks.{task}.{part}" for task in task_names() for part in PARTS[stage]} | {f"stages.{stage}"}
+    graph = grimp.build_graph("stages")
+    imported = loaded.union(*(graph.find_upstream_modules(name) for name in loaded))
+    expected = {in_dvc_yaml(name) for name in imported - WITHOUT_EFFECT - PACKAGES}
+    deps = [path for path in declared[stage]["deps"] if path.startswith("stages/")]
+    assert {path for path in deps if not path.endswith(".jinja")} == expected
+
+
+def in_dvc_yaml(module: str) -> str:
+    """The dep that a module is part of: a file, or a folder of a task."""
+    parts = module.split(".")
+    if parts[1] != "tasks":
+        return f"{'/'.join(parts)}.py"
+    return "/".join(["stages/tasks/${task.name}", parts[3] if len(parts) > 4 else f"{parts[3]}.py"])
 
 
 @pytest.mark.parametrize("stage", RECIPES)
@@ -70,6 +90,9 @@ def test_committed_lock_file_describes_the_committed_code() -> None:
 
 
 def test_what_the_code_reads_beside_itself_is_a_dep_too(declared: dict[str, Any]) -> None:
-    beside = {str(path.relative_to(ROOT)) for path in (ROOT / "stages").rglob("*") if path.is_file()}
-    beside = {path for path in beside if not path.endswith((".py", ".pyc"))}
-    assert beside == {path for path in declared["evaluate"]["deps"] if path.startswith("stages/")} & beside
+    beside = {path for path in (ROOT / "stages").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    of_tasks = {path for path in beside if "tasks" in path.relative_to(ROOT).parts}
+    templates = {path for path in of_tasks if path.name == "params.template.yaml"}  # only `tuneline new` reads it
+    assert {path.parent.name for path in of_tasks - templates} == {"report"}
+    others = {str(path.relative_to(ROOT)) for path in beside - of_tasks}
+    assert others == {path for path in declared["evaluate"]["deps"] if path.endswith(".jinja")}

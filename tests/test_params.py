@@ -6,13 +6,13 @@ from dvc.utils.serialize import load_yaml
 
 from pipeline.checkout.params_file import apply_settings
 from stages import evaluate, register, tokenize, train
+from stages.config.sections import load_task_params
 from stages.errors import ParamsError
 from stages.params import (
     RENAMED,
     SECTIONS,
     compose,
     find_pair,
-    load_params,
     read_document,
     section_faults,
     section_names,
@@ -40,7 +40,7 @@ def test_shipped_params_are_valid_and_have_a_reason_beside_each_section() -> Non
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.__name__)
 def test_each_recipe_loads_its_sections(recipe: type) -> None:
-    params = load_params(ROOT / "params.yaml", recipe.Params)
+    params = load_task_params(ROOT / "params.yaml", recipe.Params)
     assert set(params.model_dump(by_alias=True)) == set(section_names(recipe.Params))
 
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pytest
 
 from pipeline.checkout.params_file import apply_settings
-from stages import evaluate, tokenize
+from stages import tokenize
 from stages.artifacts import folder_digest
 from stages.corpus.readers import text_files
-from stages.encoding.dropped import read_dropped
-from stages.encoding.files import IGNORED, read_manifest
+from stages.encoding.files import IGNORED, read_dropped, read_manifest
+from stages.tasks.token_classification.report.evaluation import describe_dropped
 from tests.conftest import DEMO, write_params
 
 SPLITS = ("train", "dev", "test")
@@ -98,7 +98,7 @@ def test_sentences_that_are_dropped_stand_in_log_manifest_and_a_file_beside_it(
     ((line,),) = read_dropped(folder / "data/encoded").values()
     assert line.startswith("test.conll:601: left out: 'B_X' is not a tag")
     assert f"warning: corpus/{line}" in caplog.text
-    facts = evaluate.describe_dropped(manifest, read_dropped(folder / "data/encoded"))
+    facts = describe_dropped(manifest, read_dropped(folder / "data/encoded"))
     assert facts == [("Sentences left out", "1, for faults: test.conll:601")]
     assert f"dev is cut from train: {len(rows['dev'])} sentences" in caplog.text
     assert len(rows["dev"]) + len(rows["train"]) == 200

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 
+from pipeline.checkout.layout import stage_address
 from pipeline.checkout.locks import drop_stale_locks
 from pipeline.checkout.processes import child_environment, read_lines
 from pipeline.checkout.status import Outcome
@@ -52,14 +53,14 @@ def reproduce(
     commit: bool = True,
     variables: Mapping[str, str] | None = None,
 ) -> Outcome:
-    """Run one stage through DVC if it is stale.
+    """Run one stage of the current pipeline through DVC if it is stale.
 
     `on_line` gets each line of its output, `on_progress` each state of its progress bar. `force` runs a fresh stage as
     well; without `commit` its outputs are not added to DVC's cache; `variables` are added to its environment.
     StageFailedError if it fails.
     """
     options = [*(["--force"] if force else []), *([] if commit else ["--no-commit"])]
-    command = [sys.executable, "-m", "dvc", "repro", "--single-item", *options, stage]
+    command = [sys.executable, "-m", "dvc", "repro", "--single-item", *options, stage_address(stage)]
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pipeline.checkout.layout import PARAMS
+from pipeline.checkout.layout import DAG, LOCK, PARAMS, find_pipelines
 from stages.errors import UserError, explain_encoding, first_line, list_faults
-from stages.tracking.git import LOCK, git, tracked_files, why_no_repository
+from stages.tracking.git import git, tracked_files, why_no_repository
 
 REWRITTEN = "then `tuneline run` writes it again; what DVC's run cache has does not run again"
 
@@ -35,8 +35,9 @@ def explain_dvc_errors() -> Iterator[None]:
         if isinstance(error, NotDvcRepoError | SCMError):
             _refuse_missing_repository()
         _refuse_conflicts()
-        if LOCK in str(error):
-            remedy = f"`git checkout {LOCK}` brings it back; or delete it, {REWRITTEN}"
+        damaged = next((lock for folder in find_pipelines() if str(lock := folder / LOCK) in str(error)), None)
+        if damaged:
+            remedy = f"`git checkout {damaged}` brings it back; or delete it, {REWRITTEN}"
             raise UserError(f"DVC: {first_line(error)}. {remedy}") from error
         from pipeline.checkout.params_file import check_params
 
@@ -86,15 +87,16 @@ def _versioned_files() -> list[Path]:
     dvc_files: list[str] = []
     with suppress(UserError):
         dvc_files = tracked_files("*.dvc")
+    own = [str(folder / name) for folder in find_pipelines() for name in (LOCK, DAG, PARAMS)]
     # git lists a file that has a conflict once for each side.
-    return [Path(name) for name in dict.fromkeys([".dvc/config", LOCK, "dvc.yaml", str(PARAMS), *dvc_files])]
+    return [Path(name) for name in dict.fromkeys([".dvc/config", *own, *dvc_files])]
 
 
 def _advise(path: Path) -> str:
     is_unmerged = False
     with suppress(UserError):
         is_unmerged = bool(git("ls-files", "--unmerged", "--", str(path)))
-    if path == Path(LOCK):
+    if path.name == LOCK.name:
         if is_unmerged:
             return f"`git checkout --ours {path}` (or --theirs), then `tuneline run` brings it up to date"
         return f"delete it, {REWRITTEN}"

@@ -13,10 +13,13 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.checkout.layout import PARAMS
+from pipeline.checkout.layout import PARAMS, locate
 from pipeline.checkout.params_text import list_keys, separate, write_value
+from stages.config.sections import read_task
 from stages.errors import ParamsError, UserError, list_faults
 from stages.params import parse_document, read_document, read_text, suggest
+from stages.scoring import TaskParts
+from stages.tracking.version_artifacts import load_task
 
 QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')"""
 
@@ -70,6 +73,12 @@ def read_value(path: Path, key: str) -> Any:
         raise ParamsError(f"{path} {key}: missing") from None
 
 
+def load_own_task() -> TaskParts:
+    """The parts of the current pipeline's task; ParamsError if params.yaml names none, or one that does not exist."""
+    params = locate(PARAMS)
+    return load_task(read_task(read_document(params), params))
+
+
 def _parse_value(key: str, text: str) -> Any:
     """Return the value that `text` is; ParamsError if it is no single scalar or map in braces, without a comment."""
     try:
@@ -87,9 +96,9 @@ def _parse_value(key: str, text: str) -> Any:
 
 
 def check_params(text: str | None = None) -> None:
-    """Check params.yaml, or `text` in its place, against the rules of all stages; UserError with all faults."""
+    """Check the current pipeline's params.yaml, or `text` in its place, by all stages; UserError with all faults."""
     with tempfile.TemporaryDirectory() as folder:
-        candidate = PARAMS if text is None else Path(folder) / PARAMS
+        candidate = locate(PARAMS) if text is None else Path(folder) / PARAMS
         if text is not None:
             candidate.write_text(text, encoding="utf-8")
         finished = subprocess.run(
@@ -99,5 +108,5 @@ def check_params(text: str | None = None) -> None:
             check=False,
         )
     if finished.returncode:
-        message = finished.stderr.strip().removeprefix("error: ").replace(str(candidate), str(PARAMS))
+        message = finished.stderr.strip().removeprefix("error: ").replace(str(candidate), str(locate(PARAMS)))
         raise UserError(message)

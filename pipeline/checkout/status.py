@@ -1,11 +1,12 @@
 """Which stages are stale, and why."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.checkout.dvc_errors import explain_dvc_errors
-from pipeline.checkout.layout import ENCODED, REGISTER, REGISTRATION, TOKENIZE
+from pipeline.checkout.layout import DAG, ENCODED, PARAMS, REGISTER, REGISTRATION, TOKENIZE, locate, pipeline_folder
 from stages.artifacts import read_json
 from stages.errors import ArtifactError, UserError
 from stages.tracking.git import git_state
@@ -28,16 +29,19 @@ class StageState:
 
 
 def stage_states() -> list[StageState]:
-    """The states of all stages, upstream first. A stage is stale also if one upstream is: its input will change.
+    """The states of the current pipeline's stages, upstream first.
 
+    A stage is stale also if one upstream is: its input will change.
     UserError if DVC cannot read the project, or another process has locked it.
     """
     from dvc.repo import Repo, lock_repo
 
     # Without the lock, DVC would read all files of the project twice.
     with explain_dvc_errors(), Repo() as repo, lock_repo(repo):
-        changes = repo.status()
-        states = _find_stale(repo.index.graph, changes) if changes else _list_fresh(repo.index.stages)
+        dag = locate(DAG).absolute()
+        own = [stage for stage in repo.index.stages if Path(stage.path) == dag and not stage.is_data_source]
+        changes = {name: change for stage in own for name, change in stage.status().items()}
+        states = _find_stale(repo.index.graph, own, changes) if changes else _list_fresh(own)
     if states[REGISTER].fresh and not is_registered():
         states[REGISTER] = StageState(REGISTER, ["the registry does not have this model as challenger or champion"])
     return list(states.values())
@@ -45,21 +49,21 @@ def stage_states() -> list[StageState]:
 
 def _list_fresh(stages: Iterable[Any]) -> dict[str, StageState]:
     """The states in the order of dvc.yaml, which lists stages upstream first: DVC's graph takes 0.15 s to build."""
-    return {stage.addressing: StageState(stage.addressing, []) for stage in stages if not stage.is_data_source}
+    return {stage.name: StageState(stage.name, []) for stage in stages}
 
 
-def _find_stale(graph: Any, changes: dict[str, Any]) -> dict[str, StageState]:
-    """The states of the stages of DVC's graph, upstream first, from the changes that `dvc status` lists."""
+def _find_stale(graph: Any, own: Collection[Any], changes: dict[str, Any]) -> dict[str, StageState]:
+    """The states of these stages of DVC's graph, upstream first, from the changes that `dvc status` lists."""
     import networkx
 
     states: dict[str, StageState] = {}
     for stage in networkx.dfs_postorder_nodes(graph):
-        if stage.is_data_source:  # data/corpora/mine.dvc: data that `dvc add` tracks, no stage
+        if stage not in own:  # of another pipeline, or data/corpora/mine.dvc: data that `dvc add` tracks
             continue
         because = _explain(stage, changes.get(stage.addressing, []))
-        upstream = [states[other.addressing] for other in graph.successors(stage) if other.addressing in states]
+        upstream = [states[other.name] for other in graph.successors(stage) if other in own]
         because += [f"{state.name} runs first" for state in upstream if not state.fresh]
-        states[stage.addressing] = StageState(stage.addressing, because)
+        states[stage.name] = StageState(stage.name, because)
     return states
 
 
@@ -71,16 +75,16 @@ def is_registered() -> bool:
     from stages.tracking.registry import find_registration, read_marker, write_marker
 
     try:
-        registration = read_json(REGISTRATION)
+        registration = read_json(locate(REGISTRATION))
     except ArtifactError:
         return False
     name, model_digest = registration["name"], registration["model_digest"]
-    marker = read_marker()
+    marker = read_marker(pipeline_folder())
     if marker is not None and (marker.name, marker.model_digest) == (name, model_digest):
         return True
     found = find_registration(name, model_digest)
     if found:
-        write_marker(found)
+        write_marker(found, pipeline_folder())
     return found is not None
 
 
@@ -93,11 +97,11 @@ def check_inputs(states: list[StageState]) -> None:
     git_state()
     because = next(state.because for state in states if state.name == TOKENIZE)
     missing = [reason.removesuffix(MISSING) for reason in because if reason.endswith(MISSING)]
-    inputs = [path for path in missing if path != ENCODED]
+    inputs = [path for path in missing if path != locate(ENCODED).as_posix()]
     if inputs:
         raise UserError(
             f"{', '.join(inputs)}: no such file or folder, and {TOKENIZE} needs it. "
-            "Check data.dir in params.yaml; `dvc pull` fetches data that DVC tracks."
+            f"Check data.dir in {locate(PARAMS)}; `dvc pull` fetches data that DVC tracks."
         )
 
 

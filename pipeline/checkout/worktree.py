@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
 from pathlib import Path
 
-from pipeline.checkout.layout import PARAMS
+from pipeline.checkout.layout import LOCK, PARAMS, use_pipeline
 from pipeline.checkout.params_file import apply_settings
 from stages.errors import UserError, first_line
-from stages.tracking.git import LOCK, git, has_commit
+from stages.tracking.git import git, has_commit
 from stages.tracking.lineage_record import LineageFiles
 
 
@@ -15,7 +15,8 @@ from stages.tracking.lineage_record import LineageFiles
 def worktree(tree: Path, lineage: LineageFiles, on_line: Callable[[str], None]) -> Iterator[None]:
     """Make a worktree at `tree` the working directory, with the files and the data that a version was made from.
 
-    The version must have a commit. UserError if the commit or the data cannot be found.
+    The version's pipeline is the current one there, and must have a commit. UserError if the commit or the data
+    cannot be found.
     """
     recorded, root = lineage.record.git, Path.cwd()
     assert recorded.commit is not None
@@ -26,14 +27,17 @@ def worktree(tree: Path, lineage: LineageFiles, on_line: Callable[[str], None]) 
     try:
         if lineage.diff:
             git("apply", "--binary", "--whitespace=nowarn", folder=tree, stdin=lineage.diff)
-        (tree / LOCK).write_bytes(lineage.lock)
-        (tree / PARAMS).write_bytes(lineage.params)
+        pipeline = Path(lineage.record.pipeline)
+        params = tree / pipeline / PARAMS
+        params.parent.mkdir(parents=True, exist_ok=True)
+        (tree / pipeline / LOCK).write_bytes(lineage.lock)
+        params.write_bytes(lineage.params)
         # With a checkpoint from elsewhere, it would resume instead of training from the start.
-        own = apply_settings(tree / PARAMS, ["runtime.checkpoint_dir=.checkpoints"])
-        (tree / PARAMS).write_text(own, encoding="utf-8")
+        own = apply_settings(params, ["runtime.checkpoint_dir=.checkpoints"])
+        params.write_text(own, encoding="utf-8")
         _link_untracked(tree, lineage.record.outside)
         _check_out_data(tree)
-        with chdir(tree):
+        with chdir(tree), use_pipeline(pipeline):
             yield
     finally:
         with chdir(root):

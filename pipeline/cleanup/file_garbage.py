@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from pipeline.checkout.layout import CHECKPOINT_DIR, PARAMS, TRAIN_KEY_GLOB
+from pipeline.checkout.layout import CHECKPOINT_DIR, PARAMS, TRAIN_KEY_GLOB, find_pipelines
 from pipeline.checkout.params_file import read_value
 from pipeline.checkout.scratch import WORK
 from pipeline.cleanup.garbage import DIGEST, Garbage
@@ -73,9 +73,14 @@ def _read_list(path: Path) -> dict[str, str]:
 def find_checkpoints(limit: float) -> Iterator[Garbage]:
     """Checkpoints, older than `limit`, of training runs that neither finished nor run, and locks of finished runs.
 
-    `limit` is in seconds since the epoch.
+    `limit` is in seconds since the epoch. They lie where the params.yaml of the root and of each other pipeline say.
     """
-    root = Path(read_value(PARAMS, CHECKPOINT_DIR))
+    files = (folder / PARAMS for folder in find_pipelines())
+    for root in dict.fromkeys(Path(read_value(file, CHECKPOINT_DIR)) for file in files):
+        yield from _find_checkpoints(root, limit)
+
+
+def _find_checkpoints(root: Path, limit: float) -> Iterator[Garbage]:
     for folder in sorted(root.glob(TRAIN_KEY_GLOB)):
         lock = folder.with_name(f"{folder.name}.lock")
         files = [folder, *folder.rglob("*")]

@@ -3,12 +3,13 @@
 import re
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pipeline.checkout.layout import TRAIN, TRAINING
+from pipeline.checkout.layout import TRAIN, TRAINING, find_pipelines
 from pipeline.cleanup.garbage import DIGEST, Garbage
 from pipeline.registry import alias_history
 from pipeline.registry.versions import search_all
@@ -68,13 +69,15 @@ def find_in_mlflow(
     """
     database = database_file(tracking_uri())
     exists = database is None or database.exists()
-    if MARKER.exists():  # DVC's cache may hold files that only that registry refers to
-        marked = read_json(MARKER).get("tracking_uri")
+    for marker in (folder / MARKER for folder in find_pipelines()):
+        if not marker.exists():
+            continue
+        marked = read_json(marker).get("tracking_uri")  # DVC's cache may hold files that only that registry refers to
         if marked != shown_uri() or not exists:
             raise UserError(
                 f"the last model of this checkout was registered at {marked}, which "
                 + ("no longer exists." if marked == shown_uri() else f"is not the current registry, {shown_uri()}.")
-                + f" Only that registry knows which files it needs. If it was abandoned, delete {MARKER}."
+                + f" Only that registry knows which files it needs. If it was abandoned, delete {marker}."
             )
     if not exists:
         on_line(f"there is no registry at {shown_uri()}; only commits and worktrees count")
@@ -174,11 +177,11 @@ def _unused_runs(
     """The unused runs of training and of tokenize."""
     kept = {run for each in versions if each.stays for run in each.runs()}
     deleted = {each.version.run_id for each in versions} - kept
-    current = _current_train_key()
+    current = _current_train_keys()
     for tag in sync.KEY_TAGS.values():
         for run in search_all(client.search_runs, experiments, f"tags.`{tag}` LIKE '%'"):
             info = run.info
-            if info.run_id in kept or info.status in UNFINISHED or run.data.tags[tag] == current:
+            if info.run_id in kept or info.status in UNFINISHED or run.data.tags[tag] in current:
                 continue
             is_old = max(info.start_time or 0, info.end_time or 0) / 1000 < limit
             if info.run_id in deleted or (is_old and _was_computed_here(client, info.run_id)):
@@ -202,11 +205,13 @@ def _was_computed_here(client: "MlflowClient", run_id: str) -> bool:
     return bool(commits) and all(_is_known(commit) for commit in commits)
 
 
-def _current_train_key() -> str | None:
-    try:
-        return read_training(TRAINING.parent).train_key
-    except ArtifactError:
-        return None
+def _current_train_keys() -> set[str]:
+    """The train keys of the models that lie in the pipelines of this checkout."""
+    keys = set()
+    for folder in find_pipelines():
+        with suppress(ArtifactError):
+            keys.add(read_training((folder / TRAINING).parent).train_key)
+    return keys
 
 
 def _sum_sizes(list_files: Callable[..., list["FileInfo"]], folder: str | None = None) -> int:

@@ -22,10 +22,10 @@ def compare(
 ) -> None:
     """Compare two models: parameters, data, code, environment, scores and predictions.
 
-    Data: the sentences that were added, removed, relabelled, or moved to another split. Scores: entity F1, the 95 %
-    interval of the difference, and the p-value, which is the probability of a difference at least as large in this
-    direction if both were equally good. Predictions: the test sentences that only one of the two gets right. If they
-    were scored on different test sentences, the first is rescored on those of the second.
+    Data: the examples that were added, removed, relabelled, or moved to another split. Scores: the task's primary one,
+    the 95 % interval of the difference, and the p-value, which is the probability of a difference at least as large in
+    this direction if both were equally good. Predictions: the test examples that only one of the two gets right. If
+    they were scored on different test examples, the first is rescored on those of the second.
 
     Examples:
 

@@ -3,16 +3,19 @@
 import errno
 import json
 import os
-from collections.abc import Collection
+import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.checkout.layout import PARAMS, enter_root
+from pipeline.checkout.layout import PARAMS, enter_root, locate
 from pipeline.signals import exit_on_interrupt
 from pipeline.terminal import Json, draw_progress, out, print_json, program
 from stages.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.corpora.importing import ImportedCorpus
 
 commands = typer.Typer()
 
@@ -86,17 +89,18 @@ def check(
     from pipeline.checkout.params_file import apply_settings
     from pipeline.corpora.check import check_corpus
     from pipeline.corpora.report import render_profile
+    from stages.tracking.version_artifacts import load_task
 
     place = folder and folder.absolute()
     enter_root()
     if place is not None:
         settings = [*(settings or []), f"data.dir={json.dumps(os.path.relpath(place), ensure_ascii=False)}"]
     with exit_on_interrupt("stopped"):
-        profile = check_corpus(apply_settings(PARAMS, settings or []), on_progress=draw_progress)
+        profile = check_corpus(apply_settings(locate(PARAMS), settings or []), on_progress=draw_progress)
     if as_json:
         print_json(profile)
     else:
-        out.print(render_profile(profile))
+        out.print(render_profile(profile, load_task(profile["task"]).presentation))
     if any(diagnostic["severity"] == "error" for diagnostic in profile["findings"]):
         raise typer.Exit(UserError.exit_code)
 
@@ -124,9 +128,12 @@ def import_(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="How to read the source: data.format, words, tags, offsets, faulty, strip_prefix, strip_suffix. "
-            "Repeatable.",
+            help="How to read the source, such as data.format, data.faulty, data.tags of entities, data.text or "
+            "data.label of texts. Repeatable.",
         ),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(metavar="TASK", help="What the corpus is for; default: the task of params.yaml.")
     ] = None,
     licence: Annotated[
         str | None,
@@ -152,14 +159,21 @@ def import_(
     """
     from pipeline.corpora.importing import import_corpus
     from pipeline.corpora.report import render_profile
+    from stages.config.sections import read_task
+    from stages.params import read_document
+    from stages.tracking.version_artifacts import load_task
 
     here = Path.cwd()
     text = _text_or_file(licence)
     enter_root()
+    own = locate(PARAMS)
+    task = task or read_task(read_document(own), own)
+    presentation = load_task(task).presentation
     with exit_on_interrupt("stopped; nothing was imported"):
         imported = import_corpus(
-            source, name, settings=settings or [], licence=text, force=force, here=here, on_progress=draw_progress
-        )
+            source, name, task=task, settings=settings or [], licence=text, force=force, here=here,
+            on_progress=draw_progress,
+        )  # fmt: skip
     if as_json:
         print_json(
             {
@@ -167,15 +181,14 @@ def import_(
                 "dvc_file": str(imported.dvc_file),
                 "source": imported.source,
                 "digest": imported.digest,
-                "scheme": imported.profile["scheme"],
-                "splits": imported.profile["splits"],
-                "findings": imported.profile["findings"],
+                **{name: value for name, value in imported.profile.items() if name not in ("dir", "window", "counts")},
             }
         )
         return
-    out.print(render_profile(imported.profile))
-    out.print(f"\n{imported.path} holds it in the standard form, tracked by DVC; digest {imported.digest[:12]}")
-    _report_import(imported.path, imported.dvc_file, splits=imported.profile["splits"])
+    out.print(render_profile(imported.profile, presentation))
+    form = "its files" if imported.part.KEEPS_FILES else "it in the standard form"
+    out.print(f"\n{imported.path} holds {form}, tracked by DVC; digest {imported.digest[:12]}")
+    _report_import(imported)
 
 
 def _text_or_file(licence: str | None) -> str | None:
@@ -192,28 +205,36 @@ def _text_or_file(licence: str | None) -> str | None:
         raise
 
 
-def _report_import(path: Path, dvc_file: Path, *, splits: Collection[str]) -> None:
-    """Print the next commands for a new corpus of these splits, ready to copy."""
-    from pipeline.corpora.importing import READING
+def _report_import(imported: "ImportedCorpus") -> None:
+    """Print the next commands for a new corpus, ready to copy."""
+    from pipeline.formatting import format_value
+    from stages.config.sections import read_task
     from stages.params import read_document
 
-    tuneline = program("tuneline")
-    # How params.yaml reads its current corpus does not apply to a corpus in the standard form.
-    data = read_document(PARAMS).get("data", {})
-    reading = "".join(
-        f" --set {key}={'null' if default is None else default}"
-        for key, default in READING.items()
-        if data.get(key.removeprefix("data."), default) != default
-    )
-    missing = ", ".join(f"{name}: 0.1" for name in ("dev", "test") if name not in splits)
+    tuneline, path, dvc_file = program("tuneline"), imported.path, imported.dvc_file
+    document = read_document(locate(PARAMS))
+    is_own_task = read_task(document, PARAMS) == imported.task
+    # How params.yaml reads its current corpus may not apply to this one.
+    differing = {
+        key: value
+        for key, value in imported.reading.items()
+        if document.get(key.partition(".")[0], {}).get(key.partition(".")[2], value) != value
+    }
+    reading = "".join(f" --set {shlex.quote(f'{key}={format_value(value)}')}" for key, value in differing.items())
+    missing = ", ".join(f"{name}: 0.1" for name in ("dev", "test") if name not in imported.profile["splits"])
     shares = f" --set 'data.split={{{missing}}}'" if missing else ""
-    if data.get("split") is not None:
+    if document.get("data", {}).get("split") is not None:
         reading += shares or " --set data.split=null"
         shares = ""
+    model = f"{path.name}-{imported.part.MODEL_SUFFIX}"
+    steps = [("track it in git", f"git add {dvc_file} {dvc_file.with_name('.gitignore')}")]
+    if is_own_task:
+        train = f"{tuneline} run --set data.dir={path} --set register.name={model}{reading}{shares}"
+        steps = [("check it", f"{tuneline} check {path}{reading}"), *steps, ("train on it", train)]
     out.print("\nNext:", style="bold")
-    for what, command in (
-        ("check it", f"{tuneline} check {path}{reading}"),
-        ("track it in git", f"git add {dvc_file} {dvc_file.with_name('.gitignore')}"),
-        ("train on it", f"{tuneline} run --set data.dir={path} --set register.name={path.name}-ner{reading}{shares}"),
-    ):
+    for what, command in steps:
         out.print(f"  {what:<20} {command}")
+    if not is_own_task:
+        settings = {"task.name": imported.task, "data.dir": str(path), **imported.reading}
+        named = ", ".join(f"{key}={format_value(value)}" for key, value in settings.items())
+        out.print(f"  {'train on it':<20} in a pipeline of this task, whose params.yaml has {named}")

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from pipeline.checkout.layout import PARAMS, enter_root
+from pipeline.checkout.layout import PARAMS, enter_root, locate
 from pipeline.terminal import Json, err, out, print_json, program
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def deploy(
     from pipeline.runs.automations import plan_automations
 
     settings = [] if cron is None else [f'orchestration.cron="{cron}"' if cron else "orchestration.cron=null"]
-    text = apply_settings(PARAMS, settings)
+    text = apply_settings(locate(PARAMS), settings)
     check_params(text)
     deployments.check_data_remote()
     source = deployments.find_source(Path.cwd(), repository=repository, revision=revision)

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import typer
 
-from pipeline.cli import compare, corpora, deploy, doctor, gc, models, registry, run
+from pipeline.cli import compare, corpora, deploy, doctor, gc, models, new, registry, run
 from pipeline.signals import Stopped, handle_signals, release_signals
 from pipeline.terminal import err
 from stages.errors import UserError, explain_encoding
@@ -25,6 +25,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 app.add_typer(run.commands)
+app.add_typer(new.commands)
 app.add_typer(deploy.commands)
 app.add_typer(corpora.commands)
 app.add_typer(models.commands)

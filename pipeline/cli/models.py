@@ -9,7 +9,7 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from pipeline.checkout.layout import PREDICTIONS, enter_root
+from pipeline.checkout.layout import PREDICTIONS, enter_root, locate
 from pipeline.terminal import MODEL, Json, err, make_table, out, print_json, program
 from stages.errors import UserError
 
@@ -18,8 +18,9 @@ commands = typer.Typer()
 
 @commands.command()
 def models(as_json: Json = False) -> None:
-    """List the versions of all registered models, with their aliases and entity F1."""
+    """List the versions of all registered models, with their aliases and primary scores."""
     from pipeline.registry.versions import list_versions
+    from stages.scoring import shorten_score
     from stages.tracking.client import shown_uri
 
     enter_root()
@@ -30,10 +31,16 @@ def models(as_json: Json = False) -> None:
     if not versions:
         out.print(f"No model in {shown_uri()} yet. Make one: {program('tuneline')} run")
         return
-    table = make_table("name", "version", "aliases", "dev F1", "test F1", "digest")
+    # A column more only where the scores differ in kind.
+    names = {shorten_score(version.primary["name"]) for version in versions}
+    common = names.pop() if len(names) == 1 else None
+    headers = [f"dev {common}", f"test {common}"] if common else ["score", "dev", "test"]
+    table = make_table("name", "version", "aliases", *headers, "digest")
     for version in versions:
         scores = [f"{version.scores[split]:.4f}" if split in version.scores else "" for split in ("dev", "test")]
-        table.add_row(version.name, str(version.version), ", ".join(version.aliases), *scores, version.digest[:12])
+        kind = [] if common else [shorten_score(version.primary["name"])]
+        aliases = ", ".join(version.aliases)
+        table.add_row(version.name, str(version.version), aliases, *kind, *scores, version.digest[:12])
     out.print(table)
 
 
@@ -44,9 +51,15 @@ def predict(
         typer.FileBinaryRead,
         typer.Argument(metavar="[FILE]", help="One text per line, in UTF-8; standard input by default."),
     ] = "-",  # type: ignore[assignment]  # click's name of standard input
+    all_scores: Annotated[
+        bool, typer.Option("--all-scores", help="Of a classifier: the score of every label.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Find the entities in lines of text.
+    """Apply a model to lines of text.
+
+    Of a model that reads pairs, a line holds both texts with a tab between them, or a JSON object such as
+    {"text": "...", "pair": "..."}, which any model of texts takes.
 
     Examples:
 
@@ -54,22 +67,31 @@ def predict(
 
         tuneline predict demo-ner@champion letters.txt --json
     """
-    from pipeline.registry.versions import load_model
+    from mlflow.exceptions import MlflowException
+
+    from pipeline.registry.versions import load_model, load_reference_task
 
     texts = _read_lines(file)
     if not texts:
         err.print("no text: the input is empty")
     enter_root()
-    predictions = load_model(model).predict(texts)
+    presentation = load_reference_task(model).presentation
+    inputs = [presentation.read_input(text) for text in texts]
+    try:
+        predictions = load_model(model).predict(inputs, **({"params": {"all_scores": True}} if all_scores else {}))
+    except MlflowException as error:
+        raise UserError(f"{model} cannot read this: {error.message}") from None
     if as_json:
-        lines = [{"text": text, "entities": found} for text, found in zip(texts, predictions, strict=True)]
+        lines = [
+            {**(given if isinstance(given, dict) else {"text": given}), **presentation.answer_to_json(found)}
+            for given, found in zip(inputs, predictions, strict=True)
+        ]
         print_json({"predictions": lines})
         return
     for text, found in zip(texts, predictions, strict=True):
         out.print(text)
-        for entity in found:
-            place = f"{entity['start']}-{entity['end']}"
-            out.print(f"  {entity['type']:<8} {entity['text']}  ({place}, {entity['score']:.2f})")
+        for line in presentation.print_answer(found):
+            out.print(f"  {line}")
 
 
 def _read_lines(file: BinaryIO) -> list[str]:
@@ -96,15 +118,21 @@ def _read_lines(file: BinaryIO) -> list[str]:
 def mistakes(
     split: Annotated[str, typer.Option(metavar="NAME", help="dev or test.")] = "test",
     kind: Annotated[
-        str | None, typer.Option(metavar="KIND", help="Only type, boundary, boundary_and_type, missed or spurious.")
+        str | None,
+        typer.Option(
+            metavar="KIND", help="Only this kind; of entities type, boundary, boundary_and_type, missed or spurious."
+        ),
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", metavar="LABEL", help="Only mistakes about this class, target or type.")
     ] = None,
     entity_type: Annotated[
-        str | None, typer.Option("--type", metavar="TYPE", help="Only mistakes about this type.")
+        str | None, typer.Option("--type", metavar="TYPE", help="Another name of --label, for types of entities.")
     ] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=0, help="The number of sentences to show; 0 for all.")] = 20,
+    limit: Annotated[int, typer.Option(metavar="N", min=0, help="The number of examples to show; 0 for all.")] = 20,
     as_json: Json = False,
 ) -> None:
-    """Show the sentences with wrong predictions, the most confident ones first.
+    """Show the examples with wrong predictions, the most confident ones first.
 
     Examples:
 
@@ -114,16 +142,24 @@ def mistakes(
     """
     from rich.text import Text
 
-    from pipeline.comparison.mistakes import find_mistakes, mark_entities
+    from pipeline.checkout.params_file import load_own_task
+    from pipeline.comparison.mistakes import find_mistakes
+    from pipeline.formatting import format_runs
 
     enter_root()
-    found = find_mistakes(PREDICTIONS, split=split, kind=kind, entity_type=entity_type)
+    task = load_own_task()
+    option, chosen = ("label", label) if entity_type is None else ("type", entity_type)
+    found = find_mistakes(locate(PREDICTIONS), task=task, split=split, kind=kind, label=chosen, option=option)
     shown = found[:limit] if limit else found
     if as_json:
-        print_json({"split": split, "count": len(found), "mistakes": shown})
+        print_json({"split": split, "count": len(found), "mistakes": [task.add_old_keys(entry) for entry in shown]})
         return
     for entry in shown:
-        out.print(Text(f"{split} {entry['sentence']}: {', '.join(entry['kinds'])}", "bold"))
-        out.print(Text(f"  gold       {mark_entities(entry['words'], entry['gold'])}"))
-        out.print(Text(f"  predicted  {mark_entities(entry['words'], entry['predicted'])}"))
-    out.print(f"{len(shown)} of {len(found)} sentences of {split} with such mistakes")
+        out.print(Text(f"{split} {entry['example']}: {', '.join(entry['kinds'])}", "bold"))
+        rows = task.presentation.show_text(entry)
+        rows += [
+            (side, format_runs(task.presentation.show_answer(entry, side, side))) for side in ("gold", "predicted")
+        ]
+        for name, value in rows:
+            out.print(Text(f"  {name:<9}  {value}"))
+    out.print(f"{len(shown)} of {len(found)} {task.words.examples} of {split} with such mistakes")

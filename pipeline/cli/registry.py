@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.checkout.layout import PARAMS, enter_root
+from pipeline.checkout.layout import PARAMS, enter_root, locate
 from pipeline.signals import exit_on_interrupt
 from pipeline.terminal import MODEL, Json, draw_progress, err, make_table, out, print_json, write_text
 from stages.errors import UserError
@@ -31,7 +31,7 @@ def promote(
     reason: Annotated[str, typer.Option(metavar="TEXT", help="The reason; the history keeps it.")] = "",
     as_json: Json = False,
 ) -> None:
-    """Compare a version with the champion on the same test sentences, and make it champion if it is better.
+    """Compare a version with the champion on the same test examples, and make it champion if it is better.
 
     The verdict is PROMOTE, HOLD (the difference may be chance) or REJECT (worse, or outside the limits of register.gate
     in params.yaml). It is stored with the version's MLflow run. Exit code 1 if the champion stays.
@@ -49,7 +49,7 @@ def promote(
     if force and not reason.strip():
         raise UserError("--force needs --reason TEXT, which the history keeps")
     enter_root()
-    gate = load_params(PARAMS, Params).register_.gate
+    gate = load_params(locate(PARAMS), Params).register_.gate
     verdict, entry = promote_version(name, version, gate, force=force, reason=reason.strip())
     if as_json:
         print_json({**verdict, "promoted": entry is not None})
@@ -231,7 +231,7 @@ def reproduce(
     """Rebuild a registered model from its recorded lineage, and compare the two.
 
     All stages run again, without any cache, in a clean worktree at the recorded commit. The verdict is bit-identical
-    (exit code 0), or else (exit code 1) same predictions, same scores (F1 within the recorded interval), or
+    (exit code 0), or else (exit code 1) same predictions, same scores (within the recorded interval), or
     different, with the first difference. It is stored with the version as a certificate.
 
     Examples:
@@ -251,7 +251,7 @@ def reproduce(
         certificate = reproduce_version(reference, strict=strict, on_line=show, on_progress=draw_progress)
     draw_progress("")
     if as_json:
-        print_json(asdict(certificate))
+        print_json(certificate.to_json())
     else:
         _show_certificate(asdict(certificate))
     if certificate.verdict != "bit-identical":
@@ -259,12 +259,14 @@ def reproduce(
 
 
 def _show_certificate(certificate: dict[str, Any]) -> None:
+    from stages.scoring import shorten_score
+
     out.print(f"{certificate['name']}/{certificate['version']}: {certificate['verdict']}")
     first, more = certificate["first_difference"], len(certificate["differences"]) - 1
     if first:
         out.print(f"  first difference  {first['stage']}: {first['what']}" + (f", and {more} more" if more else ""))
     for line in certificate["environment_differences"]:
         out.print(f"  environment       {line}")
-    f1 = certificate["f1"]
-    if certificate["verdict"] != "bit-identical" and None not in f1.values():
-        out.print(f"  entity F1 on test {f1['recorded']:.4f} recorded, {f1['rebuilt']:.4f} rebuilt")
+    score, name = certificate["score"], shorten_score(certificate["primary"]["name"])
+    if certificate["verdict"] != "bit-identical" and None not in score.values():
+        out.print(f"  {name} on test {score['recorded']:.4f} recorded, {score['rebuilt']:.4f} rebuilt")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.checkout.layout import EVALUATE, METRICS, PAGE, REGISTER, enter_root
+from pipeline.checkout.layout import EVALUATE, METRICS, PAGE, REGISTER, enter_root, locate, pipeline_folder
 from pipeline.signals import Stopped, exit_on_interrupt
 from pipeline.terminal import Json, err, make_table, out, print_json, program
 from stages.errors import UserError
@@ -41,7 +41,7 @@ def run(
 
         tuneline run --set train.learning_rate=5e-5 --set train.epochs=4
 
-        tuneline run --set data.dir=data/corpora/mine --set register.name=mine-ner
+        tuneline run --set data.dir=data/corpora/mine --set register.name=mine
 
         tuneline run --stage evaluate
 
@@ -106,10 +106,11 @@ def report_run(
     by_outcome: dict[str, list[str]], *, last: str, as_json: bool, seeds: list[dict[str, Any]] | None = None
 ) -> None:
     """Print what a run up to the stage `last` did: stages by outcome, scores and model if it included their stages."""
+    from pipeline.checkout.params_file import load_own_task
     from stages.artifacts import read_json
     from stages.tracking.registry import read_marker
 
-    marker = read_marker() if last == REGISTER else None
+    marker = read_marker(pipeline_folder()) if last == REGISTER else None
     if as_json:
         model = marker and {"name": marker.name, "version": marker.version, "digest": marker.model_digest}
         print_json({**by_outcome, "model": model, "mlflow_run": marker and marker.mlflow_run, **_seed_fields(seeds)})
@@ -121,17 +122,15 @@ def report_run(
             out.print(f"{outcome:<9} {', '.join(names)}")
     if last not in (EVALUATE, REGISTER):
         return
-    metrics = read_json(METRICS)
+    metrics, task = read_json(locate(METRICS)), load_own_task()
     for split in ("dev", "test"):
-        micro = metrics[split]["entity_strict"]["micro"]
-        interval = f"95 % interval {micro['f1_low']:.4f} to {micro['f1_high']:.4f}"
-        out.print(f"{split:<9} entity F1 {micro['f1']:.4f} (strict, {interval}, {micro['support']} entities)")
+        out.print(f"{split:<9} {task.presentation.describe_primary(metrics[split])}")
     if seeds:
         _report_seeds(seeds)
     if not marker:
         return
     out.print(f"model     {marker.name} version {marker.version}, digest {marker.model_digest[:12]}")
-    _report_next(marker.name, marker.version)
+    _report_next(marker.name, marker.version, sample=task.presentation.SAMPLE)
 
 
 def _seed_fields(seeds: list[dict[str, Any]] | None) -> dict[str, Any]:
@@ -152,7 +151,7 @@ def _report_seeds(seeds: list[dict[str, Any]]) -> None:
     out.print(f"mean      {figures}  (standard deviation over {len(seeds)} seeds)")
 
 
-def _report_next(name: str, version: int) -> None:
+def _report_next(name: str, version: int, *, sample: str) -> None:
     """Print the next possible steps as commands to copy."""
     from stages.tracking.client import shown_uri, tracking_uri
 
@@ -160,10 +159,10 @@ def _report_next(name: str, version: int) -> None:
     on_server = tracking_uri().startswith("http")
     out.print("\nNext:", style="bold")
     for what, command in (
-        ("use it", f'echo "Angela Merkel visited Siemens in Munich." | {tuneline} predict {model}/{version}'),
+        ("use it", f'echo "{sample}" | {tuneline} predict {model}/{version}'),
         ("make it champion", f"{tuneline} promote {model} {version}"),
         ("see its lineage", f"{tuneline} lineage {model}/{version}"),
-        ("look at its mistakes", f"{tuneline} mistakes, or open {PAGE} in a browser"),
+        ("look at its mistakes", f"{tuneline} mistakes, or open {locate(PAGE)} in a browser"),
         (
             "see runs and models",
             shown_uri() if on_server else f"{program('mlflow')} ui --backend-store-uri {tracking_uri()}",

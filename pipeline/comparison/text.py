@@ -1,6 +1,6 @@
 """A comparison for the terminal, and the texts that the page shares with it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import RenderableType
@@ -8,16 +8,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.comparison.compare import CHANGES, SIDES, Comparison
-from pipeline.comparison.mistakes import mark_entities
-from pipeline.formatting import format_commit, format_count, format_time, format_value
+from pipeline.comparison.compare import SIDES, Comparison
+from pipeline.formatting import format_commit, format_count, format_runs, format_time, format_value
 from pipeline.terminal import make_table
+from stages.scoring import CHANGES, Presentation, Words, shorten_score
 from stages.statistics.significance import CONFIDENCE
-from stages.tasks.token_classification.entities import OUTSIDE
+from stages.tracking.version_artifacts import load_task
 
-MAX_EXAMPLES = 3  # sentences of each kind; --json and --html have more
+MAX_EXAMPLES = 3  # of each kind; --json and --html have more
 DATA_KINDS = {
-    "relabelled": "the same words with other tags",
+    "relabelled": "the same {words.text} with other {words.answers}",
     "moved": "in another split of the second",
     "removed": "only in the first",
     "added": "only in the second",
@@ -27,20 +27,21 @@ MEANINGS = {
     "fixed": "the second is right, the first is not",
     "otherwise": "both are wrong, in different ways",
 }
-COUNTS = ("first", "second", "added", "removed", "relabelled", "moved_in", "moved_out")  # of a split's sentences
+COUNTS = ("first", "second", "added", "removed", "relabelled", "moved_in", "moved_out")  # of a split's examples
 
 
 def render_text(comparison: Comparison) -> Iterator[RenderableType]:
     """The parts to print in order; long lines are wrapped, never truncated, however narrow the terminal is."""
+    presentation = load_task(comparison.task).presentation
     yield _versions(comparison)
     for line in list_warnings(comparison):
         yield _indent(Text(line, "yellow"), above=1, left=0)
     if comparison.scores:
-        yield from _scores(comparison)
+        yield from _scores(comparison, presentation.WORDS)
     if comparison.predictions:
-        yield from _predictions(comparison.predictions)
+        yield from _predictions(comparison.predictions, presentation)
     yield from _params(comparison)
-    yield from _data(comparison.data)
+    yield from _data(comparison.data, presentation)
     yield from _code(comparison.code)
     yield _title("Environment", remark="the same" if not comparison.environment else "")
     yield from (_indent(line) for line in comparison.environment)
@@ -80,30 +81,29 @@ def format_scores(row: dict[str, Any]) -> list[str]:
     return [*("none" if value is None else f"{value:.4f}" for value in (first, second)), difference]
 
 
-def format_significance(score: dict[str, Any]) -> list[str]:
+def format_significance(score: dict[str, Any], words: Words) -> list[str]:
     """The interval and the p-value of a difference of scores."""
     if score["interval"] is None:
-        return ["not on the same sentences", ""]
+        return [f"not on the same {words.examples}", ""]
     low, high = score["interval"]
     return [f"{low:+.4f} to {high:+.4f}", f"{score['p_value']:.4f}"]
 
 
-def extract_entities(tags: list[str]) -> list[tuple[str, int, int]]:
-    """The entities of a sentence as name, first word, word after the last; different tags give different entities.
+def format_title(score: dict[str, Any], words: Words) -> str:
+    """What the primary score of a comparison is called, at its head."""
+    return words.title.format(score=shorten_score(score["primary"]["name"]))
 
-    The name is the type, or the whole tag of an I- that continues no entity: strict scoring does not count it.
-    """
-    found: list[tuple[str, int, int]] = []
-    current = ""  # the type that an I- would continue
-    for position, tag in enumerate(tags):
-        kind = "" if tag == OUTSIDE else tag[2:]
-        if kind and kind == current and tag.startswith("I-"):
-            name, first, _ = found[-1]
-            found[-1] = (name, first, position + 1)
-        elif kind:
-            found.append((kind if tag.startswith("B-") else tag, position, position + 1))
-        current = kind
-    return found
+
+def describe_kind(kind: str, words: Words) -> str:
+    """What a kind of difference of the data is."""
+    return DATA_KINDS[kind].format(words=words)
+
+
+def list_gold(example: dict[str, Any], presentation: Presentation) -> dict[str, Any]:
+    """An example of the data as a record with the gold answer of each side that has it, by the name of the side."""
+    sides = {side: example[side] for side in SIDES if example[side]}
+    answers = {side: presentation.read_answer(own) for side, own in sides.items()}
+    return {**next(iter(sides.values())), **answers}
 
 
 def select_examples(data: dict[str, Any], kind: str) -> list[dict[str, Any]]:
@@ -112,7 +112,7 @@ def select_examples(data: dict[str, Any], kind: str) -> list[dict[str, Any]]:
 
 
 def describe_location(example: dict[str, Any]) -> str:
-    """Where a sentence is in the first and in the second data, and whether it was both relabelled and moved."""
+    """Where an example is in the first and in the second data, and whether it was both relabelled and moved."""
     places = [f"{side['split']} ({side['where']})" for side in (example["first"], example["second"]) if side]
     return ", then ".join(places) + (", relabelled and moved" if len(example["kinds"]) > 1 else "")
 
@@ -125,29 +125,25 @@ def _versions(comparison: Comparison) -> Table:
     return table
 
 
-def _scores(comparison: Comparison) -> Iterator[RenderableType]:
-    yield _title("Scores: F1 of entities")
+def _scores(comparison: Comparison, words: Words) -> Iterator[RenderableType]:
+    yield _title(f"Scores: {format_title(next(iter(comparison.scores.values())), words)}")
     table = make_table("", "first", "second", "difference", f"{CONFIDENCE:.0%} interval", "p")
     for split, score in comparison.scores.items():
-        table.add_row(split, *format_scores(score), *format_significance(score))
+        table.add_row(split, *format_scores(score), *format_significance(score, words))
         if split == next(iter(comparison.scores)):
-            for name, row in score["per_type"].items():
+            for name, row in score["per_label"].items():
                 table.add_row(f"  {name}", *format_scores(row))
     yield _indent(table)
 
 
-def _predictions(predictions: dict[str, Any]) -> Iterator[RenderableType]:
-    counts = predictions["counts"]
-    changed = format_count(sum(counts.values()), "sentence")
-    yield _title(f"Predictions: {changed} of {predictions['sentences']} in test changed")
+def _predictions(predictions: dict[str, Any], presentation: Presentation) -> Iterator[RenderableType]:
+    counts, noun = predictions["counts"], presentation.WORDS.example
+    changed = format_count(sum(counts.values()), noun)
+    yield _title(f"Predictions: {changed} of {predictions['total']} in test changed")
     for kind in CHANGES:
         yield _indent(f"{counts[kind]} {kind}: {MEANINGS[kind]}")
         for example in [example for example in predictions["examples"] if example["kind"] == kind][:MAX_EXAMPLES]:
-            yield _sentence(
-                f"sentence {example['sentence']}",
-                example["words"],
-                {side: example[side] for side in ("gold", *SIDES)},
-            )
+            yield _example(f"{noun} {example['example']}", example, ("gold", *SIDES), presentation)
 
 
 def _params(comparison: Comparison) -> Iterator[RenderableType]:
@@ -159,20 +155,20 @@ def _params(comparison: Comparison) -> Iterator[RenderableType]:
         yield _indent(table)
 
 
-def _data(data: dict[str, Any]) -> Iterator[RenderableType]:
+def _data(data: dict[str, Any], presentation: Presentation) -> Iterator[RenderableType]:
     yield _title("Data", remark=data["note"] or "")
     if not data["splits"]:
         return
-    table = make_table("sentences", *(name.replace("_", " ") for name in COUNTS))
+    table = make_table(presentation.WORDS.examples, *(name.replace("_", " ") for name in COUNTS))
     for split, counts in data["splits"].items():
         table.add_row(split, *(str(counts[name]) for name in COUNTS))
     yield _indent(table)
-    for kind, meaning in DATA_KINDS.items():
+    for kind in DATA_KINDS:
         if data["counts"][kind]:
-            yield _indent(f"{data['counts'][kind]} {kind}: {meaning}")
+            yield _indent(f"{data['counts'][kind]} {kind}: {describe_kind(kind, presentation.WORDS)}")
         for example in select_examples(data, kind)[:MAX_EXAMPLES]:
-            sides = {side: example[side]["tags"] for side in SIDES if example[side]}
-            yield _sentence(describe_location(example), (example["first"] or example["second"])["words"], sides)
+            sides = [side for side in SIDES if example[side]]
+            yield _example(describe_location(example), list_gold(example, presentation), sides, presentation)
 
 
 def _code(code: list[dict[str, Any]]) -> Iterator[RenderableType]:
@@ -184,13 +180,15 @@ def _code(code: list[dict[str, Any]]) -> Iterator[RenderableType]:
         yield _indent(table)
 
 
-def _sentence(title: str, words: list[str], sides: dict[str, list[str]]) -> RenderableType:
-    """A sentence with the entities of each side, `[words TYPE]`."""
+def _example(title: str, record: dict[str, Any], sides: Sequence[str], presentation: Presentation) -> RenderableType:
+    """An example with what each side says of it."""
+    rows = presentation.show_text(record)
+    rows += [(side, format_runs(presentation.show_answer(record, side, side))) for side in sides]
     grid = Table.grid(padding=(0, 1))
-    grid.add_column(width=max(map(len, sides)), style="dim")
+    grid.add_column(width=max(len(name) for name, _ in rows), style="dim")
     grid.add_column(overflow="fold")
-    for side, tags in sides.items():
-        grid.add_row(side, Text(mark_entities(words, [list(entity) for entity in extract_entities(tags)])))
+    for name, value in rows:
+        grid.add_row(name, Text(value))
     above = Table.grid()
     above.add_row(Text(title, "dim", overflow="fold"))
     above.add_row(grid)

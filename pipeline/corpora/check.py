@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.checkout.layout import PARAMS
+from pipeline.checkout.layout import PARAMS, locate
 from pipeline.checkout.processes import run_json
 from stages.errors import UserError
 
@@ -18,4 +18,4 @@ def check_corpus(text: str, *, on_progress: Callable[[str], None]) -> dict[str, 
         try:
             return run_json("stages.tools.check_corpus", candidate, on_progress=on_progress)
         except UserError as error:
-            raise UserError(str(error).replace(str(candidate), str(PARAMS))) from None
+            raise UserError(str(error).replace(str(candidate), str(locate(PARAMS)))) from None

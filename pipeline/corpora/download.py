@@ -39,10 +39,12 @@ class Download:
     licence: str | None
 
 
-def download(source: str, folder: Path, *, here: Path) -> Download:
+def download(source: str, folder: Path, *, here: Path, has_class_folders: bool) -> Download:
     """Download the data files and the licence of `source` into `folder`; a relative path is relative to `here`.
 
-    UserError if that fails.
+    With `has_class_folders`, the files of its other folders are data too, of one text each: those of a folder for each
+    class, also within train, dev and test, and the files seq.in and label, which belong together. UserError if that
+    fails.
     """
     shown = remove_credentials(source)
     if not source.strip():
@@ -51,7 +53,7 @@ def download(source: str, folder: Path, *, here: Path) -> Download:
     # The package of each protocol has its own errors, and fsspec has no common base class for them.
     try:
         with chdir(here):
-            files, is_folder = _list_source(source)
+            files, is_folder = _list_source(source, has_class_folders=has_class_folders)
             for path, (system, address) in files.items():
                 _copy(system, address, target / path)
     except Stopped:
@@ -66,7 +68,7 @@ def download(source: str, folder: Path, *, here: Path) -> Download:
     return Download(folder, folder if is_folder else folder / next(iter(files)), list(files), text)
 
 
-def _list_source(source: str) -> tuple[dict[str, tuple[Any, str]], bool]:
+def _list_source(source: str, *, has_class_folders: bool) -> tuple[dict[str, tuple[Any, str]], bool]:
     """List the files to download and say whether the source is a folder; UserError if it is one without data.
 
     The files are keyed by their local paths; each has its file system and address.
@@ -87,24 +89,43 @@ def _list_source(source: str) -> tuple[dict[str, tuple[Any, str]], bool]:
     if information["type"] not in ("file", "directory"):
         raise UserError(f"{remove_credentials(source)} is neither a file nor a folder")
     found: dict[str, tuple[Any, str]] = {}
-    folders: list[str] = []
+    folders: dict[str, str] = {}
     for entry, name, is_directory in _entries(system, address, is_http=is_http):
         if is_directory and name.lower() in SPLIT_FOLDERS:
-            for inner, inner_name, is_too_deep in _entries(system, entry, is_http=is_http):
-                if not is_too_deep and _is_data(inner_name):
-                    found[f"{name}/{inner_name}"] = system, inner
+            depth = 2 if has_class_folders else 1
+            found |= _list_inside(system, entry, f"{name}/", is_http=is_http, depth=depth)
         elif is_directory:
-            folders.append(name)
+            folders[name] = entry
         elif _is_data(name) or LICENCE.match(name):
             found[name] = system, entry
-    if not any(map(_is_data, found)):
-        inside = f" It holds folders, of which one may be meant: {', '.join(sorted(folders))[:200]}." if folders else ""
+    if has_class_folders and all(map(LICENCE.match, found)):
+        for name, entry in folders.items():
+            found |= _list_inside(system, entry, f"{name}/", is_http=is_http, depth=1, is_class=True)
+    if all(map(LICENCE.match, found)):
+        names = ", ".join(sorted(folders))[:200]
+        inside = f" It holds folders, of which one may be meant: {names}." if folders else ""
         raise UserError(
             f"{remove_credentials(source)} lists no annotated text: no file in it, or in a folder train, dev or test "
             f"of it, ends in {', '.join(DATA_EXTENSIONS)} or one of these and .gz.{inside} "
             "Of a file on a site such as GitHub, give the address of the raw file."
         )
     return dict(sorted(found.items())), True
+
+
+def _list_inside(
+    system: Any, folder: str, path: str, *, is_http: bool, depth: int, is_class: bool = False
+) -> dict[str, tuple[Any, str]]:
+    """List the data files in a folder, and in its folders to this depth; `path` is the folder's own, from the source.
+
+    Folders in a folder hold a text in each file, as a class does; so may the folder itself.
+    """
+    found: dict[str, tuple[Any, str]] = {}
+    for entry, name, is_directory in _entries(system, folder, is_http=is_http):
+        if not is_directory and (_is_data(name) or ((is_class or depth > 1) and _is_plain(name))):
+            found[f"{path}{name}"] = system, entry
+        elif is_directory and depth > 1:
+            found |= _list_inside(system, entry, f"{path}{name}/", is_http=is_http, depth=depth - 1, is_class=True)
+    return found
 
 
 def _entries(system: Any, address: str, *, is_http: bool) -> Iterator[tuple[str, str, bool]]:
@@ -127,6 +148,12 @@ def _name(address: str, *, is_http: bool) -> str:
 
 def _is_data(path: str) -> bool:
     return path.lower().removesuffix(".gz").rpartition(".")[2] in DATA_EXTENSIONS
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a file of no extension may be a text of a class, or hold the texts or the labels of a split."""
+    name = name.removesuffix(".gz")
+    return "." not in name or name.isdecimal() or name == "seq.in"
 
 
 def _copy(system: Any, address: str, path: Path) -> None:

@@ -7,11 +7,11 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pipeline.checkout.dvc_errors import require_repository
 from pipeline.checkout.params_file import apply_settings
@@ -19,8 +19,10 @@ from pipeline.checkout.processes import run_json
 from pipeline.checkout.scratch import work_folder
 from pipeline.corpora.download import download, remove_credentials, to_portable_source
 from stages.artifacts import file_digest, folder_digest, write_json
+from stages.corpus.parts import Importing
 from stages.errors import UserError, list_faults
 from stages.params import read_document
+from stages.task import load_part
 from stages.tracking.git import tracked_files
 
 CORPORA = Path("data/corpora")
@@ -28,12 +30,6 @@ DEMO = "demo"
 PROVENANCE = "provenance.json"
 FORMAT_VERSION = 1
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-# How a source is read where the user says nothing. provenance.json has the first three, and of the others what differs.
-READING = {
-    "data.format": "auto", "data.words": "auto", "data.tags": "auto",
-    "data.offsets": "characters", "data.faulty": "refuse", "data.strip_prefix": None, "data.strip_suffix": None,
-}  # fmt: skip
-ALWAYS_RECORDED = tuple(READING)[:3]
 
 
 @dataclass(frozen=True)
@@ -44,46 +40,62 @@ class ImportedCorpus:
     dvc_file: Path
     source: str  # as in provenance.json
     digest: str  # over names and bytes of its files
-    profile: dict[str, Any]  # scheme, splits, findings and counts, as `tuneline check` prints them
+    task: str
+    part: Importing  # of that task
+    reading: dict[str, Any]  # the parameters by which they are read, by dotted key
+    profile: dict[str, Any]  # its figures, findings and counts, as `tuneline check` prints them
 
 
 def import_corpus(
     source: str,
     name: str,
     *,
+    task: str,
     settings: Sequence[str],
     licence: str | None,
     force: bool,
     here: Path,
     on_progress: Callable[[str], None],
 ) -> ImportedCorpus:
-    """Import `source` as data/corpora/`name`; a relative path is relative to `here`, `licence` is a text.
+    """Import `source` for a task as data/corpora/`name`; a relative path is relative to `here`, `licence` is a text.
 
     UserError if that fails; the project is then unchanged.
     """
+    part = cast(Importing, load_part(task, "tools.importing"))
     destination = CORPORA / name
     _check_name(name, destination, force=force)
-    _check_settings(settings)
+    _check_settings(settings, part.READING)
     require_repository()  # before a long download; `dvc add` comes last
     with work_folder("import") as work:
-        downloaded = download(source, work / "source", here=here)
+        downloaded = download(source, work / "source", here=here, has_class_folders=part.HAS_CLASS_FOLDERS)
         built, params = work / name, work / f"{name}.yaml"
-        params.write_text(_params(downloaded.place, params, settings), encoding="utf-8")
+        params.write_text(
+            _params(downloaded.place, params, settings, task=task, reading=part.READING), encoding="utf-8"
+        )
         shown = (downloaded.place, remove_credentials(source))
         profile = _convert(params, shown=shown, on_progress=on_progress)
+        reading = _read_reading(params, part.READING)
+        differing = {
+            key.rpartition(".")[2]: value
+            for key, value in reading.items()
+            if key in part.ALWAYS_RECORDED or value != part.READING[key]
+        }
         record = {
             "format_version": FORMAT_VERSION,
             "source": to_portable_source(source),
             "files": {path: _describe_file(downloaded.folder / path) for path in downloaded.files},
-            "reading": dict(_reading(params)),
-            "scheme": profile["scheme"],
+            "reading": differing,
             "licence": licence if licence is not None else downloaded.licence,
+            **({"scheme": profile["scheme"]} if "scheme" in profile else {}),
         }
         write_json(built / PROVENANCE, record)
         with _install(built, destination):
             _dvc_add(destination)
     dvc_file = destination.with_name(f"{name}.dvc")
-    return ImportedCorpus(destination, dvc_file, record["source"], folder_digest(destination), profile)
+    kept = reading if part.KEEPS_FILES else dict(part.READING)
+    return ImportedCorpus(
+        destination, dvc_file, to_portable_source(source), folder_digest(destination), task, part, kept, profile
+    )
 
 
 def _check_name(name: str, destination: Path, *, force: bool) -> None:
@@ -100,27 +112,36 @@ def _check_name(name: str, destination: Path, *, force: bool) -> None:
         raise UserError(f"{destination} exists already. Choose another name, or replace it with --force.")
 
 
-def _check_settings(settings: Sequence[str]) -> None:
-    faults = [setting for setting in settings if setting.partition("=")[0] not in READING]
+def _check_settings(settings: Sequence[str], reading: Mapping[str, Any]) -> None:
+    faults = [setting for setting in settings if setting.partition("=")[0] not in reading]
     if faults:
-        heading = f"for an import, --set takes only {', '.join(READING)}. Not usable:"
+        heading = f"for an import, --set takes only {', '.join(reading)}. Not usable:"
         raise UserError(list_faults(heading, faults))
 
 
-def _params(place: Path, file: Path, settings: Sequence[str]) -> str:
+def _params(place: Path, file: Path, settings: Sequence[str], *, task: str, reading: Mapping[str, Any]) -> str:
     """Return the params file of convert_corpus: everything is detected, except what `settings` define."""
-    directory = json.dumps(str(place), ensure_ascii=False)
-    reading = "".join(f"  {key.removeprefix('data.')}: {json.dumps(value)}\n" for key, value in READING.items())
-    file.write_text(f"data:\n  dir: {directory}\n{reading}  split: null\n", encoding="utf-8")
+    sections: dict[str, dict[str, Any]] = {"task": {"name": task}, "data": {"dir": str(place)}}
+    for key, value in reading.items():
+        section, _, parameter = key.partition(".")
+        sections[section][parameter] = value
+    sections["data"]["split"] = None
+    lines = [
+        line
+        for section, values in sections.items()
+        for line in (
+            f"{section}:",
+            *(f"  {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()),
+        )
+    ]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return apply_settings(file, settings)
 
 
-def _reading(params: Path) -> Iterator[tuple[str, Any]]:
-    data = read_document(params)["data"]
-    for key, default in READING.items():
-        parameter = key.removeprefix("data.")
-        if key in ALWAYS_RECORDED or data[parameter] != default:
-            yield parameter, data[parameter]
+def _read_reading(params: Path, reading: Mapping[str, Any]) -> dict[str, Any]:
+    """How the source was read, by dotted key."""
+    document = read_document(params)
+    return {key: document[key.partition(".")[0]][key.partition(".")[2]] for key in reading}
 
 
 def _convert(params: Path, *, shown: tuple[Path, str], on_progress: Callable[[str], None]) -> dict[str, Any]:

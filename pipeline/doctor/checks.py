@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.checkout.layout import PARAMS
+from pipeline.checkout.layout import PARAMS, locate
 from pipeline.checkout.processes import run_json
 from stages.errors import UserError, first_line
 
@@ -67,14 +67,14 @@ def check_parameters() -> Finding:
     from pipeline.checkout.params_file import check_params
 
     check_params()
-    return Finding("parameters", "ok", f"{PARAMS} is valid")
+    return Finding("parameters", "ok", f"{locate(PARAMS)} is valid")
 
 
 def check_machine() -> Finding:
     """Ask torch which device and precision training takes."""
     from rich.filesize import decimal
 
-    machine = run_json("stages.tools.check_machine", PARAMS, on_progress=lambda _: None)
+    machine = run_json("stages.tools.check_machine", locate(PARAMS), on_progress=lambda _: None)
     build = f"CUDA {machine['cuda_build']}" if machine["cuda_build"] else "CPU"
     if machine["refusal"]:
         return Finding("machine", "fault", machine["refusal"], _gpu_remedy(machine))

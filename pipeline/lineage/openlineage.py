@@ -198,7 +198,10 @@ def _version(lineage: Lineage) -> OutputDataset:
         *((f"alias.{alias}", "true") for alias in lineage.aliases),
         ("digest", lineage.digest),
         ("train_key", lineage.record.train_key),
-        *((f"f1.{split}", format_value(score)) for split, score in lineage.scores.items()),
+        *(
+            (f"{lineage.primary['name'].rpartition('/')[2]}.{split}", format_value(score))
+            for split, score in lineage.scores.items()
+        ),
     ]
     fields = [tags_dataset.TagsDatasetFacetFields(key, value, SOURCE) for key, value in tags]
     facets = _dataset_facets(str(lineage.version), None, "MODEL")

@@ -230,7 +230,7 @@ def _stage_lines(lineage: Lineage, name: str, stage: StageRecord) -> list[Line]:
 
 
 def _version_lines(lineage: Lineage) -> list[Line]:
-    scores = [Line(f"F1 on {split}", f"{score:.4f}") for split, score in lineage.scores.items()]
+    scores = [Line(f"{lineage.score_name} on {split}", f"{score:.4f}") for split, score in lineage.scores.items()]
     aliases = [Line(f"@{alias}") for alias in lineage.aliases]
     return [*aliases, Line("digest", lineage.digest[:SHORT]), *scores]
 

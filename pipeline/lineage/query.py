@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.registry import alias_history
-from pipeline.registry.versions import aliases_of, newest_first, read_scores, resolve, search_all
+from pipeline.registry.versions import aliases_of, name_primary, newest_first, read_scores, resolve, search_all
 from stages.artifacts import md5_digest
 from stages.errors import UserError
+from stages.scoring import shorten_score
 from stages.tracking.client import connect, translate_errors
 from stages.tracking.lineage_record import LineageRecord
 from stages.tracking.registry import CHAMPION, DIGEST_TAG, altered_files, read_lineage, read_lineage_record
@@ -25,7 +26,8 @@ DIGEST = re.compile(r"[0-9a-f]{8,32}")  # an MD5, or its first characters
 class Lineage:
     """A registered version and its lineage record; `altered` names lineage files changed after the registration.
 
-    `digest` is the model's by the version's tags, `scores` F1 by split, `mlflow_run` the run of the training.
+    `digest` is the model's by the version's tags, `scores` the primary score by split, `primary` its name, `mlflow_run`
+    the run of the training.
     """
 
     name: str
@@ -33,9 +35,15 @@ class Lineage:
     aliases: list[str]
     digest: str
     mlflow_run: str | None
+    primary: dict[str, str]
     scores: dict[str, float]
     altered: list[str]
     record: LineageRecord
+
+    @property
+    def score_name(self) -> str:
+        """What the primary score is called in prose."""
+        return shorten_score(self.primary["name"])
 
     def to_json(self) -> dict[str, Any]:
         """What `tuneline lineage --json` prints: the fields of the record and of the version in one object."""
@@ -116,7 +124,8 @@ def _read(client: "MlflowClient", version: "ModelVersion") -> Lineage:
         aliases=sorted(version.aliases),
         digest=version.tags.get(DIGEST_TAG, ""),
         mlflow_run=version.run_id,
-        scores=read_scores(client, version.run_id),
+        primary={"name": name_primary(version)},
+        scores=read_scores(client, version),
         altered=altered_files(version, files),
         record=files.record,
     )

@@ -112,7 +112,7 @@ def describe_rebuilding(lineage: Lineage) -> str:
 
 
 def format_scores(lineage: Lineage) -> str:
-    """The F1 of each split."""
+    """The primary score of each split."""
     return ", ".join(f"{score:.4f} on {split}" for split, score in lineage.scores.items()) or "not recorded"
 
 
@@ -129,7 +129,11 @@ def is_code(file: FileEntry) -> bool:
 def _root(lineage: Lineage) -> Text:
     aliases = "".join(f" @{alias}" for alias in lineage.aliases)
     name = Text(f"{lineage.name}/{lineage.version}{aliases}", style="bold")
-    return _wrap(Text("\n").join([name, Text(f"digest {lineage.digest}"), Text(f"F1 {format_scores(lineage)}")]))
+    return _wrap(
+        Text("\n").join(
+            [name, Text(f"digest {lineage.digest}"), Text(f"{lineage.score_name} {format_scores(lineage)}")]
+        )
+    )
 
 
 def _add_stage(root: Tree, name: str, stage: StageRecord, *, execution: list[tuple[str, str]], files: bool) -> None:

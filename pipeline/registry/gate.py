@@ -1,4 +1,4 @@
-"""The promotion gate: compares challenger and champion on the same test sentences, and moves the alias `champion`."""
+"""The promotion gate: compares challenger and champion on the same test examples, and moves the alias `champion`."""
 
 import statistics
 import tempfile
@@ -14,10 +14,17 @@ from pipeline.registry.versions import require_model, resolve
 from stages.artifacts import folder_digest, read_json
 from stages.config.register import GateParams
 from stages.errors import RegistryUnavailableError, UserError
-from stages.tasks.token_classification.predictions import Predictions
+from stages.scoring import TaskParts
 from stages.tracking.client import connect, translate_errors
 from stages.tracking.registry import CHALLENGER, CHAMPION, DIGEST_TAG
-from stages.tracking.version_artifacts import MODEL_FILES, SPLIT, read_version_predictions
+from stages.tracking.version_artifacts import (
+    CONFIG,
+    MODEL_FILES,
+    SPLIT,
+    load_common_task,
+    load_version_task,
+    read_version_predictions,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,9 +32,16 @@ if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel
 
 VERDICTS = "promotion"  # the artifact folder of a version's run that holds the verdicts
-TIMED_SENTENCES = 50
-EVIDENCE = ("verdict", "f1", "difference", "interval", "p_value", "types")  # what the alias history keeps of a verdict
-HEALTH_CHECK = "Angela Merkel visited Siemens in Munich."
+TIMED_EXAMPLES = 50
+EVIDENCE = (
+    "verdict",
+    "primary",
+    "score",
+    "difference",
+    "interval",
+    "p_value",
+    "labels",
+)  # what the alias history keeps
 
 
 def promote(
@@ -45,16 +59,17 @@ def promote(
         champion = _get_champion(client, name)
         if champion and champion.version == challenger.version:
             raise UserError(f"{name}/{challenger.version} is champion already")
+        task = load_common_task(champion, challenger) if champion else load_version_task(challenger)
         predictions = read_version_predictions(client, challenger)[SPLIT]
         opponent = prepare_opponent(client, champion, challenger, predictions) if champion else None
         model = None if gate.max_latency_ms is None else _load_checked(challenger)
-        latency_ms = _measure_latency(model, predictions) if model else None
-        verdict = judge(predictions, opponent, gate, latency_ms=latency_ms)
+        latency_ms = _measure_latency(model, predictions, task) if model else None
+        verdict = judge(predictions, opponent, gate, task=task, latency_ms=latency_ms)
         evidence = {
             "challenger": int(challenger.version),
             "champion": int(champion.version) if champion else None,
-            **asdict(verdict),
-            "notes": list(describe_differences(predictions, opponent)) if opponent else [],
+            **task.add_old_keys(asdict(verdict)),
+            "notes": list(describe_differences(predictions, opponent, task)) if opponent else [],
             "gate": gate.model_dump(),
             "champion_scored_again": opponent is not None and opponent.is_rescored,
             "forced": force and verdict.verdict != "PROMOTE",
@@ -72,7 +87,7 @@ def promote(
             target=int(challenger.version),
             model_digest=challenger.tags[DIGEST_TAG],
             reason=reason or verdict.reasons[0],
-            evidence={key: evidence[key] for key in EVIDENCE},
+            evidence=task.add_old_keys({key: evidence[key] for key in EVIDENCE}),
         )
         if str(client.get_registered_model(name).aliases.get(CHALLENGER)) == str(challenger.version):
             client.delete_registered_model_alias(name, CHALLENGER)
@@ -121,7 +136,7 @@ def promote_new(name: str, gate: GateParams) -> str | None:
 def _load_checked(version: "ModelVersion") -> "PyFuncModel":
     """Load a version as it would be served.
 
-    UserError unless its files have the registered digest and it can predict a sentence.
+    UserError unless its files have the registered digest and it can answer.
     """
     import mlflow
 
@@ -133,18 +148,19 @@ def _load_checked(version: "ModelVersion") -> "PyFuncModel":
             raise UserError(f"{reference} is not what was registered: its files have the digest {digest[:12]}")
         try:
             model: PyFuncModel = mlflow.pyfunc.load_model(str(path))
-            model.predict([HEALTH_CHECK])
+            config = read_json(path / MODEL_FILES / CONFIG)
+            model.predict([load_version_task(version).presentation.make_sample(config)])
         except Exception as error:  # any failure here would be one in production
             raise UserError(f"{reference} fails its health check: {error}") from error
         return model
 
 
-def _measure_latency(model: "PyFuncModel", predictions: Predictions) -> float:
-    """Milliseconds for a single sentence: the median over the first test sentences."""
+def _measure_latency(model: "PyFuncModel", predictions: Any, task: TaskParts) -> float:
+    """Milliseconds for a single example: the median over the first test examples."""
     seconds = []
-    for words in predictions.words[:TIMED_SENTENCES].to_pylist():
+    for example in task.presentation.make_inputs(predictions, limit=TIMED_EXAMPLES):
         start = time.perf_counter()
-        model.predict([" ".join(words)])
+        model.predict([example])
         seconds.append(time.perf_counter() - start)
     return 1000 * statistics.median(seconds)
 

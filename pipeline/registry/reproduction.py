@@ -11,24 +11,21 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import psutil
 
 from pipeline.checkout.dvc import StageFailedError, reproduce
-from pipeline.checkout.layout import METRICS, PREDICTIONS, REGISTRATION, STAGES, TRAINING
+from pipeline.checkout.layout import LOCK, METRICS, PREDICTIONS, REGISTRATION, STAGES, TRAINING, locate
 from pipeline.checkout.scratch import work_folder
 from pipeline.checkout.status import MISSING, stage_states
 from pipeline.checkout.worktree import worktree
 from pipeline.formatting import NO_REASON
-from pipeline.registry.versions import resolve
+from pipeline.registry.versions import name_primary, resolve
 from stages.artifacts import read_json
 from stages.errors import ArtifactError, RegistryError, UserError
-from stages.tasks.token_classification.predictions import Predictions, read_predictions
 from stages.tracking.client import SQLITE, connect, translate_errors
 from stages.tracking.environment import Environment, current_environment
-from stages.tracking.git import LOCK
 from stages.tracking.lineage_record import (
     STAGES_WITH_OUTPUTS,
     FileEntry,
@@ -38,7 +35,7 @@ from stages.tracking.lineage_record import (
     record_stage,
 )
 from stages.tracking.registry import DIGEST_TAG, altered_files, read_lineage
-from stages.tracking.version_artifacts import SPLIT
+from stages.tracking.version_artifacts import SPLIT, load_task, load_version_task
 from stages.training.record import read_training
 
 if TYPE_CHECKING:
@@ -73,19 +70,25 @@ class Certificate:
     differences: list[Difference]
     environment_differences: list[str]
     altered: list[str]  # lineage files that were changed after the registration
-    f1: dict[str, float | None]  # strict entity F1 on test, "recorded" and "rebuilt"
+    primary: dict[str, str]  # the name of the primary score
+    score: dict[str, float | None]  # the primary score on test, "recorded" and "rebuilt"
     time: str
     who: str
+    task: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields, also by the keys that older programs know."""
+        return load_task(self.task).add_old_keys(asdict(self))
 
 
 @dataclass(frozen=True)
 class Recorded:
-    """What the registry holds of a version; `predictions` and `scores` are empty if they cannot be read."""
+    """What the registry holds of a version; `predictions` and `primary` are empty if they cannot be read."""
 
     version: "ModelVersion"
     lineage: LineageFiles
-    predictions: dict[str, Predictions]  # by split
-    scores: dict[str, float]  # on test: f1, f1_low, f1_high
+    predictions: dict[str, Any]  # by split
+    primary: dict[str, Any]  # on test: name, value, low, high, support
 
 
 def reproduce_version(
@@ -124,7 +127,7 @@ def reproduce_version(
         differences += _run_all(recorded.lineage, registry, on_line=on_line, on_progress=on_progress)
         differences.sort(key=lambda difference: STAGES.index(difference.stage))
         environment_changes += _compare_machines(record.environment)
-        verdict, f1 = judge(recorded, differences)
+        verdict, score = judge(recorded, differences)
     certificate = Certificate(
         name=version.name,
         version=int(version.version),
@@ -133,9 +136,11 @@ def reproduce_version(
         differences=differences,
         environment_differences=environment_changes,
         altered=altered,
-        f1={"recorded": recorded.scores.get("f1"), "rebuilt": f1},
+        primary={"name": name_primary(version)},
+        score={"recorded": recorded.primary.get("value"), "rebuilt": score},
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         who=f"{getpass.getuser()}@{socket.gethostname()}",
+        task=load_version_task(version).name,
     )
     _store(client, version, certificate, on_line)
     return certificate
@@ -158,7 +163,7 @@ def compare_environments(recorded: TrainingEnvironment, current: Environment) ->
 def _compare_machines(recorded: TrainingEnvironment) -> list[str]:
     """The differences in what the training run chose to compute with; none if it did not get that far."""
     with suppress(ArtifactError):
-        current = read_training(TRAINING.parent).machine
+        current = read_training(locate(TRAINING).parent).machine
         return [
             f"{key} {value} instead of {getattr(recorded, key)}"
             for key, value in current.items()
@@ -168,14 +173,15 @@ def _compare_machines(recorded: TrainingEnvironment) -> list[str]:
 
 
 def _read_recorded(client: "MlflowClient", version: "ModelVersion") -> Recorded:
-    predictions: dict[str, Predictions] = {}
-    scores: dict[str, float] = {}
+    scores = load_version_task(version).scores
+    predictions: dict[str, Any] = {}
+    primary: dict[str, Any] = {}
     # Without the report, the bytes can still be compared.
     with work_folder(COMMAND) as work, suppress(Exception):
         report = Path(client.download_artifacts(version.run_id or "", "report", str(work)))
-        scores = read_json(report / METRICS.name)[SPLIT]["entity_strict"]["micro"]
-        predictions = read_predictions(report / PREDICTIONS.name)
-    return Recorded(version, read_lineage(client, version), predictions, scores)
+        primary = scores.find_primary(read_json(report / METRICS.name)[SPLIT])
+        predictions = scores.read_predictions(report / PREDICTIONS.name)
+    return Recorded(version, read_lineage(client, version), predictions, primary)
 
 
 def _changed_inputs() -> list[Difference]:
@@ -215,7 +221,7 @@ def _run_all(
 
 def _changed_outputs(stage: str, lineage: LineageFiles) -> list[Difference]:
     before = _digests(lineage.record.stages[stage].outputs)
-    now = _digests(record_stage(read_lock(Path(LOCK).read_bytes())[stage]).outputs)
+    now = _digests(record_stage(read_lock(locate(LOCK).read_bytes())[stage]).outputs)
     return [
         Difference(stage, "output", f"{path} {_describe_change(before.get(path), now.get(path))}")
         for path in sorted(before.keys() | now.keys())
@@ -232,27 +238,22 @@ def _describe_change(before: str | None, now: str | None) -> str:
 
 
 def judge(recorded: Recorded, differences: list[Difference]) -> tuple[Verdict, float | None]:
-    """The strongest verdict that holds, and F1 of the rebuilt model on test; None if a stage failed."""
+    """The strongest verdict that holds, and the primary score of the rebuilt model on test; None if a stage failed."""
     kinds = {difference.kind for difference in differences}
     if "failure" in kinds:
         return "different", None
-    f1: float = read_json(METRICS)[SPLIT]["entity_strict"]["micro"]["f1"]
-    is_same_model = read_json(REGISTRATION)["model_digest"] == recorded.version.tags.get(DIGEST_TAG)
+    scores = load_version_task(recorded.version).scores
+    score: float = scores.find_primary(read_json(locate(METRICS))[SPLIT])["value"]
+    is_same_model = read_json(locate(REGISTRATION))["model_digest"] == recorded.version.tags.get(DIGEST_TAG)
     if "output" not in kinds and is_same_model:
-        return "bit-identical", f1
-    predictions = read_predictions(PREDICTIONS)
+        return "bit-identical", score
+    predictions = scores.read_predictions(locate(PREDICTIONS))
     if recorded.predictions.keys() == predictions.keys() and all(
-        _are_equal(recorded.predictions[split], predictions[split]) for split in predictions
+        scores.have_same_answers(recorded.predictions[split], predictions[split]) for split in predictions
     ):
-        return "same predictions", f1
-    scores = recorded.scores
-    return "same scores" if scores and scores["f1_low"] <= f1 <= scores["f1_high"] else "different", f1
-
-
-def _are_equal(first: Predictions, second: Predictions) -> bool:
-    """Whether both hold the same sentences with the same predicted tags."""
-    same_tags = np.array_equal(first.predicted.tags_W, second.predicted.tags_W)
-    return bool(first.words.equals(second.words)) and same_tags
+        return "same predictions", score
+    primary = recorded.primary
+    return "same scores" if primary and primary["low"] <= score <= primary["high"] else "different", score
 
 
 def _store(
@@ -261,7 +262,7 @@ def _store(
     file = f"{CERTIFICATES}/{version.name}/{certificate.time.replace(':', '')}.json"
     try:
         with translate_errors():
-            client.log_dict(version.run_id or "", asdict(certificate), file)
+            client.log_dict(version.run_id or "", certificate.to_json(), file)
             summary = f"{certificate.verdict} at {certificate.time}"
             client.set_model_version_tag(version.name, version.version, REPRODUCED_TAG, summary)
     except RegistryError as error:

@@ -6,25 +6,31 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stages.errors import UserError
+from stages.scoring import TaskParts
+from stages.task import load_part
 from stages.tracking.client import connect, translate_errors
 from stages.tracking.registry import CHALLENGER, CHAMPION, DIGEST_TAG
+from stages.tracking.version_artifacts import PRIMARY_TAG, TASK_TAG, load_version_task
+from stages.training.record import FIRST_TASK
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion as Version
     from mlflow.entities.model_registry import RegisteredModel
 
-F1_METRICS = {"dev": "dev/entity_strict/micro/f1", "test": "test/entity_strict/micro/f1"}
+SPLITS = ("dev", "test")
 
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """One version of a registered model; `scores` holds entity F1 (strict, micro) by split."""
+    """One version of a registered model; `scores` holds its primary score by split, `primary` the name of that."""
 
     name: str
     version: int
     aliases: list[str]
     digest: str
+    task: str
+    primary: dict[str, str]
     scores: dict[str, float]
 
 
@@ -45,7 +51,9 @@ def _describe(client: "MlflowClient", model: "RegisteredModel", version: "Versio
         version=int(version.version),
         aliases=aliases_of(model, version),
         digest=version.tags.get(DIGEST_TAG, ""),
-        scores=read_scores(client, version.run_id),
+        task=version.tags.get(TASK_TAG, FIRST_TASK),
+        primary={"name": name_primary(version)},
+        scores=read_scores(client, version),
     )
 
 
@@ -60,17 +68,26 @@ def aliases_of(model: "RegisteredModel", version: "Version") -> list[str]:
     return sorted(alias for alias, number in model.aliases.items() if int(number) == int(version.version))
 
 
-def read_scores(client: "MlflowClient", run_id: str | None) -> dict[str, float]:
-    """The entity F1 of a run by split; empty if the run was permanently deleted, which a version may survive."""
+def name_primary(version: "Version") -> str:
+    """The name of a version's primary score, as metrics.json has it."""
+    first: str = load_part(FIRST_TASK, "scores.scoring").PRIMARY  # of versions from before they named it
+    return version.tags.get(PRIMARY_TAG, first)
+
+
+def read_scores(client: "MlflowClient", version: "Version") -> dict[str, float]:
+    """The primary score of a version by split; empty if its run was permanently deleted, which it may survive."""
     from mlflow.exceptions import MlflowException
 
     try:
-        metrics = client.get_run(run_id).data.metrics if run_id else {}
+        metrics = client.get_run(version.run_id).data.metrics if version.run_id else {}
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         return {}
-    return {split: metrics[key] for split, key in F1_METRICS.items() if key in metrics}
+    # A run from before `primary` has the score where its name says; the name of another score is no place of metrics.
+    places = {split: (f"{split}/primary/value", f"{split}/{name_primary(version)}") for split in SPLITS}
+    found = {split: [metrics[place] for place in own if place in metrics] for split, own in places.items()}
+    return {split: values[0] for split, values in found.items() if values}
 
 
 def resolve(client: "MlflowClient", reference: str) -> "Version":
@@ -120,3 +137,9 @@ def load_model(reference: str) -> Any:
         import mlflow
 
         return mlflow.pyfunc.load_model(f"models:/{version.name}/{version.version}")
+
+
+def load_reference_task(reference: str) -> TaskParts:
+    """The task of the version that `resolve` finds."""
+    with translate_errors():
+        return load_version_task(resolve(connect(), reference))

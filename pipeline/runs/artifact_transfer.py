@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+from pipeline.checkout.layout import stage_address
 from stages.errors import UserError, first_line
 
 CONSTRAINTS = Path("constraints.txt")
@@ -33,7 +34,7 @@ def push(stage: str) -> None:
     from dvc.repo import Repo
 
     with _translate_errors("push to"), Repo() as repo:
-        repo.push(targets=[stage], run_cache=True)
+        repo.push(targets=[stage_address(stage)], run_cache=True)
 
 
 def restore(stage: str) -> Literal["restored", "fresh"] | None:
@@ -46,7 +47,7 @@ def restore(stage: str) -> Literal["restored", "fresh"] | None:
     from dvc.stage.cache import RunCacheNotFoundError
 
     with _translate_errors("restore from"), Repo() as repo, lock_repo(repo):
-        (found,) = repo.stage.collect(stage)
+        (found,) = repo.stage.collect(stage_address(stage))
         if not found.changed():
             return "fresh"
         found.remove_outs()  # DVC refuses to check out over files that are not in its cache

@@ -7,7 +7,7 @@ from prefect.events import AutomationCore, ResourceSpecification
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
 
-from pipeline.checkout.layout import PARAMS
+from pipeline.checkout.layout import PARAMS, locate, pipeline_folder
 from pipeline.checkout.params_file import read_value
 from pipeline.runs.flows import TRY_AGAIN_STATE, USER_FAULT_STATE
 from stages.config.orchestration import Params
@@ -23,7 +23,7 @@ def plan_automations() -> list[AutomationCore]:
 
     https://docs.prefect.io/v3/advanced/detect-zombie-flows
     """
-    heartbeat_timeout_seconds = load_params(PARAMS, Params).orchestration.heartbeat_timeout_seconds
+    heartbeat_timeout_seconds = load_params(locate(PARAMS), Params).orchestration.heartbeat_timeout_seconds
     expected = ["Running", "Scheduled", "Cancelling"]
     return [
         _plan_automation("fell silent", after="heartbeat", expect=["heartbeat"], seconds=heartbeat_timeout_seconds),
@@ -33,7 +33,7 @@ def plan_automations() -> list[AutomationCore]:
 
 def _plan_automation(what: str, *, after: str, expect: list[str], seconds: int) -> AutomationCore:
     """Mark a run of this project as crashed if `seconds` after an event neither an expected one nor its end follows."""
-    name = read_value(PARAMS, "register.name")
+    name = project_name()
     return AutomationCore(
         name=f"{name}: a run that {what} has crashed",
         description="Created by `tuneline deploy`: the worker must be dead.",
@@ -55,6 +55,12 @@ def _plan_automation(what: str, *, after: str, expect: list[str], seconds: int) 
     )
 
 
+def project_name() -> str:
+    """What Prefect calls the current pipeline: as its folder, or at the root as its registered model."""
+    parts = pipeline_folder().parts
+    return "-".join(parts) if parts else str(read_value(locate(PARAMS), "register.name"))
+
+
 def project_tag(name: str) -> str:
-    """The tag of all runs of a project; `name` is its registered model's."""
+    """The tag of all runs of a pipeline; `name` is its `project_name`."""
     return f"{TAG}:{name}"

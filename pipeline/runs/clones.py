@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import count
@@ -40,11 +40,15 @@ class GitError(Exception):
 
 @dataclass(frozen=True)
 class RunSpec:
-    """The exact inputs of a run, the same for all its workers: a commit, and settings applied to its params.yaml."""
+    """The exact inputs of a run, the same for all its workers: a commit, a pipeline, and settings of its params.yaml.
+
+    `pipeline` is its folder, from the root of the repository.
+    """
 
     repository: str
     commit: str
     settings: list[str] = field(default_factory=list)
+    pipeline: str = "."
 
 
 def resolve_commit(repository: str, revision: str) -> str:
@@ -177,19 +181,21 @@ def _prepare(folder: Path, spec: RunSpec) -> None:
     Path(_git("rev-parse", "--absolute-git-dir", folder=folder), "index.lock").unlink(missing_ok=True)
     _git("checkout", "--quiet", "--force", "--detach", spec.commit, folder=folder)
     _git("clean", "--quiet", "--force", "-d", folder=folder)
-    _configure(folder, spec.settings)
+    _configure(folder, spec)
     marker.parent.mkdir(exist_ok=True)
     with atomic_write(marker) as path:
         path.write_text(state, encoding="utf-8")
 
 
-def _configure(folder: Path, settings: Sequence[str]) -> None:
+def _configure(folder: Path, spec: RunSpec) -> None:
     """Apply the settings; configure the DVC cache and the checkpoint folder that this worker's worktrees share."""
-    params = folder / PARAMS
+    params = folder / spec.pipeline / PARAMS
+    if not params.exists():
+        raise UserError(f"commit {spec.commit[:12]} has no pipeline in {spec.pipeline}: commit the folder and push it")
     checkpoint_dir = Path(read_value(params, CHECKPOINT_DIR))  # an absolute path is one that several workers share
     shared = folder.parent / "checkpoints"
     own = [] if checkpoint_dir.is_absolute() else [f'{CHECKPOINT_DIR}="{shared}"']
-    params.write_text(apply_settings(params, [*own, *settings]), encoding="utf-8")
+    params.write_text(apply_settings(params, [*own, *spec.settings]), encoding="utf-8")
     (folder / ".dvc/config.local").write_text(f"[cache]\n    dir = {folder.parent / 'cache'}\n", encoding="utf-8")
 
 

@@ -21,10 +21,9 @@ from prefect.exceptions import ObjectNotFound
 from prefect.types.entrypoint import EntrypointType
 
 from pipeline.checkout.dvc_errors import explain_dvc_errors
-from pipeline.checkout.layout import PARAMS, STAGES
-from pipeline.checkout.params_file import read_value
+from pipeline.checkout.layout import PARAMS, STAGES, locate, pipeline_folder
 from pipeline.runs import worker_flows
-from pipeline.runs.automations import TAG, project_tag
+from pipeline.runs.automations import TAG, project_name, project_tag
 from pipeline.runs.clones import has_password
 from pipeline.runs.flows import RUN_FLOW, STAGE_FLOW, stage_deployment
 from pipeline.runs.prefect_server import ask_server, translate_errors
@@ -138,13 +137,13 @@ def plan_deployments(source: Source, *, cron: str | None = None) -> list[Deploym
 
     `cron` replaces the schedule of params.yaml; empty, it removes it. UserError if Prefect cannot parse it.
     """
-    orchestration = load_params(PARAMS, Params).orchestration
+    orchestration = load_params(locate(PARAMS), Params).orchestration
     cron = orchestration.cron if cron is None else cron or None
     try:
         CronSchedule(cron=cron or "0 0 * * *", timezone=orchestration.timezone)
     except ValueError as error:
         raise UserError(f'the schedule {cron!r} is not a cron expression; an example of one is "0 2 * * *"') from error
-    name = read_value(PARAMS, "register.name")
+    name, pipeline = project_name(), pipeline_folder()
     variables = dict(VARIABLES)
     if not has_password(tracking_uri()):
         variables["MLFLOW_TRACKING_URI"] = _absolute_tracking_uri()
@@ -158,7 +157,12 @@ def plan_deployments(source: Source, *, cron: str | None = None) -> list[Deploym
         tags=[TAG, project_tag(name)],
         cron=cron,
         timezone=orchestration.timezone,
-        parameters={"repository": source.repository, "revision": source.revision, "settings": []},
+        parameters={
+            "repository": source.repository,
+            "revision": source.revision,
+            "settings": [],
+            **({} if pipeline == Path() else {"pipeline": pipeline.as_posix()}),
+        },
         variables=variables,
     )
     stages = [

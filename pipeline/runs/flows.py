@@ -22,7 +22,8 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from pipeline.checkout.dvc import StageFailedError, reproduce
-from pipeline.checkout.layout import EVALUATE, PARAMS, REGISTER
+from pipeline.checkout.layout import EVALUATE, PARAMS, REGISTER, locate, pipeline_folder
+from pipeline.checkout.params_file import load_own_task
 from pipeline.checkout.status import Outcome, is_registered
 from pipeline.registry.gate import promote_new
 from pipeline.runs.page import create_page, tabulate_scores
@@ -60,7 +61,7 @@ def run_stage(stage: str) -> State[Any]:
         name = USER_FAULT_STATE if failure.is_user_error else TRY_AGAIN_STATE if failure.is_retryable else None
         return Failed(name=name, message=str(failure))
     if stage == EVALUATE:
-        description = "Entity scores, strict; f1_low to f1_high: 95 % interval."
+        description = load_own_task().presentation.SCORES_TITLE
         create_table_artifact(tabulate_scores(), key="scores", description=description)
     return Completed(message=outcome)
 
@@ -74,7 +75,7 @@ def run_pipeline(stages: list[str]) -> State[Any]:
         if not state.is_completed():
             return Failed(name=state.name, message=state.message)
         outcomes[stage] = parse_outcome(state)
-    model = read_marker() if REGISTER in outcomes else None
+    model = read_marker(pipeline_folder()) if REGISTER in outcomes else None
     if model:
         create_page(outcomes, model, notes=auto_promote(model.name))
     return Completed(message=", ".join(f"{stage} {outcome}" for stage, outcome in outcomes.items()))
@@ -92,7 +93,7 @@ def parse_outcomes(state: State[Any]) -> dict[str, Outcome]:
 
 def auto_promote(name: str) -> list[str]:
     """Promote a new version if the gate accepts it and `register.auto_promote` is set; return notes for the page."""
-    register = load_params(PARAMS, Params).register_
+    register = load_params(locate(PARAMS), Params).register_
     if not register.auto_promote:
         return []
     try:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import typer
 
-from pipeline.checkout.layout import PARAMS
+from pipeline.checkout.layout import PARAMS, locate
 from pipeline.checkout.status import Outcome, StageState, check_inputs, stage_states
 from pipeline.runs.prefect_server import find_server, translate_errors
 from pipeline.signals import Stopped, end_groups, stop_command
@@ -44,9 +44,9 @@ def prepare_run(settings: list[str]) -> list[StageState]:
     from pipeline.checkout.params_file import apply_settings, check_params
     from stages.params import read_text
 
-    text = apply_settings(PARAMS, settings)
+    text = apply_settings(locate(PARAMS), settings)
     check_params(text)
-    before = read_text(PARAMS)
+    before = read_text(locate(PARAMS))
     write_params(text)
     try:
         states = stage_states()
@@ -58,8 +58,8 @@ def prepare_run(settings: list[str]) -> list[StageState]:
 
 
 def write_params(text: str) -> None:
-    """Replace the content of params.yaml atomically."""
-    with atomic_write(PARAMS) as path:
+    """Replace the content of the current pipeline's params.yaml atomically."""
+    with atomic_write(locate(PARAMS)) as path:
         path.write_text(text, encoding="utf-8")
 
 

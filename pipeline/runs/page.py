@@ -5,7 +5,8 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact
 
-from pipeline.checkout.layout import METRICS
+from pipeline.checkout.layout import METRICS, locate
+from pipeline.checkout.params_file import load_own_task
 from pipeline.checkout.status import Outcome
 from stages.artifacts import read_json
 from stages.errors import RegistryError
@@ -31,14 +32,8 @@ def create_page(outcomes: dict[str, Outcome], model: Registration, *, notes: lis
 
 
 def tabulate_scores() -> list[dict[str, Any]]:
-    """The strict scores of data/report/metrics.json, a row for each split and entity type."""
-    rows = []
-    for split, tables in read_json(METRICS).items():
-        strict = tables["entity_strict"]
-        for name, row in {"all types": strict["micro"], **strict["per_type"]}.items():
-            figures = {column: f"{row[column]:.4f}" for column in ("precision", "recall", "f1", "f1_low", "f1_high")}
-            rows.append({"split": split, "entities": name, **figures, "support": row["support"]})
-    return rows
+    """The main scores of the current pipeline's metrics.json, a row for each split and label."""
+    return load_own_task().presentation.tabulate_scores(read_json(locate(METRICS)))
 
 
 def find_links(model: Registration) -> list[str]:

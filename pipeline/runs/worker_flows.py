@@ -19,7 +19,7 @@ from prefect.runtime import deployment
 from prefect.states import Cancelled, Cancelling, Completed, Failed
 from prefect.tasks import Task, exponential_backoff
 
-from pipeline.checkout.layout import CHECKPOINT_DIR, PARAMS, REGISTER, STAGES
+from pipeline.checkout.layout import CHECKPOINT_DIR, PARAMS, REGISTER, STAGES, locate, pipeline_folder, use_pipeline
 from pipeline.checkout.params_file import read_value
 from pipeline.checkout.status import Outcome, is_registered
 from pipeline.runs import artifact_transfer
@@ -55,36 +55,38 @@ class StageCancelledError(Exception):
 
 
 @flow(name=STAGE_FLOW, flow_run_name="{stage}", validate_parameters=False)
-def run_stage_on_worker(stage: str, repository: str, commit: str, settings: list[str]) -> State[Any]:
+def run_stage_on_worker(
+    stage: str, repository: str, commit: str, settings: list[str], pipeline: str = "."
+) -> State[Any]:
     """Run one stage here: restore the stages before it from the DVC remote, and push its outputs there.
 
-    The message of the completed state is its `Outcome`.
+    `pipeline` is a folder of the repository. The message of the completed state is its `Outcome`.
     """
     bypass_proxy_on_this_machine()
-    spec = RunSpec(repository, commit, settings)
+    spec = RunSpec(repository, commit, settings, pipeline)
     try:
-        with workspace(spec, stage) as folder, contextlib.chdir(folder):
+        with workspace(spec, stage) as folder, contextlib.chdir(folder), use_pipeline(Path(pipeline)):
             return _run_stage(stage, spec)
     except UserError as error:
         return _failed_state(error)
 
 
 @flow(name=RUN_FLOW, flow_run_name="run", validate_parameters=False)
-def run_on_workers(repository: str, revision: str, settings: list[str]) -> State[Any]:
-    """Run the stale stages of a branch, tag or commit, each on a worker of its pool, until one fails."""
+def run_on_workers(repository: str, revision: str, settings: list[str], pipeline: str = ".") -> State[Any]:
+    """Run the stale stages of a pipeline at a branch, tag or commit, each on a worker of its pool, until one fails."""
     bypass_proxy_on_this_machine()
     try:
         commit = _resolve(repository, revision)
         get_run_logger().info("%s of %s is commit %s", revision, without_password(repository), commit[:12])
-        spec = RunSpec(repository, commit, settings)
-        with workspace(spec, "run") as folder, contextlib.chdir(folder):
+        spec = RunSpec(repository, commit, settings, pipeline)
+        with workspace(spec, "run") as folder, contextlib.chdir(folder), use_pipeline(Path(pipeline)):
             return _run_pipeline(spec)
     except UserError as error:
         return _failed_state(error)
 
 
 def _run_stage(stage: str, spec: RunSpec) -> State[Any]:
-    orchestration = load_params(PARAMS, Params).orchestration
+    orchestration = load_params(locate(PARAMS), Params).orchestration
     limit = orchestration.of(stage).timeout_seconds
     artifact_transfer.check_environment()
     _fetch.with_options(timeout_seconds=limit)()
@@ -106,7 +108,7 @@ def _run_stage(stage: str, spec: RunSpec) -> State[Any]:
 
 
 def _run_pipeline(spec: RunSpec) -> State[Any]:
-    orchestration = load_params(PARAMS, Params).orchestration
+    orchestration = load_params(locate(PARAMS), Params).orchestration
     _fetch()
     outcomes: dict[str, Outcome] = {}
     for stage in STAGES:
@@ -121,7 +123,7 @@ def _run_pipeline(spec: RunSpec) -> State[Any]:
                 return Failed(message=f"{stage} completed, but its outputs cannot be fetched from the DVC remote")
         outcomes[stage] = outcome
     _remove_unused(spec, orchestration)
-    model = read_marker()
+    model = read_marker(pipeline_folder())
     assert model is not None  # _restore has found the registration
     notes = [f"commit `{spec.commit}` of {without_password(spec.repository)}", *find_links(model)]
     notes += auto_promote(model.name)
@@ -137,7 +139,7 @@ def _restore(stage: str) -> Outcome | None:
 
 
 def _remove_unused(spec: RunSpec, orchestration: OrchestrationParams) -> None:
-    checkpoints = Path(read_value(PARAMS, CHECKPOINT_DIR))
+    checkpoints = Path(read_value(locate(PARAMS), CHECKPOINT_DIR))
     for path in remove_unused(spec.repository, checkpoints, days=orchestration.retention_days):
         get_run_logger().info("removed %s, which was not used for %d days", path, orchestration.retention_days)
 
@@ -208,6 +210,7 @@ def _start_and_wait(stage: str, spec: RunSpec) -> Outcome:
                 "repository": spec.repository,
                 "commit": spec.commit,
                 "settings": spec.settings,
+                "pipeline": spec.pipeline,
             },
             timeout=0,  # return at once
         ),

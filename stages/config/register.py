@@ -9,8 +9,9 @@ class GateParams(Section):
     """Conditions for a version to become champion."""
 
     significance_level: float = Field(gt=0, lt=1)
-    min_f1: float = Field(ge=0, le=1)
-    max_drop_per_type: float = Field(ge=0, le=1)
+    min_score: float | None
+    max_drop_per_label: float | None = Field(ge=0)
+    max_drop_per_slice: float | None = Field(ge=0)
     max_latency_ms: float | None = Field(gt=0)
 
 

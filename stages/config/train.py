@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from stages.modeling.precision import Precision
-from stages.params import PretrainedParams, RuntimeParams, Section
+from stages.params import PretrainedParams, RuntimeParams, Section, TaskParams
 from stages.training.schedule import Schedule
 
 
@@ -32,6 +32,7 @@ class TrainParams(Section):
 class Params(Section):
     """The sections that train reads."""
 
+    task: TaskParams
     model: PretrainedParams
     train: TrainParams
     runtime: RuntimeParams

@@ -1,6 +1,7 @@
 """Sentences that cannot be used, and whether a corpus may be read without them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -49,7 +50,9 @@ def find_faulty(block: Block, diagnostics: Diagnostics, *, has_bare_types: bool)
     return faulty_S
 
 
-def judge_faulty(diagnostics: Diagnostics, treatment: Faulty, *, sentences: int, where: object) -> None:
+def judge_faulty(
+    diagnostics: Diagnostics, treatment: Faulty, *, sentences: int, where: object, noun: str = "sentences"
+) -> None:
     """Decide whether a corpus may be read without its faulty sentences, of `sentences` sentences that are usable.
 
     If they are to be dropped but are too many, they become errors. If they were refused but are few, a note says how to
@@ -58,14 +61,14 @@ def judge_faulty(diagnostics: Diagnostics, treatment: Faulty, *, sentences: int,
     count, total = diagnostics.faulty, diagnostics.faulty + sentences
     if not count:
         return
-    figures = f"{count:,} of {total:,} sentences have faults"
+    figures = f"{count:,} of {total:,} {noun} have faults"
     if treatment == "drop" and count > MAX_DROPPED * total:
         for code in [code for code in diagnostics.counts if code.startswith(DROPPED)]:
             diagnostics.restore_errors(code)
         message = f"{figures}, and data.faulty=drop leaves out {MAX_DROPPED:.0%} at most. Mend the text."
         diagnostics.add("error", "faulty", where, message)
     elif treatment == "refuse" and count <= MAX_DROPPED * total:
-        message = f"{figures}. Mend them, or leave these sentences out: --set data.faulty=drop"
+        message = f"{figures}. Mend them, or leave these {noun} out: --set data.faulty=drop"
         diagnostics.add("error", "faulty", where, message)
 
 
@@ -91,3 +94,15 @@ def _describe(fault: Fault, block: Block, word: int) -> str:
     if fault.code == TAG:
         return f"{block.tags[word].as_py()[:80]!r} {fault.message}"
     return f"{fault.message}: {block.words.values[word].as_py()[:80]!r}"
+
+
+def name_dropped(place: Path, splits: Iterable[str], diagnostics: Diagnostics) -> dict[str, list[str]]:
+    """By split a line for each of the first examples that were left out; their places are relative to the corpus."""
+    return {
+        split: [
+            f"{each.where.removeprefix(f'{place}/')}: {each.message}"
+            for each in diagnostics.kept
+            if each.code == f"{DROPPED}{split}"
+        ]
+        for split in splits
+    }

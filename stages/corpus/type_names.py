@@ -20,28 +20,33 @@ AMBIGUOUS = "АВЕЅІЈКМНОРСТУХаеіјорсухѕΑΒΕΖΗΙΚΜ�
 LATIN = str.maketrans(AMBIGUOUS, "ABESIJKMHOPCTYXaeijopcyxsABEZHIKMNOPTYXo")
 
 
-def report_type_names(counts: Mapping[str, int], where: object, diagnostics: Diagnostics) -> None:
-    """Add a warning for names that look alike or odd; an error for each that is too long. `counts` are of entities."""
+def report_type_names(
+    counts: Mapping[str, int], where: object, diagnostics: Diagnostics, *, noun: str = "type"
+) -> None:
+    """Add a warning for names that look alike or odd; an error for each that is too long.
+
+    `counts` are of entities, or of examples if the names are those of a label, as `noun` says.
+    """
     alike: dict[str, list[str]] = defaultdict(list)
     for name in sorted(counts):
         alike[_reduce(name)].append(name)
         if len(name) > MAX_TYPE:
             message = (
-                f"the type {name[:SHOWN_CHARACTERS]!r}... has a name of {len(name):,} characters; MLflow keeps scores "
-                f"only of types with names of at most {MAX_TYPE}. Shorten it"
+                f"the {noun} {name[:SHOWN_CHARACTERS]!r}... has a name of {len(name):,} characters; MLflow keeps "
+                f"scores only of {noun}s with names of at most {MAX_TYPE}. Shorten it"
             )
             diagnostics.add("error", "long-type", where, message)
-        if ANOTHER_TAG.search(name):
+        if noun == "type" and ANOTHER_TAG.search(name):
             message = f"the type {_shown(name)} holds another tag; does data.tags name a column of two tags?"
             diagnostics.add("warning", "tag-in-type", where, message)
     for names in alike.values():
         odd = "; ".join(filter(None, (_describe_odd(name, has_twin=len(names) > 1) for name in names)))
         if len(names) > 1:
             listed = " and ".join(f"{_shown(name)} ({counts[name]:,})" for name in names)
-            message = f"the types {listed} look alike, but count as {len(names)}"
+            message = f"the {noun}s {listed} look alike, but count as {len(names)}"
             diagnostics.add("warning", "types-alike", where, f"{message}; {odd}" if odd else message)
         elif odd:
-            diagnostics.add("warning", "odd-type", where, f"the type {odd}; is it meant to?")
+            diagnostics.add("warning", "odd-type", where, f"the {noun} {odd}; is it meant to?")
 
 
 def format_type(name: str) -> str:

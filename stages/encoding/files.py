@@ -17,16 +17,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stages.artifacts import file_digest, json_digest, parse_dataclass, read_versioned, write_json
+from stages.artifacts import file_digest, json_digest, parse_dataclass, read_json, read_versioned, write_json
 from stages.errors import ArtifactError
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 MANIFEST = "manifest.json"
+DROPPED = "dropped.json"  # the first of the examples that were left out for their faults, and why
 IGNORED = -100  # the label that torch's cross entropy skips by default
 NO_WORD = -1
 SHOWN_WORDS = 8  # of a sentence in a message
@@ -42,15 +44,32 @@ SCHEMA = pa.schema(
 )
 
 Int32s = npt.NDArray[np.int32]
+Int64s = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The outputs of a model for packed rows, and their answers; see stages/modeling/head.py.
+
+    `places_L` are indices of tokens, ascending, whose final hidden states the head reads. `row_L` numbers the row of
+    each among the packed rows, from 0, if an output is a row; None if it is a token. `answers` are arrays over the
+    outputs, as the loss of the task takes them; `padding` is the value of each that makes an output count for nothing.
+    """
+
+    places_L: Int64s
+    row_L: Int64s | None
+    answers: tuple[npt.NDArray[Any], ...]
+    padding: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Describes the encoded files: their labels, counts and digests."""
+    """Describes the encoded files: their task, labels, counts and digests."""
 
     format_version: int
-    labels: list[str]
-    scheme: str
+    task: str
+    labels: list[str]  # the names of the model's outputs
+    details: dict[str, Any]  # what the task needs to know beside them
     tokenizer_digest: str
     parameters: dict[str, int | str]  # the section `tokenize` of params.yaml
     counts: dict[str, dict[str, int]]  # by split: sentences, words, entities, windows, tokens
@@ -112,6 +131,29 @@ class EncodedSplit:
         """Number of tokens of each window, special tokens included."""
         return np.diff(self.offsets)
 
+    @property
+    def second(self) -> None:
+        """No window has a second text."""
+        return None
+
+    def outputs(self, _: Int64s, index_N: Int64s) -> Outputs:
+        """The words that these rows own, with their labels; `index_N` are the places of the rows' tokens."""
+        labels_N = self.labels[index_N]
+        places_L = np.flatnonzero(labels_N != IGNORED)
+        return Outputs(places_L, None, (labels_N[places_L].astype(np.int64),), (IGNORED,))
+
+    def weight(self, _: Int64s, index_N: Int64s) -> int:
+        """The number of words that rows with these tokens own; at least one each."""
+        return int((self.labels[index_N] != IGNORED).sum())
+
+    def describe(self, rows: Int64s) -> dict[int, str]:
+        """The beginning of each sentence that these rows belong to, by its number from 0."""
+        found = {}
+        for sentence in np.unique(self.sentence[rows]).tolist():
+            words = self.words[sentence].as_py()
+            found[sentence] = " ".join(words[:SHOWN_WORDS]) + (" ..." if len(words) > SHOWN_WORDS else "")
+        return found
+
 
 @contextmanager
 def split_writer(path: Path) -> Iterator[pa.RecordBatchFileWriter]:
@@ -160,3 +202,15 @@ def read_manifest(folder: Path) -> Manifest:
         if not arrow.exists() or file_digest(arrow) != digest:
             raise ArtifactError(f"{arrow} is not the file that {path} describes. Run `dvc repro tokenize`.")
     return manifest
+
+
+def write_dropped(folder: Path, examples: dict[str, list[str]]) -> None:
+    """Write dropped.json if there are any; `examples` has by split lines such as `train.conll:3: a word of …`."""
+    named = {split: lines for split, lines in examples.items() if lines}
+    if named:
+        write_json(folder / DROPPED, named)
+
+
+def read_dropped(folder: Path) -> dict[str, list[str]]:
+    """Read what `write_dropped` wrote; empty if nothing was left out. ArtifactError if the file is damaged."""
+    return read_json(folder / DROPPED) if (folder / DROPPED).exists() else {}

@@ -9,13 +9,12 @@ import pyarrow as pa
 
 from stages.encoding.files import IGNORED, NO_WORD, SCHEMA
 from stages.encoding.vocabulary import Vocabulary
-from stages.encoding.windows import Windows, document_windows, sentence_windows
+from stages.encoding.windows import Windows, document_windows, join_ranges, sentence_windows
 
 if TYPE_CHECKING:  # transformers takes a second to import
     from transformers import PreTrainedTokenizerFast
 
 Int32s = npt.NDArray[np.int32]
-Int64s = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 
@@ -87,7 +86,7 @@ class EncodedBlock:
         sentences = np.arange(len(self.words)) if chosen_S is None else np.cumsum(chosen_S) - 1
         before, after = self.frame
         # V words are shown, window by window; first_V is the place of the first token of each in the row values.
-        shown_V, window_V = _ranges(windows.starts, windows.ends - windows.starts)
+        shown_V, window_V = join_ranges(windows.starts, windows.ends - windows.starts)
         counts_V = self.counts[shown_V]
         content_R = np.bincount(window_V, counts_V, minlength=len(windows.starts)).astype(np.int64)
         offsets = np.concatenate([[0], np.cumsum(content_R + len(before) + len(after))])
@@ -100,7 +99,7 @@ class EncodedBlock:
             input_ids[offsets[:-1] + place] = token
         for place, token in enumerate(after):
             input_ids[offsets[1:] - len(after) + place] = token
-        source, of_word = _ranges(self.starts[shown_V], counts_V)
+        source, of_word = join_ranges(self.starts[shown_V], counts_V)
         input_ids[first_V[of_word] + np.arange(len(of_word)) - content_V[of_word]] = self.ids[source]
 
         owned_V = (shown_V >= windows.owned_starts[window_V]) & (shown_V < windows.owned_ends[window_V])
@@ -118,10 +117,3 @@ class EncodedBlock:
         ]
         numbers = [(sentences[windows.sentences] + first).astype(np.int32), windows.numbers.astype(np.int32)]
         return pa.RecordBatch.from_arrays([*columns, *map(pa.array, numbers), words], schema=SCHEMA)
-
-
-def _ranges(starts: npt.NDArray[np.signedinteger], lengths: npt.NDArray[np.signedinteger]) -> tuple[Int64s, Int64s]:
-    """Concatenate the ranges [start, start + length); also return the number of the range of each item."""
-    number = np.repeat(np.arange(len(starts)), lengths)
-    before = np.cumsum(lengths) - lengths
-    return np.arange(len(number)) + (starts - before)[number], number

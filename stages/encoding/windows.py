@@ -124,3 +124,10 @@ def _bounds(lengths: Sequence[int], *, capacity: int, overlap: int) -> Iterator[
             next_start -= 1
             shared += lengths[next_start]
         start = next_start
+
+
+def join_ranges(starts: npt.NDArray[np.signedinteger], lengths: npt.NDArray[np.signedinteger]) -> tuple[Int64s, Int64s]:
+    """Concatenate the ranges [start, start + length); also return the number of the range of each item."""
+    number = np.repeat(np.arange(len(starts)), lengths)
+    before = np.cumsum(lengths) - lengths
+    return np.arange(len(number)) + (starts - before)[number], number

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from stages.encoding.files import IGNORED, EncodedSplit
 from stages.modeling.attention import Group, GroupedRows, UnpaddedRows, group_lengths, groups_of
+from stages.modeling.head import Split
 
 POOL_BATCHES = 16  # batches per pool that is sorted by length: more mean fewer lengths in a batch but less mixing
 
@@ -27,21 +27,35 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PaddedRows:
-    """Rows for a model's own forward, padded to the longest; `labelled_L` are indices into B * T."""
+    """Rows for a model's own forward, padded to the longest; `places_L` are indices into B * T."""
 
     input_ids_BT: torch.Tensor
     mask_BT: torch.Tensor  # 1 for tokens, 0 for padding
-    labelled_L: torch.Tensor
+    token_types_BT: torch.Tensor | None
+    places_L: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Pool:
+    """An output is the mean of the hidden states at some places: [L] the output of each, and [O] how many each has.
+
+    Once packed, places that belong to no row go to an output behind the others, which is dropped.
+    """
+
+    output_L: torch.Tensor
+    size_O: torch.Tensor  # in fp32
 
 
 @dataclass(frozen=True)
 class Batch:
     """Tensors for one forward pass over an optimizer batch, or over a part of it.
 
-    `rows` are row numbers in the split. `tokens_before`, `labels_before` and `pairs_before` (of positions in one row of
-    a group) count what the earlier parts of the optimizer batch hold, so that dropout masks do not depend on the parts.
+    `rows` are row numbers in the split. `tokens_before`, `places_before`, `outputs_before` and `pairs_before` (of
+    positions in one row of a group) count what the earlier parts of the optimizer batch hold, so that dropout masks do
+    not depend on the parts.
 
-    Once packed, N and L are rounded up: the last tokens belong to no row, and the last labels, if any, are IGNORED.
+    Once packed, N and L are rounded up, for a GPU O as well: the last tokens belong to no row, and the last answers
+    count for nothing.
     """
 
     rows: Rows
@@ -49,10 +63,15 @@ class Batch:
     groups: tuple[Group, ...]
     input_ids_N: torch.Tensor
     positions_N: torch.Tensor  # from 0 in each row; once packed, as the model counts them
-    labelled_L: torch.Tensor  # indices into N
-    labels_L: torch.Tensor
+    token_types_N: torch.Tensor | None  # 1 from the second text of a row on; None if no row has one
+    places_L: torch.Tensor  # indices into N
+    pool: Pool | None  # how the outputs are made of the places; None if they are the places themselves
+    answers: tuple[torch.Tensor, ...]  # [O, ...] each, as the loss takes them
+    padding: tuple[float, ...]  # the value of each that makes an output count for nothing
+    outputs: int  # as many as answers, without those
     tokens_before: int = 0
-    labels_before: int = 0
+    places_before: int = 0
+    outputs_before: int = 0
     pairs_before: int = 0
     form: GroupedRows | UnpaddedRows | PaddedRows | None = None  # what the model takes; None until packed
 
@@ -104,7 +123,7 @@ def split_rows(rows: Rows, lengths: npt.NDArray[np.int32], *, count: int) -> lis
     return [slice(start, end) for start, end in pairwise(bounds.tolist())]
 
 
-def collate(split: EncodedSplit, rows: Rows, part: slice = slice(None)) -> Batch:
+def collate(split: Split, rows: Rows, part: slice = slice(None)) -> Batch:
     """Gather `rows[part]` into packed tensors, with array operations on the memory-mapped columns.
 
     `rows` are all rows of the optimizer batch, longest first.
@@ -113,29 +132,43 @@ def collate(split: EncodedSplit, rows: Rows, part: slice = slice(None)) -> Batch
     lengths = split.lengths[rows].astype(np.int64)
     padded = group_lengths(lengths)
     positions, index_N = token_indices(split, chosen)
-    labels = split.labels[index_N]
-    labelled = np.flatnonzero(labels != IGNORED)
+    outputs = split.outputs(chosen, index_N)
+    earlier = split.outputs(before, token_indices(split, before)[1]) if len(before) else None
     return Batch(
         rows=chosen,
         lengths_B=lengths[part],
         groups=groups_of(padded[part]),
         input_ids_N=torch.from_numpy(split.input_ids[index_N].astype(np.int64)),
         positions_N=torch.from_numpy(positions),
-        labelled_L=torch.from_numpy(labelled),
-        labels_L=torch.from_numpy(labels[labelled].astype(np.int64)),
+        token_types_N=_token_types(split, chosen, positions),
+        places_L=torch.from_numpy(outputs.places_L),
+        pool=_pool(outputs.row_L, len(chosen)),
+        answers=tuple(torch.from_numpy(values) for values in outputs.answers),
+        padding=outputs.padding,
+        outputs=len(outputs.answers[0]),
         tokens_before=int(lengths[: len(before)].sum()),
-        labels_before=label_count(split, before),
+        places_before=len(earlier.places_L) if earlier else 0,
+        outputs_before=len(earlier.answers[0]) if earlier else 0,
         pairs_before=sum(length**2 for length in padded[: len(before)]),
     )
 
 
-def label_count(split: EncodedSplit, rows: Rows) -> int:
-    """The number of labelled tokens of these rows."""
-    _, index_N = token_indices(split, rows)
-    return int((split.labels[index_N] != IGNORED).sum())
+def _token_types(split: Split, rows: Rows, positions_N: npt.NDArray[np.int64]) -> torch.Tensor | None:
+    if split.second is None:
+        return None
+    second_B = split.second[rows].astype(np.int64)
+    second_N = np.repeat(second_B, split.lengths[rows])
+    return torch.from_numpy(((second_N >= 0) & (positions_N >= second_N)).astype(np.int64))
 
 
-def token_indices(split: EncodedSplit, rows: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _pool(row_L: npt.NDArray[np.int64] | None, rows: int) -> Pool | None:
+    if row_L is None:
+        return None
+    sizes = np.bincount(row_L, minlength=rows).astype(np.float32)
+    return Pool(torch.from_numpy(row_L), torch.from_numpy(sizes))
+
+
+def token_indices(split: Split, rows: Rows) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """For each token of the rows, in order: its position in its row, and its index in the columns of the split."""
     lengths = split.lengths[rows].astype(np.int64)
     positions = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)

@@ -1,9 +1,10 @@
-"""The forward pass of a token classifier over packed rows (see batches.py): logits of the labelled tokens alone.
+"""The forward pass of an encoder with a linear head over packed rows (see batches.py): logits of the outputs alone.
 
 The weights are those of an unchanged Hugging Face model; only its `forward` is not used for BERT-like encoders. For
 every other architecture the rows are padded and the model's own forward is called.
 
-Shape legend: N tokens, D width, I inner width, L labelled tokens, C labels; when padded, B rows of up to T tokens.
+Shape legend: N tokens, D width, I inner width, L places that the head reads, O outputs, C labels; when padded, B rows
+of up to T tokens.
 """
 
 from dataclasses import replace
@@ -14,7 +15,6 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from stages.encoding.files import IGNORED, EncodedSplit
 from stages.modeling.attention import (
     TILE,
     GroupedRows,
@@ -24,9 +24,10 @@ from stages.modeling.attention import (
     has_flash_attention,
     unpadded_rows,
 )
-from stages.modeling.batches import Batch, PaddedRows, Rows, collate
+from stages.modeling.batches import Batch, PaddedRows, Pool, Rows, collate
 from stages.modeling.device import Compute
 from stages.modeling.dropout import Masks, drop
+from stages.modeling.head import Split
 from stages.modeling.layers import AddAndNorm
 
 # Post-norm encoders whose layers have the same modules under the same names.
@@ -38,16 +39,16 @@ POSITIONS_AFTER_PADDING = BERT_LIKE - {"bert", "electra"}  # count positions fro
 CPU_MULTIPLE, GPU_MULTIPLE = 16, TILE
 
 
-def pack(model: PreTrainedModel, split: EncodedSplit, rows: Rows, part: slice, compute: Compute) -> Batch:
+def pack(model: PreTrainedModel, split: Split, rows: Rows, part: slice, compute: Compute) -> Batch:
     """`collate(split, rows, part)` with all that the forward pass of `model` needs on such a device.
 
-    It is computed on the host alone, in any thread. For a GPU it lies in pinned memory, and labels are rounded up too.
+    It is computed on the host alone, in any thread. For a GPU it lies in pinned memory, and outputs are rounded up too.
     """
     batch = collate(split, rows, part)
     on_cpu = compute.device.type == "cpu"
     multiple = CPU_MULTIPLE if on_cpu else GPU_MULTIPLE
     if not on_cpu:
-        batch = replace(batch, labels_L=_append(batch.labels_L, multiple, IGNORED))
+        batch = _round_up_outputs(batch, multiple)
     if not _is_bert_like(model):
         batch = replace(batch, form=_padded_rows(model, batch))
     else:
@@ -57,7 +58,7 @@ def pack(model: PreTrainedModel, split: EncodedSplit, rows: Rows, part: slice, c
 
 
 def label_logits(model: PreTrainedModel, batch: Batch, masks: Masks | None = None) -> torch.Tensor:
-    """Logits [L, C] for the labels of a packed `batch`, in order; with `masks`, as in training.
+    """Logits [O, C] for the outputs of a packed `batch`, in order; with `masks`, as in training.
 
     What draws from torch's default generators (an architecture that is not BERT-like, every GPU) finds them seeded for
     this pass. Nothing here waits for the device; transformers may, to look at the mask of the padding.
@@ -66,9 +67,11 @@ def label_logits(model: PreTrainedModel, batch: Batch, masks: Masks | None = Non
     if masks is not None and (isinstance(form, PaddedRows) or batch.input_ids_N.device.type != "cpu"):
         masks.seed_generators(batch.tokens_before)
     if isinstance(form, PaddedRows):
-        logits_BTC = model.train(masks is not None)(input_ids=form.input_ids_BT, attention_mask=form.mask_BT).logits
-        padded_LC: torch.Tensor = logits_BTC.flatten(0, 1).index_select(0, form.labelled_L)
-        return padded_LC
+        types = {} if form.token_types_BT is None else {"token_type_ids": form.token_types_BT}
+        logits_BTC = model.train(masks is not None)(
+            input_ids=form.input_ids_BT, attention_mask=form.mask_BT, **types
+        ).logits
+        return _pool_places(logits_BTC.flatten(0, 1).index_select(0, form.places_L), batch.pool)
     if form is None:
         raise ValueError("the batch is not packed: it comes from `collate` instead of `pack`")
     return _packed_logits(model, batch, form, masks)
@@ -79,20 +82,47 @@ def _is_bert_like(model: PreTrainedModel) -> bool:
     return config.model_type in BERT_LIKE and config.hidden_act == "gelu" and not config.is_decoder
 
 
-def _append(values_N: torch.Tensor, multiple: int, value: int) -> torch.Tensor:
-    """The values and at least one `value`, up to a multiple."""
-    return functional.pad(values_N, (0, multiple - len(values_N) % multiple), value=value)
+def _append(values: torch.Tensor, multiple: int, value: float) -> torch.Tensor:
+    """The values and at least one `value`, up to a multiple of them along the first dimension."""
+    missing = multiple - len(values) % multiple
+    return functional.pad(values, (0, 0) * (values.ndim - 1) + (0, missing), value=value)
+
+
+def _round_up_outputs(batch: Batch, multiple: int) -> Batch:
+    """The batch with outputs that count for nothing behind its own."""
+    answers = tuple(
+        _append(values, multiple, value) for values, value in zip(batch.answers, batch.padding, strict=True)
+    )
+    if batch.pool is None:
+        return replace(batch, answers=answers)
+    return replace(batch, answers=answers, pool=replace(batch.pool, size_O=_append(batch.pool.size_O, multiple, 1)))
 
 
 def _round_up(model: PreTrainedModel, batch: Batch, multiple: int) -> Batch:
-    """The batch with tokens that belong to no row behind its own; the first of them fills up the labelled ones."""
+    """The batch with tokens that belong to no row behind its own; the first of them fills up the places."""
     after_padding = model.config.model_type in POSITIONS_AFTER_PADDING
+    types_N = _token_types(model, batch)
     return replace(
         batch,
         input_ids_N=_append(batch.input_ids_N, multiple, int(batch.input_ids_N[0])),  # an id that occurs in train
         positions_N=_append(batch.positions_N, multiple, 0) + (model.config.pad_token_id + 1 if after_padding else 0),
-        labelled_L=_append(batch.labelled_L, multiple, batch.tokens),
+        token_types_N=None if types_N is None else _append(types_N, multiple, 0),
+        places_L=_append(batch.places_L, multiple, batch.tokens),
+        pool=_fill_pool(batch.pool, len(batch.places_L) + multiple - len(batch.places_L) % multiple),
     )
+
+
+def _token_types(model: PreTrainedModel, batch: Batch) -> torch.Tensor | None:
+    """[N] the token types, if the encoder has an embedding for those of second texts."""
+    return batch.token_types_N if getattr(model.config, "type_vocab_size", 0) > 1 else None
+
+
+def _fill_pool(pool: Pool | None, places: int) -> Pool | None:
+    """The pool of so many places, the last of which go to an output behind the others."""
+    if pool is None:
+        return None
+    missing = places - len(pool.output_L)
+    return replace(pool, output_L=functional.pad(pool.output_L, (0, missing), value=len(pool.size_O)))
 
 
 def _attention_rows(model: PreTrainedModel, batch: Batch, compute: Compute) -> GroupedRows | UnpaddedRows:
@@ -108,11 +138,18 @@ def _padded_rows(model: PreTrainedModel, batch: Batch) -> PaddedRows:
     real_BT = np.arange(batch.lengths_B[0]) < batch.lengths_B[:, None]
     input_ids_BT = np.full(real_BT.shape, model.config.pad_token_id or 0)
     input_ids_BT[real_BT] = batch.input_ids_N.numpy()
-    labelled_L = torch.from_numpy(np.flatnonzero(real_BT)[batch.labelled_L.numpy()])
+    types_N, types_BT = _token_types(model, batch), None
+    if types_N is not None:
+        types_BT = torch.zeros(real_BT.shape, dtype=torch.int64)
+        types_BT[torch.from_numpy(real_BT)] = types_N
+    places_L = torch.from_numpy(np.flatnonzero(real_BT)[batch.places_L.numpy()])
+    # Any token fills up outputs that are places, since these count for nothing.
+    missing = 0 if batch.pool else len(batch.answers[0]) - len(places_L)
     return PaddedRows(
         torch.from_numpy(input_ids_BT),
         torch.from_numpy(real_BT.astype(np.int64)),
-        functional.pad(labelled_L, (0, len(batch.labels_L) - len(labelled_L))),  # any token: its label is IGNORED
+        types_BT,
+        functional.pad(places_L, (0, missing)),
     )
 
 
@@ -133,23 +170,32 @@ def _packed_logits(model: Any, batch: Batch, form: GroupedRows | UnpaddedRows, m
         )
         before = batch.tokens_before
         if layer is encoder.encoder.layer[-1]:
-            # Only labelled tokens have logits, so the rest of the last layer is computed for them alone.
-            context_ND, hidden_ND = (x_ND.index_select(0, batch.labelled_L) for x_ND in (context_ND, hidden_ND))
-            before = batch.labels_before
+            # The head reads these places alone, so the rest of the last layer is computed for them alone.
+            context_ND, hidden_ND = (x_ND.index_select(0, batch.places_L) for x_ND in (context_ND, hidden_ND))
+            before = batch.places_before
         hidden_ND = _add_and_norm(layer.attention.output, context_ND, hidden_ND, before, masks)
         inner_NI = functional.gelu(layer.intermediate.dense(hidden_ND))
         hidden_ND = _add_and_norm(layer.output, inner_NI, hidden_ND, before, masks)
-    hidden_LD = _drop(hidden_ND, model.dropout.p, batch.labels_before, masks)
-    logits_LC: torch.Tensor = model.classifier(hidden_LD)
-    return logits_LC[: len(batch.labels_L)]
+    hidden_OD = _drop(_pool_places(hidden_ND, batch.pool), model.dropout.p, batch.outputs_before, masks)
+    logits_OC: torch.Tensor = model.classifier(hidden_OD)
+    return logits_OC[: len(batch.answers[0])]
+
+
+def _pool_places(values_LD: torch.Tensor, pool: Pool | None) -> torch.Tensor:
+    """[O, D] the mean over the places of each output, summed in fp32; unchanged if the places are the outputs."""
+    if pool is None:
+        return values_LD
+    sums_OD = values_LD.new_zeros((len(pool.size_O) + 1, values_LD.shape[1]), dtype=torch.float32)
+    sums_OD = sums_OD.index_add(0, pool.output_L, values_LD.float())[:-1]
+    return (sums_OD / pool.size_O[:, None]).to(values_LD.dtype)
 
 
 def _embeddings(encoder: Any, batch: Batch, masks: Masks | None) -> torch.Tensor:
     """[N, D]"""
-    embeddings = encoder.embeddings
+    embeddings, types = encoder.embeddings, encoder.embeddings.token_type_embeddings
     sum_ND = (
         embeddings.word_embeddings(batch.input_ids_N)
-        + embeddings.token_type_embeddings.weight[0]
+        + (types.weight[0] if batch.token_types_N is None else types(batch.token_types_N))
         + embeddings.position_embeddings(batch.positions_N)
     )
     hidden_ND = _drop(embeddings.LayerNorm(sum_ND), embeddings.dropout.p, batch.tokens_before, masks)

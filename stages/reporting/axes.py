@@ -1,11 +1,12 @@
 """Axes, ticks and hues of plots that are drawn as SVG."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 GOLDEN_ANGLE = 137.508  # degrees; multiples of it are distinct hues, however many there are
+CURVE_POINTS = 400  # more than a curve has pixels only make the page heavier
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,12 @@ class Axes:
         return " ".join(f"{self.at_x(point[x])},{self.at_y(point[y])}" for point in points)
 
 
+def axes_between(x: tuple[float, float], y: tuple[float, float]) -> Axes:
+    """Axes from the first to the last round value around two ranges, which may be empty."""
+    x_ticks, y_ticks = ticks(*x), ticks(*y)
+    return Axes((x_ticks[0], x_ticks[-1]), (y_ticks[0], y_ticks[-1]), x_ticks, y_ticks)
+
+
 def axes_around(xs: Sequence[float], ys: Sequence[float], *, whole_x: bool = False) -> Axes | None:
     """Axes around the points, or None for no point; with `whole_x`, x is a count with a margin at both ends."""
     if not xs:
@@ -62,3 +69,22 @@ def ticks(low: float, high: float, count: int = 5, *, least: float = 0.0) -> lis
 def format_tick(value: float) -> str:
     """Format a tick: 20,000 and 0.00005."""
     return f"{value:,.10f}".rstrip("0").rstrip(".")
+
+
+def downsample(steps: Sequence[Mapping[str, Any]], points: int = CURVE_POINTS) -> list[dict[str, Any]]:
+    """At most `points` steps, each the mean of equally many consecutive ones; all their fields are numbers."""
+    width = max(1, math.ceil(len(steps) / points))
+    groups = [steps[first : first + width] for first in range(0, len(steps), width)]
+    return [{name: math.fsum(step[name] for step in group) / len(group) for name in group[0]} for group in groups]
+
+
+def learning_axes(learning: Mapping[str, Any]) -> dict[str, Any]:
+    """The shortened `steps` of a training run (see `describe_learning`), and axes of loss, learning rate and score."""
+    steps, epochs = downsample(learning["steps"]), learning["epochs"]
+    at = [step["step"] for step in steps]
+    return {
+        "steps": steps,
+        "loss_axes": axes_around(at, [0.0, *(step["loss"] for step in steps)]),
+        "rate_axes": axes_around(at, [0.0, *(step["learning_rate"] for step in steps)]),
+        "score_axes": axes_around([e["epoch"] for e in epochs], [e["dev_score"] for e in epochs], whole_x=True),
+    }

@@ -2,52 +2,45 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
+from stages.config.sections import load_task_params
 from stages.config.tokenize import Params
-from stages.corpus.profile import profile_corpus
-from stages.corpus.reading import Corpus, open_corpus
 from stages.corpus.text.diagnostics import Diagnostics
-from stages.encoding.rows import frame_of
+from stages.encoding.task_data import TaskData
 from stages.encoding.tokenizer import load_tokenizer
-from stages.encoding.vocabulary import Vocabulary
 from stages.errors import CorpusError, PretrainedError
 from stages.modeling.pretrained import find_pretrained
-from stages.params import load_params
 from stages.runtime.entry_point import run_recipe
-from stages.runtime.progress import progress_bar
+from stages.task import load_part
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 def main(params_file: Path) -> None:
     """Read the corpus as tokenize would; errors do not stop it, they are among the diagnostics."""
-    params = load_params(params_file, Params)
+    params = load_task_params(params_file, Params)
+    folder: str = params.data.model_dump()["dir"]
     diagnostics = Diagnostics()
     figures: dict[str, Any] = {"scheme": None, "window": None, "splits": {}}
+    tokenizer = find_tokenizer(params, diagnostics)
     try:
-        corpus = open_corpus(params.data, allow_unsplit=True)
+        figures = cast(TaskData, load_part(params.task.name, "data.corpus")).profile(params, tokenizer, diagnostics)
     except CorpusError as error:
-        diagnostics.add("error", "corpus", params.data.dir, str(error))
-    else:
-        figures = profile_figures(corpus, params, diagnostics)
+        diagnostics.add("error", "corpus", folder, str(error))
     complete = not diagnostics.of("error")  # otherwise the figures are of the readable part
-    output = {**figures, "dir": params.data.dir, "complete": complete, **diagnostics.to_json()}
+    output = {"task": params.task.name, **figures, "dir": folder, "complete": complete, **diagnostics.to_json()}
     print(json.dumps(output, ensure_ascii=False))
 
 
-def profile_figures(corpus: Corpus, params: Params, diagnostics: Diagnostics) -> dict[str, Any]:
-    """Profile the corpus; without figures on tokens if the tokenizer cannot be loaded."""
-    count_tokens, window = None, params.tokenize.window_length
+def find_tokenizer(params: Params, diagnostics: Diagnostics) -> "PreTrainedTokenizerFast | None":
+    """The tokenizer of the encoder; if it cannot be loaded, a warning and none."""
     try:
-        tokenizer = load_tokenizer(find_pretrained(**params.model.model_dump()))
+        return load_tokenizer(find_pretrained(**params.model.model_dump()))
     except PretrainedError as error:
         diagnostics.add("warning", "no-tokenizer", "model", f"tokens were not counted: {error}")
-    else:
-        count_tokens, window = Vocabulary(tokenizer).look_up, window - sum(map(len, frame_of(tokenizer)))
-    with progress_bar(total=None, unit="word", description="check") as progress:
-        profile = profile_corpus(
-            corpus, diagnostics, count_tokens=count_tokens, context=params.tokenize.context, on_block=progress.update
-        )
-    return profile.to_json(window=window)
+        return None
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from stages.artifacts import atomic_write, read_json, read_json_lines, write_jso
 from stages.errors import ArtifactError
 from stages.runtime.project import project_folder
 from stages.tracking.environment import Execution
+from stages.training.record import FIRST_TASK
 
 EVENT_LOGS = Path(".tuneline/events")
 # The curves in MLflow by the fields of a line of a history, as stages/training/history.py writes it.
@@ -21,8 +22,8 @@ CURVES = {
     "loss": "train/loss",
     "learning_rate": "train/learning_rate",
     "gradient_norm": "train/gradient_norm",
-    "dev_f1": "dev/entity_strict_f1",
 }
+DEV_SCORES = ("dev_score", "dev_f1")  # the field of the dev score, and what it was called at first
 # MLflow refuses these in a part of a metric's name; a type may be `GPE(loc)` or `..`
 REFUSED_IN_NAMES = re.compile(r"^\.+$|[^\w.\- :]")
 
@@ -90,8 +91,8 @@ class EventLog:
         self._write("execution", stage=stage, digest=digest, execution=execution.to_json())
 
     def log_metrics(self, tree: dict[str, Any]) -> None:
-        """Log the scores of the finished model, unless they equal those that were logged last."""
-        values = flatten(tree)
+        """Log the scores of the finished model, unless they equal those that were logged last; names are left out."""
+        values = {name: value for name, value in flatten(tree).items() if isinstance(value, int | float)}
         logged = [event["values"] for event in self.events() if event["kind"] == "metrics"]
         if values not in logged[-1:]:
             self._write("metrics", values=values)
@@ -124,6 +125,12 @@ class EventLog:
     def events(self) -> list[dict[str, Any]]:
         """All events so far."""
         return read_json_lines(self.path)
+
+    def task(self) -> str:
+        """The task of the run; that of all runs from before they named it."""
+        parameters = [event["parameters"] for event in self.events() if event["kind"] == "begin"]
+        name: str = parameters[0].get("task/name", FIRST_TASK) if parameters else FIRST_TASK
+        return name
 
     def history(self, *, start: int = 0) -> list[dict[str, Any]]:
         """The lines of the history from the 0-based `start` on: of the finished run, else of the one that trains."""

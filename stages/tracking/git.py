@@ -105,8 +105,8 @@ def why_no_commit() -> str | None:
 def git_state() -> GitState:
     """The state of the checkout in the working directory; UserError if git cannot tell.
 
-    dvc.lock and params.yaml do not make it dirty: a run changes them, and the lineage record holds them in full. The
-    address of the remote is without a password.
+    No pipeline's dvc.lock or params.yaml makes it dirty: a run changes them, and the lineage record holds them in full.
+    The address of the remote is without a password.
     """
     try:
         reason = why_no_commit()
@@ -174,4 +174,4 @@ def why_no_repository() -> str | None:
 
 
 def _paths_of_diff() -> list[str]:
-    return ["--", ".", f":(exclude){LOCK}", f":(exclude){PARAMS}"]
+    return ["--", ".", *(f":(exclude,glob)**/{name}" for name in (LOCK, PARAMS))]

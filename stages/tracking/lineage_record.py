@@ -27,6 +27,7 @@ R = TypeVar("R")
 FORMAT_VERSION = 1
 RECORD = "record.json"
 DIFF = "tree.diff"
+ROOT = "."  # the folder of the pipeline at the root
 FOLDER = ".dir"  # the suffix of a folder's digest
 REGISTER = "register"
 DAG = "dvc.yaml"  # not tracked where the repository is another project's, in which this one was unpacked
@@ -68,7 +69,8 @@ class LineageRecord:
     `registered` is ISO 8601 in UTC; `flow_run` is that of the registration; `outside` lists the files that neither git
     nor DVC tracks, without which the model cannot be rebuilt elsewhere, none if there is no commit; `params` is all of
     params.yaml; `environment` is that of the training run if its execution is known, else that of the registration;
-    `digest` is the model's.
+    `digest` is the model's; `pipeline` is the folder of the pipeline, to which dvc.lock and params.yaml belong,
+    from the root of the repository, as all other paths.
     """
 
     registered: str
@@ -81,10 +83,13 @@ class LineageRecord:
     stages: dict[str, StageRecord]
     train_key: str
     digest: str
+    pipeline: str = ROOT
 
     def to_json(self) -> dict[str, Any]:
-        """The record as record.json holds it, but for its format version."""
+        """The record as record.json holds it, but for its format version; `pipeline` only if it is not the root."""
         fields = asdict(self) | {"git": self.git.to_json()}
+        if self.pipeline == ROOT:
+            del fields["pipeline"]
         for name, stage in self.stages.items():
             fields["stages"][name]["made_by"] = stage.made_by and stage.made_by.to_json()
         return fields
@@ -136,15 +141,24 @@ class LineageFiles:
 
 
 def current_lineage(
-    made_by: Mapping[str, Execution | None], *, device: str, precision: str, threads: int, train_key: str, digest: str
+    made_by: Mapping[str, Execution | None],
+    *,
+    device: str,
+    precision: str,
+    threads: int,
+    train_key: str,
+    digest: str,
+    pipeline: Path = Path(),
 ) -> LineageFiles:
-    """The lineage of the model in this checkout, at the moment of its registration.
+    """The lineage of the model of a pipeline of this checkout, at the moment of its registration.
 
-    `made_by` holds the known executions of tokenize, train and evaluate; the rest comes from the model's training
-    record. ArtifactError if DVC has not run here, UserError if git cannot tell the commit.
+    `pipeline` is its folder; the working directory is the root. `made_by` holds the known executions of tokenize, train
+    and evaluate; the rest comes from the model's training record. ArtifactError if DVC has not run here, UserError if
+    git cannot tell the commit.
     """
     git = git_state()
-    lock, params = _read(LOCK), _read(PARAMS)
+    pipeline = Path(os.path.relpath(pipeline))
+    lock, params = _read(pipeline / LOCK), _read(pipeline / PARAMS)
     locked, values = read_lock(lock), YAML(typ="safe").load(params)
     registration = current_execution()
     stages = {
@@ -153,17 +167,20 @@ def current_lineage(
         if name in locked
     }
     stages[REGISTER] = StageRecord(
-        command=f"python -m stages.{REGISTER}",
+        command=recipe_command(REGISTER, pipeline),
         inputs=[entry for name in STAGES_WITH_OUTPUTS[1:] if name in stages for entry in stages[name].outputs],
         params=flatten_params(values[REGISTER], f"{REGISTER}."),
         outputs=[],
         made_by=_without_environment(registration),
     )
     corpus, pretrained = values["data"]["dir"], values["model"]["pretrained"]
+    dag = (pipeline / DAG).as_posix()
+    new_dag = untracked_files(dag)  # of a pipeline that is not yet committed; the patch has it
     outside: list[str] = []
     if git.commit:  # else there may be no git to ask what it tracks
-        outside = _untracked_parts(DAG) + _untracked_parts(corpus) + _untracked_parts(pretrained, may_be_a_name=True)
-    diff = git_diff(untracked_files("stages", *_dvc_files(corpus), *_dvc_files(pretrained)))
+        outside = [] if new_dag else _untracked_parts(dag)
+        outside += _untracked_parts(corpus) + _untracked_parts(pretrained, may_be_a_name=True)
+    diff = git_diff([*new_dag, *untracked_files("stages", *_dvc_files(corpus), *_dvc_files(pretrained))])
     environment = (made_by.get("train") or registration).environment
     assert environment is not None
     record = LineageRecord(
@@ -177,6 +194,7 @@ def current_lineage(
         stages=stages,
         train_key=train_key,
         digest=digest,
+        pipeline=pipeline.as_posix(),
     )
     return LineageFiles(lock, params, diff, record)
 
@@ -238,9 +256,15 @@ def _without_environment(execution: Execution | None) -> Execution | None:
     return execution and replace(execution, environment=None)
 
 
-def _read(name: str) -> bytes:
+def recipe_command(stage: str, pipeline: Path) -> str:
+    """The command of a stage in the dvc.yaml of the pipeline in this folder."""
+    options = "" if pipeline == Path() else f" --params {(pipeline / PARAMS).as_posix()}"
+    return f"python -m stages.{stage}{options}"
+
+
+def _read(name: Path) -> bytes:
     try:
-        return Path(name).read_bytes()
+        return name.read_bytes()
     except OSError as error:
         raise ArtifactError(
             f"{name} cannot be read ({error.strerror}), and the model's lineage needs it. Run the stages with "

@@ -3,77 +3,61 @@
 After Mitchell et al., "Model Cards for Model Reporting" (2019).
 """
 
+from collections.abc import Sequence
 from typing import Any
 
+from stages.scoring import Presentation, Table, TaskParts
 from stages.tracking.lineage_record import LineageRecord
 from stages.training.record import TrainingRecord
 
 LIMIT = 5000  # characters; MLflow's database keeps no more of a description
-MAX_LISTED = 20  # entity types, or files
+MAX_LISTED = 20  # labels, or files
 UNKNOWN = "unknown"
 
 
-def write_card(name: str, training: TrainingRecord, metrics: dict[str, Any], record: LineageRecord) -> str:
+def write_card(
+    name: str, training: TrainingRecord, metrics: dict[str, Any], record: LineageRecord, task: TaskParts
+) -> str:
     """The card of a version of the registered model `name`.
 
     `metrics` is the content of metrics.json.
     """
     parts = [
-        _task(name, training, metrics),
-        _data(training, record),
-        _scores(metrics),
-        _limits(training),
+        _task(name, training, metrics, task.presentation),
+        _data(training, record, task.presentation),
+        _scores(metrics, task.presentation),
+        _limits(training, task),
         _lineage(record),
     ]
     text = "\n\n".join(parts)
     return text if len(text) <= LIMIT else text[: LIMIT - 2] + " …"
 
 
-def _task(name: str, training: TrainingRecord, metrics: dict[str, Any]) -> str:
-    types = list(metrics["test"]["entity_strict"]["per_type"])
+def _task(name: str, training: TrainingRecord, metrics: dict[str, Any], words: Presentation) -> str:
+    sentence, labels = words.describe_task(metrics)
     return (
-        f"# {name}\n\nNamed-entity recognition: strings in, entities of {len(types)} types out "
-        f"({_join_names(types)}). Fine-tuned from `{training.parameters['model']['pretrained']}`."
+        f"# {name}\n\n{sentence} ({_join_names(labels)}). "
+        f"Fine-tuned from `{training.parameters['model']['pretrained']}`."
     )
 
 
-def _data(training: TrainingRecord, record: LineageRecord) -> str:
-    rows = [
-        [split, *(f"{fields[column]:,}" for column in ("sentences", "words", "entities"))]
-        for split, fields in training.datasets.items()
-    ]
-    dropped = sum(fields.get("dropped", 0) for fields in training.datasets.values())
-    left_out = f"\n\nSentences left out for faults: {dropped:,} (`data.faulty: drop`)." if dropped else ""
-    table = _table(["split", "sentences", "words", "entities"], rows)
-    return f"## Data\n\n`{record.params['data']['dir']}`\n\n{table}{left_out}"
+def _data(training: TrainingRecord, record: LineageRecord, words: Presentation) -> str:
+    return f"## Data\n\n`{record.params['data']['dir']}`\n\n{_format(words.tabulate_data(training.datasets))}"
 
 
-def _scores(metrics: dict[str, Any]) -> str:
-    rows = [_score_row(split, "all", metrics[split]["entity_strict"]["micro"]) for split in ("dev", "test")]
-    per_type = sorted(metrics["test"]["entity_strict"]["per_type"].items(), key=lambda item: item[1]["f1"])
-    rows += [_score_row("test", name, scores) for name, scores in per_type[:MAX_LISTED]]
-    more = "" if len(per_type) <= MAX_LISTED else f"\n\nThe {MAX_LISTED} types with the lowest F1 of {len(per_type)}."
-    columns = ["split", "type", "F1", "precision", "recall", "95 % interval of F1", "entities"]
-    return f"## Scores\n\nStrict entity scores.\n\n{_table(columns, rows)}{more}"
+def _scores(metrics: dict[str, Any], words: Presentation) -> str:
+    return f"## Scores\n\n{_format(words.tabulate_card(metrics, limit=MAX_LISTED))}"
 
 
-def _score_row(split: str, name: str, scores: dict[str, Any]) -> list[str]:
-    interval = f"{scores['f1_low']:.4f} to {scores['f1_high']:.4f}"
-    return [
-        split, name, *(f"{scores[key]:.4f}" for key in ("f1", "precision", "recall")), interval, str(scores["support"])
-    ]  # fmt: skip
-
-
-def _limits(training: TrainingRecord) -> str:
-    window = training.parameters["tokenize"]["window_length"]
+def _limits(training: TrainingRecord, task: TaskParts) -> str:
+    own = "\n".join(f"- {line}" for line in task.presentation.list_limits(training.parameters))
     return (
         "## Limits\n\n"
         "- Evaluated only on text like its training data; expect lower scores on other domains, languages and "
         "spellings.\n"
         f"- Trained with one seed ({training.parameters['train']['seed']}); another seed changes the scores, which "
-        "the intervals over sentences do not include.\n"
-        f"- Reads at most {window} tokens at a time, and each text without its context.\n"
-        "- Entities do not overlap or nest. Their scores are not calibrated probabilities: see the report."
+        f"the intervals over {task.words.examples} do not include.\n"
+        f"{own}"
     )
 
 
@@ -106,6 +90,11 @@ def _join_names(names: list[str]) -> str:
     return ", ".join(f"`{name}`" for name in names[:MAX_LISTED]) + more
 
 
-def _table(columns: list[str], rows: list[list[str]]) -> str:
+def _format(table: Table) -> str:
+    parts = (table.caption, _table(table.columns, table.rows), table.note)
+    return "\n\n".join(part for part in parts if part)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '¦') for cell in line)} |" for line in lines)

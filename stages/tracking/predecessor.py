@@ -7,22 +7,23 @@ import pyarrow as pa
 
 from stages.corpus.text.likeness import count_shared_sentences, find_foreign_scripts
 from stages.errors import UserError
-from stages.tasks.token_classification.label_set import compare_types
+from stages.scoring import TaskParts, compare_labels
 from stages.tracking.client import connect, translate_errors
 from stages.tracking.registry import CHAMPION, DATA_TAG, Registration
-from stages.tracking.version_artifacts import read_version_predictions, read_version_types
+from stages.tracking.version_artifacts import load_version_task, read_version_labels, read_version_predictions
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-SAME_CORPUS_SHARE = 0.01  # of the sentences: another split of a corpus has far more in common with the old one
+SAME_CORPUS_SHARE = 0.01  # of the examples: another split of a corpus has far more in common with the old one
 
 
 def list_differences(registration: Registration) -> list[str]:
     """A line for each difference of a version from the champion, or else from the version before it.
 
-    Counted are other types, other text, and text in another script; a new version or split of the same corpus is none.
+    Counted are another task, other labels, other text, and text in another script; a new version or split of the same
+    corpus is none.
     Empty if there is no other version, or if what the two hold cannot be read.
     """
     try:
@@ -32,7 +33,10 @@ def list_differences(registration: Registration) -> list[str]:
             earlier = _find_predecessor(client, version)
             if earlier is None:
                 return []
-            return [*_compare_types(client, version, earlier), *_compare_text(client, version, earlier)]
+            task, other_task = (load_version_task(each) for each in (version, earlier))
+            if task.name != other_task.name:
+                return [f"its task is {task.name}, that of {_label(earlier)} is {other_task.name}"]
+            return [*_compare_labels(client, version, earlier), *_compare_text(client, version, earlier, task)]
     except UserError:
         return []
 
@@ -45,8 +49,8 @@ def _find_predecessor(client: "MlflowClient", version: "ModelVersion") -> "Model
     return next((each for each in found if int(each.version) < int(version.version)), None)
 
 
-def _compare_types(client: "MlflowClient", version: "ModelVersion", earlier: "ModelVersion") -> list[str]:
-    change = compare_types(*(read_version_types(client, each) for each in (earlier, version)))
+def _compare_labels(client: "MlflowClient", version: "ModelVersion", earlier: "ModelVersion") -> list[str]:
+    change = compare_labels(*(read_version_labels(client, each) for each in (earlier, version)))
     lines = []
     if change.vanished:
         lines.append(f"it does not know {', '.join(change.vanished)}, which {_label(earlier)} knows")
@@ -55,21 +59,23 @@ def _compare_types(client: "MlflowClient", version: "ModelVersion", earlier: "Mo
     return lines
 
 
-def _compare_text(client: "MlflowClient", version: "ModelVersion", earlier: "ModelVersion") -> list[str]:
-    """Compare the sentences of dev and test: the registry has no others."""
+def _compare_text(
+    client: "MlflowClient", version: "ModelVersion", earlier: "ModelVersion", task: TaskParts
+) -> list[str]:
+    """Compare the examples of dev and test: the registry has no others."""
     data, earlier_data = (json.loads(each.tags.get(DATA_TAG, "{}")) for each in (version, earlier))
     if data == earlier_data or not (data and earlier_data):
         return []  # the usual case: nothing has to be downloaded
     words, earlier_words = (
-        pa.concat_arrays([split.words for split in read_version_predictions(client, each).values()])
+        pa.concat_arrays([task.scores.list_texts(split) for split in read_version_predictions(client, each).values()])
         for each in (version, earlier)
     )
     lines = []
     shared = count_shared_sentences(words, earlier_words)
     if shared < SAME_CORPUS_SHARE * len(words):
         lines.append(
-            f"it was made from {', '.join(data)}, and {shared or 'none'} of the {len(words)} sentences in its dev and "
-            f"test are among those of {_label(earlier)}, which was made from {', '.join(earlier_data)}"
+            f"it was made from {', '.join(data)}, and {shared or 'none'} of the {len(words)} {task.words.examples} in "
+            f"its dev and test are among those of {_label(earlier)}, which was made from {', '.join(earlier_data)}"
         )
     scripts = find_foreign_scripts(words, earlier_words)
     if scripts:

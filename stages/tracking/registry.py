@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.artifacts import atomic_write, json_digest, parse_dataclass, read_json, write_json
 from stages.errors import ArtifactError, RegistryError, UserError, first_line
+from stages.task import TASKS
 from stages.tracking.client import connect, database_file, is_away, shown_uri, tracking_uri, translate_errors
 from stages.tracking.environment import Execution
 from stages.tracking.event_log import EventLog
@@ -33,6 +34,7 @@ from stages.tracking.sync import (
     resolve_links,
     sync_event_log,
 )
+from stages.tracking.version_artifacts import PRIMARY_TAG, SPLIT, TASK_TAG, load_task
 from stages.training.history import read_history
 from stages.training.record import TrainingRecord
 
@@ -41,9 +43,9 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
     from mlflow.entities.model_registry import ModelVersion
 
-MARKER = Path(".tuneline/registered.json")
+MARKER = Path(".tuneline/registered.json")  # in the folder of a pipeline
 STAGES = Path(__file__).parent.parent
-SERVED_CODE = STAGES / "serving/pyfunc.py"
+SERVED_CODE = "service/pyfunc.py"  # in the folder of a task
 # The packages that the served model imports; its environment pins them at the installed versions.
 SERVED_PACKAGES = (
     "mlflow", "numpy", "pyarrow", "pydantic", "regex", "ruamel.yaml", "safetensors", "torch", "transformers",
@@ -69,12 +71,13 @@ class Registration:
     mlflow_run: str
 
 
-def read_marker() -> Registration | None:
-    """The last registration from this checkout, if its registry is the current one and still exists."""
-    if not MARKER.exists():
+def read_marker(pipeline: Path = Path()) -> Registration | None:
+    """The last registration from the pipeline in this folder, if its registry is the current one and still exists."""
+    marker = pipeline / MARKER
+    if not marker.exists():
         return None
     try:
-        registration = parse_dataclass(read_json(MARKER), Registration, MARKER)
+        registration = parse_dataclass(read_json(marker), Registration, marker)
     except UserError:
         return None  # the next registration writes it again
     if registration.tracking_uri != shown_uri():
@@ -83,9 +86,12 @@ def read_marker() -> Registration | None:
     return None if database and not database.exists() else registration
 
 
-def write_marker(registration: Registration) -> None:
-    """Remember that this registry has this model: no output of a stage, since another registry may not have it."""
-    with atomic_write(MARKER) as path:
+def write_marker(registration: Registration, pipeline: Path = Path()) -> None:
+    """Remember that this registry has the model of the pipeline in this folder.
+
+    It is no output of a stage, since another registry may not have the model.
+    """
+    with atomic_write(pipeline / MARKER) as path:
         write_json(path, asdict(registration))
 
 
@@ -99,8 +105,12 @@ def lineage_folder(name: str, record_digest: str) -> str:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model that can be registered: the output folders of its stages, their digests, training record and scores."""
+    """A model that can be registered: the output folders of its stages, their digests, training record and scores.
 
+    `pipeline` is the folder of its pipeline, from the root of the repository.
+    """
+
+    pipeline: Path
     folders: dict[str, Path]  # by stage: tokenize, train and evaluate
     digests: dict[str, str]  # likewise; that of train identifies the model
     training: TrainingRecord
@@ -116,7 +126,7 @@ def register(name: str, model: TrainedModel) -> Registration:
     training = model.training
     event_log = EventLog(training.train_key)
     encoding = EventLog(model.digests["tokenize"], "tokenize")
-    history = read_history(model.folders["train"], training.dev_f1)
+    history = read_history(model.folders["train"], training.dev_score)
     event_log.restore_from_model(training.logged_parameters, training.datasets, [entry.to_json() for entry in history])
     event_log.log_metrics(model.metrics)
     run_id = sync_event_log(event_log, report=model.folders["evaluate"])
@@ -227,7 +237,7 @@ def _create_version(client: "MlflowClient", run_id: str, name: str, model: Train
         run_id=run_id,
         model_id=logged.model_id,
         tags=_version_tags(lineage, model),
-        description=write_card(name, model.training, model.metrics, lineage.record),
+        description=write_card(name, model.training, model.metrics, lineage.record, load_task(model.training.task)),
     )
     return int(created.version)
 
@@ -252,6 +262,7 @@ def _collect_lineage(client: "MlflowClient", run_id: str, model: TrainedModel) -
     }
     return current_lineage(
         made_by,
+        pipeline=model.pipeline,
         **model.training.machine,
         train_key=model.training.train_key,
         digest=model.digests["train"],
@@ -270,8 +281,11 @@ def _read_execution(client: "MlflowClient", run_id: str, file: str) -> Execution
 def _version_tags(lineage: LineageFiles, model: TrainedModel) -> dict[str, str]:
     """The main facts of the lineage, which can be read without its files, and the SHA-256 of each file."""
     record = lineage.record
+    scores = load_task(model.training.task).scores
     facts = {
         DIGEST_TAG: model.digests["train"],
+        TASK_TAG: model.training.task,
+        PRIMARY_TAG: scores.find_primary(model.metrics[SPLIT])["name"],
         TRAIN_KEY_TAG: record.train_key,
         "tuneline.git_commit": record.git.commit,
         "tuneline.git_dirty": json.dumps(record.git.dirty),
@@ -303,7 +317,7 @@ def _upload(run_id: str, model: TrainedModel) -> "LoggedModel":
         with resolve_links(model.folders["train"]) as folder:
             logged = mlflow.pyfunc.log_model(
                 name="model",
-                python_model=str(SERVED_CODE),
+                python_model=str(TASKS / model.training.task / SERVED_CODE),
                 artifacts={"model": str(folder)},
                 code_paths=[str(STAGES)],
                 pip_requirements=[f"{package}=={_public_version(package)}" for package in SERVED_PACKAGES],

@@ -14,15 +14,16 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from stages.errors import RegistryError, TryAgainError, first_line
+from stages.task import load_part
 from stages.tracking.client import connect, shown_uri, translate_errors
 from stages.tracking.environment import FLOW_RUN
-from stages.tracking.event_log import CURVES, EventLog, Kind, Position
+from stages.tracking.event_log import CURVES, DEV_SCORES, EventLog, Kind, Position
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -123,9 +124,11 @@ def sync_event_log(event_log: EventLog, *, report: Path | None = None) -> str:
         steps = event_log.history(start=position.steps)
         if is_complete:
             # Another checkout has synced the same training run, or an earlier repetition of it.
-            _send(client, run_id, [e for e in events[position.events :] if _belongs_to_evaluation(e)], [])
+            _send(client, run_id, [e for e in events[position.events :] if _belongs_to_evaluation(e)])
         else:
-            _send(client, run_id, events[position.events :], steps)
+            dev_curve = load_part(event_log.task(), "scores.scoring").DEV_CURVE if steps else ""
+            curves = CURVES | dict.fromkeys(DEV_SCORES, dev_curve)
+            _send(client, run_id, events[position.events :], steps, curves)
         event_log.mark_sent(run_id, Position(len(events), position.steps + len(steps)))
         if report is not None:
             with resolve_links(report) as folder:
@@ -204,8 +207,17 @@ def _belongs_to_evaluation(event: dict[str, Any]) -> bool:
     return (event["kind"], event.get("stage")) in (("metrics", None), ("execution", "evaluate"))
 
 
-def _send(client: "MlflowClient", run_id: str, events: list[dict[str, Any]], steps: list[dict[str, Any]]) -> None:
-    """Send events and lines of a history in few calls; MLflow ignores what it has already."""
+def _send(
+    client: "MlflowClient",
+    run_id: str,
+    events: list[dict[str, Any]],
+    steps: Sequence[dict[str, Any]] = (),
+    curves: Mapping[str, str] = CURVES,
+) -> None:
+    """Send events and lines of a history in few calls; MLflow ignores what it has already.
+
+    `curves` are the names of the curves by the fields of a line.
+    """
     from mlflow.entities import Metric, Param
 
     begin = [event for event in events if event["kind"] == "begin"]
@@ -213,7 +225,7 @@ def _send(client: "MlflowClient", run_id: str, events: list[dict[str, Any]], ste
     metrics = [
         Metric(name, float(line[field]), line["time"], line["step"])
         for line in steps
-        for field, name in CURVES.items()
+        for field, name in curves.items()
         if field in line
     ]
     metrics += [

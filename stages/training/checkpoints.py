@@ -51,19 +51,19 @@ class Progress:
 
     @property
     def best_epoch(self) -> int:
-        """The first of the epochs with the best dev F1, counted from 1; 0 before the end of the first epoch."""
-        dev_f1 = self.history.dev_f1
-        return dev_f1.index(max(dev_f1)) + 1 if dev_f1 else 0
+        """The first of the epochs with the best dev score, counted from 1; 0 before the end of the first epoch."""
+        dev_score = self.history.dev_score
+        return dev_score.index(max(dev_score)) + 1 if dev_score else 0
 
-    def add(self, step: Step, dev_f1: float | None, weights: MasterWeights) -> None:
-        """Add a step, with the dev F1 if it ended an epoch; keep the weights if that is the best so far."""
-        self.history.append(step, dev_f1)
-        if dev_f1 is not None and self.best_epoch == len(self.history.dev_f1):
+    def add(self, step: Step, dev_score: float | None, weights: MasterWeights) -> None:
+        """Add a step, with the dev score if it ended an epoch; keep the weights if that is the best so far."""
+        self.history.append(step, dev_score)
+        if dev_score is not None and self.best_epoch == len(self.history.dev_score):
             self.best_masters = weights.snapshot()
 
     def has_stalled(self, patience: int) -> bool:
-        """Whether the last `patience` epochs brought no better dev F1; never, if that is 0."""
-        return 0 < patience <= len(self.history.dev_f1) - self.best_epoch
+        """Whether the last `patience` epochs brought no better dev score; never, if that is 0."""
+        return 0 < patience <= len(self.history.dev_score) - self.best_epoch
 
 
 @dataclass(frozen=True)

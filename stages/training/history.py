@@ -1,10 +1,10 @@
 """The history of a training run: a JSON line for each optimizer step, appended while it trains.
 
-    {"dev_f1": 0.5, "ends_epoch": true, "epoch": 1, ..., "step": 47, ..., "time": 1795810541000, "words": 49}
+    {"dev_score": 0.5, "ends_epoch": true, "epoch": 1, ..., "step": 47, ..., "time": 1795810541000, "weight": 49}
 
-A line holds the fields of `Step`, the dev F1 if the step ended an epoch, and when the step was recorded, in
+A line holds the fields of `Step`, the dev score if the step ended an epoch, and when the step was recorded, in
 milliseconds since 1970. All but the time follow from data and parameters. The folder of a model keeps the fields of
-`Step` alone; the dev F1 of its epochs is in training.json.
+`Step` alone; the dev score of its epochs is in training.json.
 """
 
 import hashlib
@@ -28,8 +28,8 @@ FILE = "history.jsonl"
 class Step:
     """One optimizer step, counted from 1.
 
-    `loss` is the mean over the labelled words of its batch, `gradient_norm` the norm before clipping; `tokens` and
-    `words` count those of the batch.
+    `loss` is the mean over its batch, `gradient_norm` the norm before clipping, `tokens` the number of those of the
+    batch, and `weight` what the summed loss was divided by: the number of labelled words, or of texts.
     """
 
     step: int
@@ -40,27 +40,27 @@ class Step:
     learning_rate: float
     gradient_norm: float
     tokens: int
-    words: int
+    weight: float
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A step, the dev F1 if it ended an epoch, and when it was recorded, in milliseconds since 1970."""
+    """A step, the dev score if it ended an epoch, and when it was recorded, in milliseconds since 1970."""
 
     step: Step
-    dev_f1: float | None
+    dev_score: float | None
     time: int
 
     def to_json(self) -> dict[str, Any]:
         """The fields of its line."""
-        scored = {} if self.dev_f1 is None else {"dev_f1": self.dev_f1}
+        scored = {} if self.dev_score is None else {"dev_score": self.dev_score}
         return {**asdict(self.step), **scored, "time": self.time}
 
     @classmethod
     def from_json(cls, fields: dict[str, Any], path: Path) -> "Entry":
         """The inverse; ArtifactError if `fields`, a line of `path`, are others."""
-        step = {name: value for name, value in fields.items() if name not in ("dev_f1", "time")}
-        return cls(parse_dataclass(step, Step, path), fields.get("dev_f1"), fields.get("time", 0))
+        step = {name: value for name, value in fields.items() if name not in ("dev_score", "time")}
+        return cls(parse_dataclass(step, Step, path), fields.get("dev_score"), fields.get("time", 0))
 
 
 class History:
@@ -77,9 +77,9 @@ class History:
         self._sha256 = hashlib.sha256()  # of `entries`
 
     @property
-    def dev_f1(self) -> list[float]:
-        """The dev F1 of each epoch so far."""
-        return [entry.dev_f1 for entry in self.entries if entry.dev_f1 is not None]
+    def dev_score(self) -> list[float]:
+        """The dev score of each epoch so far."""
+        return [entry.dev_score for entry in self.entries if entry.dev_score is not None]
 
     @property
     def digest(self) -> str:
@@ -106,9 +106,9 @@ class History:
         self.entries = self._stored[:steps]
         self._sha256 = _sha256(self.entries)
 
-    def append(self, step: Step, dev_f1: float | None = None) -> None:
+    def append(self, step: Step, dev_score: float | None = None) -> None:
         """Record a step. A full disk stops no run: the line is written with the next one, or by `store`."""
-        entry = Entry(step, dev_f1, time.time_ns() // 1_000_000)
+        entry = Entry(step, dev_score, time.time_ns() // 1_000_000)
         number = len(self.entries)
         if number < len(self._stored):
             known = self._stored[number]
@@ -176,8 +176,8 @@ def write_history(model: Path, entries: Iterable[Entry]) -> None:
         stream.writelines(_line(asdict(entry.step)) for entry in entries)
 
 
-def read_history(model: Path, dev_f1: Sequence[float]) -> list[Entry]:
-    """Read the history in the folder of a model whose epochs ended with `dev_f1`; its times are now.
+def read_history(model: Path, dev_score: Sequence[float]) -> list[Entry]:
+    """Read the history in the folder of a model whose epochs ended with `dev_score`; its times are now.
 
     ArtifactError if it is absent, damaged, or of another number of epochs.
     """
@@ -185,9 +185,9 @@ def read_history(model: Path, dev_f1: Sequence[float]) -> list[Entry]:
     if not path.exists():
         raise ArtifactError(f"{path}: no such file. `dvc repro train` makes it.")
     steps = [parse_dataclass(fields, Step, path) for fields in read_json_lines(path)]
-    if len(steps) != path.read_bytes().count(b"\n") or sum(step.ends_epoch for step in steps) != len(dev_f1):
+    if len(steps) != path.read_bytes().count(b"\n") or sum(step.ends_epoch for step in steps) != len(dev_score):
         raise ArtifactError(f"{path} is damaged. Delete it and run `dvc repro train`.")
-    scores, now = iter(dev_f1), time.time_ns() // 1_000_000
+    scores, now = iter(dev_score), time.time_ns() // 1_000_000
     return [Entry(step, next(scores) if step.ends_epoch else None, now) for step in steps]
 
 
@@ -196,7 +196,7 @@ def _line(fields: dict[str, Any]) -> bytes:
 
 
 def _timeless_line(entry: Entry) -> bytes:
-    return _line({**asdict(entry.step), "dev_f1": entry.dev_f1})
+    return _line({**asdict(entry.step), "dev_score": entry.dev_score})
 
 
 def _sha256(entries: Iterable[Entry]) -> "hashlib._Hash":

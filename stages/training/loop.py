@@ -12,25 +12,22 @@ import math
 from collections.abc import Generator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from torch.nn import functional
 from transformers import PreTrainedModel
 
-from stages.encoding.files import EncodedSplit
 from stages.errors import TrainingError
-from stages.modeling.batches import Batch, Rows, shuffled_rows
+from stages.modeling.batches import Rows, shuffled_rows
 from stages.modeling.device import Compute
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits, pack
+from stages.modeling.head import Head, Split
 from stages.training.distributed import SINGLE_PROCESS, World
 from stages.training.history import Step
 from stages.training.optimizer import MasterWeights
 from stages.training.prefetch import PackedStep, PackedSteps, packs_ahead
 from stages.training.schedule import Schedule, lr_multiplier
 
-SHOWN_SENTENCES = 5
-SHOWN_WORDS = 8
+SHOWN_EXAMPLES = 5
 
 log = logging.getLogger("train")
 
@@ -45,7 +42,6 @@ class Settings:
     schedule: Schedule
     warmup_ratio: float
     max_gradient_norm: float
-    label_smoothing: float
     batch_tokens: int
     micro_batch_tokens: int  # of a batch, how many are computed at once, at most; 0: all
 
@@ -60,9 +56,9 @@ class PendingStep:
     ends_epoch: bool
     learning_rate: float
     tokens: int
-    words: int
+    weight: float
     results: torch.Tensor  # [2] loss and gradient norm, in fp64
-    split: EncodedSplit
+    split: Split
     rows: Rows
 
     def read(self) -> Step:
@@ -78,10 +74,11 @@ class PendingStep:
 def train(
     model: PreTrainedModel,
     weights: MasterWeights,
-    split: EncodedSplit,
+    split: Split,
     settings: Settings,
     compute: Compute,
     *,
+    head: Head,
     done: int = 0,
     world: World = SINGLE_PROCESS,
 ) -> Generator[PendingStep, None, None]:
@@ -111,7 +108,7 @@ def train(
             while True:
                 try:
                     packed = steps.get(index)
-                    loss = _backward(model, weights, packed, settings, compute, index=index)
+                    loss = _backward(model, weights, packed, settings, compute, head=head, index=index)
                     break
                 except (MemoryError, RuntimeError) as error:
                     if not _is_out_of_memory(error):
@@ -132,7 +129,7 @@ def train(
                 ends_epoch=index + 1 == len(plan) or plan[index + 1][0] != epoch,
                 learning_rate=learning_rate,
                 tokens=int(split.lengths[rows].sum()),
-                words=packed.labels,
+                weight=packed.weight,
                 results=torch.stack([loss, norm.double()]),
                 split=split,
                 rows=rows,
@@ -146,23 +143,19 @@ def _backward(
     settings: Settings,
     compute: Compute,
     *,
+    head: Head,
     index: int,
 ) -> torch.Tensor:
     """Compute the loss and the gradients of this process's shard of a batch; return its share of the loss, in fp64."""
     loss = torch.zeros((), dtype=torch.float64, device=compute.device)
     for number, part in enumerate(packed.parts, start=1):
         batch = part.to(compute.device)
-        part_loss = _loss(model, batch, Masks(settings.seed, index), settings.label_smoothing) / packed.labels
+        logits_OC = label_logits(model, batch, Masks(settings.seed, index)).float()
+        part_loss = head.loss(logits_OC, batch.answers) / packed.weight
         weights.gradients.begin_backward(is_last=number == len(packed.parts))
         part_loss.backward()
         loss += part_loss.detach()
     return loss
-
-
-def _loss(model: PreTrainedModel, batch: Batch, masks: Masks, label_smoothing: float) -> torch.Tensor:
-    """Cross entropy summed over the labelled tokens, in fp32."""
-    logits_LC = label_logits(model, batch, masks).float()
-    return functional.cross_entropy(logits_LC, batch.labels_L, reduction="sum", label_smoothing=label_smoothing)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -182,16 +175,13 @@ def _halve(micro_batch_tokens: int, longest: int, *, step: int) -> int:
     return max(longest, micro_batch_tokens // 2)
 
 
-def _describe_divergence(split: EncodedSplit, rows: Rows, what: str) -> str:
-    """The message that names the step and its sentences."""
-    sentences = np.unique(split.sentence[rows])
-    lines = [f"{what}. Its sentences, counted from 1 in the train split:"]
-    for sentence in sentences[:SHOWN_SENTENCES]:
-        words = split.words[int(sentence)].as_py()
-        shown = " ".join(words[:SHOWN_WORDS]) + (" ..." if len(words) > SHOWN_WORDS else "")
-        lines.append(f"  {sentence + 1}: {shown}")
-    if len(sentences) > SHOWN_SENTENCES:
-        rest = ", ".join(str(sentence + 1) for sentence in sentences[SHOWN_SENTENCES:])
-        lines.append(f"  and {rest}")
+def _describe_divergence(split: Split, rows: Rows, what: str) -> str:
+    """The message that names the step and its examples."""
+    examples = split.describe(rows)
+    numbers = list(examples)
+    lines = [f"{what}. Its examples, counted from 1 in the train split:"]
+    lines += [f"  {number + 1}: {examples[number]}" for number in numbers[:SHOWN_EXAMPLES]]
+    if len(numbers) > SHOWN_EXAMPLES:
+        lines.append(f"  and {', '.join(str(number + 1) for number in numbers[SHOWN_EXAMPLES:])}")
     lines.append("A lower train.learning_rate, a longer train.warmup_ratio or train.precision=fp32 usually helps.")
     return "\n".join(lines)

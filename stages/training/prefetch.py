@@ -12,8 +12,8 @@ from types import TracebackType
 import numpy as np
 import torch
 
-from stages.encoding.files import EncodedSplit
-from stages.modeling.batches import Batch, Rows, label_count, split_rows
+from stages.modeling.batches import Batch, Rows, split_rows, token_indices
+from stages.modeling.head import Split
 from stages.training.distributed import World
 
 AHEAD = 2  # steps: one may take long to pack, and each that waits holds memory
@@ -23,11 +23,11 @@ AHEAD = 2  # steps: one may take long to pack, and each that waits holds memory
 class PackedStep:
     """The optimizer batch of a step, and what this process computes of it.
 
-    `labels` counts the labelled tokens of the whole batch, at least one: every window owns a word. `parts` hold this
-    process's shard in micro-batches, none for an empty shard.
+    `weight` is that of the whole batch (see `Split`), by which its loss is divided. `parts` hold this process's shard
+    in micro-batches, none for an empty shard.
     """
 
-    labels: int
+    weight: float
     parts: list[Batch]
 
 
@@ -41,7 +41,7 @@ class PackedSteps:
     def __init__(
         self,
         plan: list[Rows],
-        split: EncodedSplit,
+        split: Split,
         pack: Callable[[Rows, slice], Batch],
         *,
         world: World,
@@ -94,7 +94,7 @@ class PackedSteps:
     def _pack_step(self, rows: Rows, micro_batch_tokens: int) -> PackedStep:
         slices = _micro_batches(rows, self._shard(rows), self.split, micro_batch_tokens)
         parts = [self.pack(rows, part) for part in slices]
-        return PackedStep(label_count(self.split, rows), parts)
+        return PackedStep(self.split.weight(rows, token_indices(self.split, rows)[1]), parts)
 
 
 def packs_ahead(device: torch.device) -> bool:
@@ -102,7 +102,7 @@ def packs_ahead(device: torch.device) -> bool:
     return device.type != "cpu"
 
 
-def _micro_batches(rows: Rows, shard: slice, split: EncodedSplit, micro_batch_tokens: int) -> Iterator[slice]:
+def _micro_batches(rows: Rows, shard: slice, split: Split, micro_batch_tokens: int) -> Iterator[slice]:
     """Cut this process's shard of a batch into consecutive parts of at most `micro_batch_tokens` tokens, or one row."""
     ends = np.cumsum(split.lengths[rows[shard]])
     start = 0

@@ -4,10 +4,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.artifacts import parse_dataclass, read_versioned, write_json
+from stages.artifacts import check_version, parse_dataclass, read_json, write_json
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 FILE = "training.json"
+FIRST_TASK = "token_classification"  # of the records of format version 1, which name none
 
 
 @dataclass(frozen=True)
@@ -15,13 +16,20 @@ class TrainingRecord:
     """The identity of a training run, its parameters, data and machine, and its dev scores."""
 
     train_key: str
-    parameters: dict[str, dict[str, Any]]  # by section of params.yaml: model, tokenize and train
+    parameters: dict[str, dict[str, Any]]  # by section of params.yaml: task, model, tokenize and train
     datasets: dict[str, dict[str, Any]]  # by split: its digest and its counts
     device: str
     precision: str
     threads: int
     best_epoch: int  # from 1; 0 before the end of the first epoch
-    dev_f1: list[float]  # of each epoch
+    dev_score: list[float]  # the primary score after each epoch, higher is better
+    decision: dict[str, Any]  # what was fitted on dev after training: temperature, thresholds
+
+    @property
+    def task(self) -> str:
+        """The name of the task."""
+        name: str = self.parameters["task"]["name"]
+        return name
 
     @property
     def machine(self) -> dict[str, Any]:
@@ -40,7 +48,13 @@ def write_training(folder: Path, record: TrainingRecord) -> None:
 
 
 def read_training(folder: Path) -> TrainingRecord:
-    """Read the record; ArtifactError if it is absent, damaged or of another format version."""
-    fields = read_versioned(folder / FILE, format_version=FORMAT_VERSION, stage="train")
+    """Read the record; ArtifactError if it is absent, damaged or of an unknown format version."""
+    path = folder / FILE
+    fields = read_json(path)
+    if fields.get("format_version") == 1:  # of versions that the registry may still hold
+        scores = fields.pop("dev_f1", [])
+        parameters = {"task": {"name": FIRST_TASK}, **fields.pop("parameters", {})}
+        fields |= {"format_version": FORMAT_VERSION, "parameters": parameters, "dev_score": scores, "decision": {}}
+    check_version(fields, path, format_version=FORMAT_VERSION, stage="train")
     del fields["format_version"]
-    return parse_dataclass(fields, TrainingRecord, folder / FILE)
+    return parse_dataclass(fields, TrainingRecord, path)

@@ -22,11 +22,11 @@ from transformers import pipeline
 from stages.corpus.reading import DataParams, open_corpus
 from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.raw_text import word_spans
+from stages.modeling.classifier import load_classifier
 from stages.modeling.device import choose_compute, move_to, set_deterministic
-from stages.serving.predictor import Recognizer
-from stages.tasks.token_classification.entities import Tagging, taggings
-from stages.tasks.token_classification.head import load_classifier
-from stages.tasks.token_classification.metric import scores
+from stages.tasks.token_classification.scores.entities import Tagging, taggings
+from stages.tasks.token_classification.scores.metric import scores
+from stages.tasks.token_classification.service.predictor import Recognizer
 from tests import oracles
 from tests.conftest import CORPORA, DEMO, ROOT
 

@@ -15,12 +15,13 @@ from transformers import (
     TrainingArguments,
 )
 
+from stages.config.sections import load_task_params
 from stages.config.train import Params, TrainParams
+from stages.modeling.classifier import load_classifier
 from stages.modeling.device import Compute, choose_compute
-from stages.params import load_params
-from stages.tasks.token_classification.entities import Tagging, strict_f1
-from stages.tasks.token_classification.head import load_classifier
-from stages.tasks.token_classification.inference import predict
+from stages.tasks.token_classification.model.head import TagHead
+from stages.tasks.token_classification.model.inference import predict_logits
+from stages.tasks.token_classification.scores.entities import Tagging, strict_f1
 from stages.training.history import Step
 from stages.training.loop import Settings, train
 from stages.training.optimizer import MasterWeights
@@ -33,7 +34,7 @@ DROPOUT = 0.1
 
 def defaults(**changes: Any) -> TrainParams:
     """The parameters of train in params.yaml, some of them changed."""
-    return load_params(ROOT / "params.yaml", Params).train.model_copy(update=changes)
+    return load_task_params(ROOT / "params.yaml", Params).train.model_copy(update=changes)
 
 
 def tuneline(corpus: Corpus, params: TrainParams, compute: Compute) -> tuple[PreTrainedModel, Iterator[Step]]:
@@ -49,7 +50,8 @@ def tuneline(corpus: Corpus, params: TrainParams, compute: Compute) -> tuple[Pre
         head_lr_multiplier=params.head_lr_multiplier,
     )
     settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
-    return model, (step.read() for step in train(model, weights, corpus.train, settings, compute))
+    steps = train(model, weights, corpus.train, settings, compute, head=TagHead(params.label_smoothing))
+    return model, (step.read() for step in steps)
 
 
 def peer_model(corpus: Corpus, seed: int) -> PreTrainedModel:
@@ -94,7 +96,7 @@ def textbook(corpus: Corpus, rows: Rows) -> float:
 
 def dev_f1(model: PreTrainedModel, corpus: Corpus, compute: Compute) -> float:
     """Entity F1 (strict, micro) on dev."""
-    predictions = predict(model, corpus.dev, compute, batch_tokens=4096)
+    predictions = predict_logits(model, corpus.dev, compute, batch_tokens=4096)
     gold, predicted = (
         Tagging(ids_W, corpus.dev.word_bounds, tuple(corpus.labels))
         for ids_W in (predictions.gold_W, predictions.predicted_W)

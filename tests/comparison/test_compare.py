@@ -17,8 +17,9 @@ from rich.console import Console
 
 from pipeline.comparison.compare import Comparison, compare
 from pipeline.comparison.page import render_page
-from pipeline.comparison.text import extract_entities, render_text
+from pipeline.comparison.text import render_text
 from stages.errors import UserError
+from stages.tasks.token_classification.scores.marking import extract_entities
 from stages.tracking.client import connect
 from stages.tracking.lineage_record import FileEntry
 from tests.registry.versions import (
@@ -153,7 +154,8 @@ def test_sentences_with_changed_predictions_are_listed_by_kind(comparison: Compa
         ("broken", 3), ("fixed", 2), ("otherwise", 1)
     ]  # fmt: skip
     assert comparison.predictions["examples"][0] == {
-        "kind": "broken", "sentence": 3, "words": WORDS[2], "gold": GOLD[2], "first": FIRST[2], "second": SECOND[2]
+        "kind": "broken", "example": 3, "sentence": 3,
+        "words": WORDS[2], "gold": GOLD[2], "first": FIRST[2], "second": SECOND[2]
     }  # fmt: skip
 
 
@@ -195,7 +197,8 @@ def test_types_that_only_one_version_knows_are_named_and_not_compared(here: None
     assert dev["first"] == 0  # its only LOC was missed
     again = compare_versions(f"{NAME}/1", f"{NAME}/2")
     assert found.scores["test"] == again.scores["test"] | {
-        "per_type": {"ORG": {"first": None, "second": None}, **again.scores["test"]["per_type"]}
+        name: {"ORG": {"first": None, "second": None}, **again.scores["test"]["per_type"]}
+        for name in ("per_label", "per_type")
     }
     assert found.predictions == again.predictions
     assert found.note in print_text(found)
@@ -273,7 +276,7 @@ def full_of(text: str, comparison: Comparison) -> Comparison:
         for side in filter(None, (example["first"], example["second"])):
             side["words"] = [text] * len(side["words"])
             side |= {"tags": [f"I-{text}"] * len(side["words"]), "where": f"{text}:1"}
-    found.scores["test"]["per_type"] = {text: found.scores["test"]["per_type"]["LOC"]}
+    found.scores["test"]["per_label"] = {text: found.scores["test"]["per_label"]["LOC"]}
     return replace(
         found,
         versions={side: {**version, "name": text, "aliases": [text]} for side, version in found.versions.items()},

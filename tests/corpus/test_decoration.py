@@ -15,6 +15,7 @@ from stages.corpus.reading import Corpus, open_corpus
 from stages.corpus.splits import SplitParams
 from stages.corpus.text.diagnostics import HEADLINES, Diagnostics
 from stages.corpus.text.sentences import Block, BlockBuilder
+from stages.tasks.token_classification import presentation
 from tests.conftest import ROOT
 from tests.corpus.conftest import data_params, fill, read
 from tests.corpus.test_profile import count_letters
@@ -142,7 +143,7 @@ def test_what_makes_all_figures_meaningless_is_said_first(tmp_path: Path) -> Non
     assert "does not know 21% of the words (42 of 200)" in diagnostics.kept[0].message
     decorated = fill(tmp_path / "d", {"all.conll": conll([["de:Anna", "de:wohnt"]] * 60)})
     figures, diagnostics = profile(open_corpus(data_params(decorated), allow_unsplit=True))
-    first, *parts = render_profile({**figures, "dir": "d", **diagnostics.to_json()}).renderables
+    first, *parts = render_profile({**figures, "dir": "d", **diagnostics.to_json()}, presentation).renderables
     assert str(first).startswith(f"WARNING  {decorated}: all 120 words begin with 'de:'")
     assert "begin with" not in " ".join(map(str, parts))
     assert diagnostics.kept[0].code in HEADLINES

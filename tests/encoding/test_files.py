@@ -33,8 +33,9 @@ def encoded(tmp_path: Path) -> Path:
             writer.write_batch(pa.RecordBatch.from_pylist(ROWS, schema=SCHEMA))
     manifest = Manifest(
         format_version=FORMAT_VERSION,
+        task="token_classification",
         labels=["O", "B-X", "I-X"],
-        scheme="IOB2",
+        details={"scheme": "IOB2"},
         tokenizer_digest="0" * 64,
         parameters={"window_length": 64, "window_overlap": 16},
         counts={split: {"sentences": 2} for split in SPLITS},
@@ -68,7 +69,7 @@ def test_read_split_joins_what_was_written_in_pieces(encoded: Path) -> None:
 
 def test_manifest_digest_changes_with_any_field(encoded: Path) -> None:
     manifest = read_manifest(encoded)
-    assert manifest.digest != replace(manifest, scheme="IOB1").digest
+    assert manifest.digest != replace(manifest, details={"scheme": "IOB1"}).digest
     assert manifest.digest != replace(manifest, digests=manifest.digests | {"test": "1" * 64}).digest
 
 

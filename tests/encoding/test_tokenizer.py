@@ -64,9 +64,16 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from stages import tokenize
+from stages.encoding.rows import Encoder
+from stages.encoding.text_rows import TextEncoder
+from stages.encoding.vocabulary import Vocabulary
+from stages.task import load_part, task_names
 
-vocabulary = tokenize.Vocabulary(tokenize.load_tokenizer(Path(sys.argv[1])))
-tokenize.Encoder(vocabulary, length=32, overlap=8)
+for task in task_names():
+    load_part(task, "data.corpus")
+tokenizer = tokenize.load_tokenizer(Path(sys.argv[1]))
+Encoder(Vocabulary(tokenizer), length=32, overlap=8)
+TextEncoder(tokenizer, length=32, overlap=8)
 print([name for name in ("torch", "mlflow") if name in sys.modules])
 """
 

@@ -175,13 +175,13 @@ def test_what_a_run_tells_is_kept_by_the_server(tuned: Tuned, prefect_api: str) 
 def test_a_version_becomes_champion_on_evidence_or_by_force_and_the_history_knows(project: Project, first: Any) -> None:
     verdict = project.json("promote", "tiny-ner", "1")
     assert (verdict["verdict"], verdict["champion"], verdict["promoted"]) == ("PROMOTE", None, True)
-    with set_in(project.folder, "register.gate.min_f1=0.99"):
+    with set_in(project.folder, "register.gate.min_score=0.99"):
         refused = json.loads(project.tuneline("promote", "tiny-ner", "2", "--json", code=1).stdout)
         assert "--force needs --reason" in project.tuneline("promote", "tiny-ner", "2", "--force", code=2).stderr
         forced = project.json("promote", "tiny-ner", "2", "--force", "--reason", "a trial")
     assert (refused["champion"], refused["challenger"], refused["promoted"]) == (1, 2, False)
     assert refused["verdict"] == "REJECT"
-    assert "register.gate.min_f1 is 0.99" in refused["reasons"][0]
+    assert "register.gate.min_score is 0.99" in refused["reasons"][0]
     assert 0 < refused["p_value"] <= 1
     assert (forced["forced"], forced["promoted"]) == (True, True)
     assert project.json("rollback", "tiny-ner")["target"] == 1

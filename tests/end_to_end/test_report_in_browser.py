@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
-from stages.tasks.token_classification.report import render
+from stages.tasks.token_classification.report.report import render
 from tests.tasks.token_classification.test_report import mistake_of, report_of, split_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -21,7 +21,7 @@ from stages.modeling.attention import attention
 from stages.modeling.batches import sorted_rows
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import pack
-from stages.tasks.token_classification.inference import predict
+from stages.tasks.token_classification.model.inference import predict
 from stages.training import loop
 from tests.gpu.workload import Run, Shape, Target, make_model, settings_for, split_for, start
 from tests.training.waiting import NoWaiting
@@ -279,7 +279,7 @@ def hugging_face_forward(target: Target) -> None:
         best_W2 = np.sort(expected_WC)[:, -2:]
         for precision, bound in FORWARD_BOUNDS.items():
             compute = target.compute(precision)
-            found = predict(model.to(compute.device, compute.dtype), split, compute, batch_tokens=4096)
+            found = predict(model.to(compute.device, compute.dtype), split, compute, batch_tokens=4096, temperature=1.0)
             words = np.arange(len(expected_WC))
             difference = float(np.abs(found.probability_W - expected_WC[words, found.predicted_W]).max())
             is_clear = best_W2[:, 1] - best_W2[:, 0] > 2 * bound

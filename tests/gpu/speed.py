@@ -14,7 +14,8 @@ import torch
 from transformers import PreTrainedModel
 
 from stages.encoding.files import EncodedSplit
-from stages.tasks.token_classification.inference import predict
+from stages.tasks.token_classification.model.head import TagHead
+from stages.tasks.token_classification.model.inference import predict
 from stages.training.loop import train
 from tests.benchmarks.measures import Rows, matrix_speed, operations_per_token
 from tests.gpu.peers import Collator, peer_name, peer_speed
@@ -52,7 +53,7 @@ def measure_our_training(target: Target, split: EncodedSplit, model: PreTrainedM
         if target.is_cuda:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-        steps = train(model, weights, split, settings, compute)
+        steps = train(model, weights, split, settings, compute, head=TagHead(0.0))
         queued = [next(steps) for _ in range(WARM_UP)]
         target.synchronize()
         started, tokens, count = time.perf_counter(), 0, 0
@@ -107,7 +108,7 @@ def inference(target: Target) -> None:
         model = make_model(shape).to(compute.device, compute.dtype)
 
         def ours(budget: int) -> float:
-            return speed_of(target, split, lambda: predict(model, split, compute, batch_tokens=budget))  # noqa: B023
+            return speed_of(target, split, lambda: predict(model, split, compute, batch_tokens=budget, temperature=1.0))  # noqa: B023
 
         def peer(rows: int) -> float:
             return speed_of(target, split, lambda: padded_forward(target, model, split, rows))  # noqa: B023

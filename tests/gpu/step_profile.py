@@ -214,7 +214,7 @@ class _Unseeded(Masks):
 
 def _loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     logits_LC = label_logits(model, batch, _Unseeded(SETTINGS.seed, 0)).float()
-    return functional.cross_entropy(logits_LC, batch.labels_L)
+    return functional.cross_entropy(logits_LC, batch.answers[0])
 
 
 def shape_of(value: Any) -> Iterator[Any]:

@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModelForTokenClassification, PreTrained
 
 from stages.encoding.files import IGNORED, NO_WORD, EncodedSplit
 from stages.modeling.device import Compute
+from stages.tasks.token_classification.model.head import TagHead
 from stages.training.distributed import SINGLE_PROCESS, World
 from stages.training.history import Step
 from stages.training.loop import PendingStep, Settings, train
@@ -36,7 +37,6 @@ SETTINGS = Settings(
     schedule="linear",
     warmup_ratio=0.1,
     max_gradient_norm=1.0,
-    label_smoothing=0.0,
     batch_tokens=2048,
     micro_batch_tokens=0,
 )
@@ -235,4 +235,6 @@ def start(
     """A training run from the same random weights each time."""
     model = make_model(shape, dropout=dropout, seed=settings.seed)
     weights = masters_of(model, split, compute)
-    return Run(model, weights, train(model, weights, split, settings, compute, done=done, world=world))
+    return Run(
+        model, weights, train(model, weights, split, settings, compute, head=TagHead(0.0), done=done, world=world)
+    )

@@ -100,6 +100,7 @@ def sample() -> Lineage:
         aliases=["challenger", "champion"],
         digest="d" * 64,
         mlflow_run=TRAINING_RUN,
+        primary={"name": "entity_strict/micro/f1"},
         scores={"dev": 0.82, "test": 0.7412},
         altered=[],
         record=record,

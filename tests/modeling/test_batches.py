@@ -99,10 +99,10 @@ def test_collate_packs_rows_without_padding() -> None:
     assert batch.positions_N.tolist() == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1, 2, 0, 1, 2]
     assert batch.lengths_B.tolist() == [5, 5, 3, 3]
     assert batch.groups == (Group(4, 16),)
-    assert batch.labelled_L.tolist() == [1, 2, 3, 6, 8, 14]
-    assert batch.labels_L.tolist() == [2, 0, 3, 1, 0, 4]
+    assert batch.places_L.tolist() == [1, 2, 3, 6, 8, 14]
+    assert batch.answers[0].tolist() == [2, 0, 3, 1, 0, 4]
     assert batch.tokens == 16
-    assert (batch.tokens_before, batch.labels_before, batch.pairs_before) == (0, 0, 0)
+    assert (batch.tokens_before, batch.places_before, batch.pairs_before) == (0, 0, 0)
 
 
 def test_collate_counts_what_the_parts_before_hold() -> None:
@@ -115,7 +115,7 @@ def test_collate_counts_what_the_parts_before_hold() -> None:
     assert batch.tokens_before == 39 + 26
     assert batch.pairs_before == 40**2 + 28**2
     labels = [split.labels[split.offsets[row] : split.offsets[row + 1]] for row in (1, 0)]
-    assert batch.labels_before == int((np.concatenate(labels) != IGNORED).sum()) > 0
+    assert batch.places_before == int((np.concatenate(labels) != IGNORED).sum()) > 0
 
 
 @given(LENGTHS)
@@ -137,14 +137,15 @@ def test_collated_parts_make_up_the_whole_batch(values: list[int], count: int) -
     (rows,) = sorted_rows(split.lengths, budget=10_000)
     whole = collate(split, rows)
     found = [collate(split, rows, part) for part in split_rows(rows, split.lengths, count=count)]
-    for name in ("rows", "lengths_B", "input_ids_N", "positions_N", "labels_L"):
+    for name in ("rows", "lengths_B", "input_ids_N", "positions_N"):
         assert np.concatenate([getattr(part, name) for part in found]).tolist() == getattr(whole, name).tolist()
-    places = [part.labelled_L + part.tokens_before for part in found]
-    assert torch.cat(places).tolist() == whole.labelled_L.tolist()
+    assert torch.cat([part.answers[0] for part in found]).tolist() == whole.answers[0].tolist()
+    places = [part.places_L + part.tokens_before for part in found]
+    assert torch.cat(places).tolist() == whole.places_L.tolist()
     assert sum(part.tokens for part in found) == split.lengths.sum() == whole.tokens
     for before, part in enumerate(found):
         assert part.tokens_before == sum(earlier.tokens for earlier in found[:before])
-        assert part.labels_before == sum(len(earlier.labels_L) for earlier in found[:before])
+        assert part.places_before == sum(earlier.outputs for earlier in found[:before])
         assert part.pairs_before == sum(g.rows * g.length**2 for earlier in found[:before] for g in earlier.groups)
 
 
@@ -163,7 +164,7 @@ def grouped_form(batch: Batch) -> GroupedRows:
 FORMS: dict[str, Callable[[Batch], Any]] = {
     "grouped": grouped_form,
     "unpadded": lambda batch: unpadded_rows(batch.lengths_B, tokens=batch.tokens + 1),
-    "padded": lambda _: PaddedRows(torch.zeros(2, 30), torch.zeros(2, 30), torch.zeros(3)),
+    "padded": lambda _: PaddedRows(torch.zeros(2, 30), torch.zeros(2, 30), None, torch.zeros(3)),
 }
 
 
@@ -172,13 +173,13 @@ def test_a_batch_moves_to_a_device_with_all_its_tensors(form: Callable[[Batch], 
     batch = collate(random_split([30, 26, 4]), np.array([0, 1, 2]), slice(1, 3))
     batch = replace(batch, form=form(batch))
     moved, before = tensors_of(batch.to(torch.device("meta"))), tensors_of(batch)
-    assert {".input_ids_N", ".positions_N", ".labelled_L", ".labels_L"} < before.keys()
+    assert {".input_ids_N", ".positions_N", ".places_L", ".answers.0"} < before.keys()
     assert any(name.startswith(".form.") for name in before)
     assert {name: (x.shape, x.dtype) for name, x in moved.items()} == {
         name: (x.shape, x.dtype) for name, x in before.items()
     }
     assert all(x.is_meta for x in moved.values())
-    for name in ("rows", "lengths_B", "groups", "tokens", "tokens_before", "labels_before", "pairs_before"):
+    for name in ("rows", "lengths_B", "groups", "tokens", "tokens_before", "places_before", "pairs_before"):
         assert np.array_equal(getattr(batch.to(torch.device("meta")), name), getattr(batch, name))
 
 

@@ -67,12 +67,12 @@ def own_logits(model: PreTrainedModel, split: EncodedSplit, *, pad: bool) -> tor
     rows = batch.input_ids_N.split(lengths)
     if not pad:
         logits_NC = torch.cat([model(input_ids=row_T[None]).logits[0] for row_T in rows])
-        return logits_NC[batch.labelled_L]
+        return logits_NC[batch.places_L]
     input_ids_BT = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=model.config.pad_token_id)
     mask_BT = torch.nn.utils.rnn.pad_sequence([torch.ones_like(row_T) for row_T in rows], batch_first=True)
     logits_BTC = model(input_ids=input_ids_BT, attention_mask=mask_BT).logits
     kept = [logits_BTC[number, :length] for number, length in enumerate(lengths)]
-    return torch.cat(kept)[batch.labelled_L]
+    return torch.cat(kept)[batch.places_L]
 
 
 @pytest.mark.parametrize("pad", [True, False], ids=["padded", "row by row"])
@@ -82,7 +82,7 @@ def test_label_logits_equal_the_models_own(config: dict[str, Any], pad: bool, sp
     batch = batch_of(model, split)
     with torch.no_grad():
         logits_LC = label_logits(model, batch)
-        assert logits_LC.shape == (len(batch.labels_L), model.config.num_labels)
+        assert logits_LC.shape == (len(batch.answers[0]), model.config.num_labels)
         assert logits_LC.std() > 0.1
         torch.testing.assert_close(logits_LC, own_logits(model, split, pad=pad), rtol=0, atol=1e-5)
 
@@ -97,7 +97,7 @@ def test_gradients_through_label_logits_equal_the_models_own(
 
     def gradients(logits_LC: torch.Tensor) -> dict[str, torch.Tensor]:
         model.zero_grad()
-        functional.cross_entropy(logits_LC, batch.labels_L).backward()
+        functional.cross_entropy(logits_LC, batch.answers[0]).backward()
         return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
     found, expected = gradients(label_logits(model, batch, masks)), gradients(own_logits(model, split, pad=True))

@@ -63,9 +63,9 @@ def test_a_batch_packed_for_a_gpu_gives_the_logits_and_gradients_of_a_cpu(
             batch = pack(model, split, rows, part, Compute(compute.device, torch.float64))
         model.zero_grad()
         logits_LC = label_logits(model, batch)
-        assert len(logits_LC) == len(batch.labels_L)
-        functional.cross_entropy(logits_LC, batch.labels_L, reduction="sum", label_smoothing=0.1).backward()
-        labels = int((batch.labels_L != IGNORED).sum())
+        assert len(logits_LC) == len(batch.answers[0])
+        functional.cross_entropy(logits_LC, batch.answers[0], reduction="sum", label_smoothing=0.1).backward()
+        labels = int((batch.answers[0] != IGNORED).sum())
         gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
         found.append((logits_LC.detach()[:labels], gradients))
     torch.testing.assert_close(found[0], found[1], rtol=0, atol=1e-5)
@@ -100,7 +100,7 @@ def test_batches_of_similar_size_have_the_same_shapes() -> None:
 
 def shapes(batch: Batch) -> list[Any]:
     assert isinstance(batch.form, UnpaddedRows)
-    tensors = (batch.input_ids_N, batch.positions_N, batch.labelled_L, batch.labels_L, batch.form.cu_seqlens)
+    tensors = (batch.input_ids_N, batch.positions_N, batch.places_L, batch.answers[0], batch.form.cu_seqlens)
     return [*(x.shape for x in tensors), batch.form.longest]
 
 
@@ -110,7 +110,7 @@ def test_the_tokens_behind_the_rows_of_a_batch_have_an_id_that_occurs_in_it(spli
         behind = batch.input_ids_N[batch.tokens :]
         assert len(behind) > 0
         assert (behind == batch.input_ids_N[0]).all()
-        assert (batch.labelled_L[int((batch.labels_L != IGNORED).sum()) :] == batch.tokens).all()
+        assert (batch.places_L[int((batch.answers[0] != IGNORED).sum()) :] == batch.tokens).all()
 
 
 class Traced(TorchDispatchMode):
@@ -148,7 +148,7 @@ def test_a_whole_training_step_has_no_shape_that_depends_on_data(
     with Traced() as traced:
         batch = batch.to(META)
         logits_LC = label_logits(model, batch, Masks(1, 2)).float()
-        functional.cross_entropy(logits_LC, batch.labels_L, reduction="sum", label_smoothing=0.1).backward()
+        functional.cross_entropy(logits_LC, batch.answers[0], reduction="sum", label_smoothing=0.1).backward()
     assert logits_LC.shape == (128, len(LABELS))
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:

@@ -11,10 +11,10 @@ from pipeline.registry import alias_history, gate, opponent
 from pipeline.registry.gate import promote_new
 from stages.artifacts import write_json
 from stages.errors import RegistryError, UserError
-from stages.tasks.token_classification.predictions import Predictions, write_predictions
+from stages.tasks.token_classification.scores.predictions import Predictions, write_predictions
 from stages.tracking.client import connect
 from stages.tracking.registry import DIGEST_TAG
-from stages.tracking.version_artifacts import MODEL_FILES
+from stages.tracking.version_artifacts import MODEL_FILES, TASK_TAG
 from tests.registry.test_verdict import GATE, predictions
 
 NAME = "demo-ner"
@@ -92,8 +92,8 @@ def test_verdicts_of_one_run_under_two_names_are_separate(registry: MlflowClient
     registry.create_model_version("other", f"runs:/{run}/model", run, tags={DIGEST_TAG: "60"})
     registry.set_registered_model_alias("other", "challenger", "1")
     gate.promote(NAME, 3, GATE)
-    strict = GATE.model_copy(update={"min_f1": 0.99})
-    assert promote_new("other", strict) == "REJECT other/1: F1 is 0.9189; register.gate.min_f1 is 0.99"
+    strict = GATE.model_copy(update={"min_score": 0.99})
+    assert promote_new("other", strict) == "REJECT other/1: F1 is 0.9189; register.gate.min_score is 0.99"
     files = {file.path for name in (NAME, "other") for file in registry.list_artifacts(run, f"promotion/{name}")}
     assert files == {f"promotion/{NAME}/3-over-1.json", "promotion/other/1-over-none.json"}
 
@@ -137,3 +137,11 @@ def test_a_type_that_occurs_in_no_sentence_is_known_by_the_config_of_the_model(
     assert verdict["types"] == {"shared": ["LOC", "PER"], "vanished": [], "appeared": ["ORG.GOV"]}
     assert verdict["notes"] == ["types that the champion does not know are not compared: ORG.GOV"]
     assert (verdict["verdict"], entry is not None) == ("PROMOTE", True)
+
+
+def test_a_version_of_another_task_is_not_compared_with_the_champion(registry: MlflowClient) -> None:
+    registry.set_model_version_tag(NAME, "2", TASK_TAG, "regression")
+    tasks = "their tasks are token_classification and regression"
+    with pytest.raises(UserError, match=rf"{NAME}/1 and {NAME}/2 cannot be compared: {tasks}"):
+        gate.promote(NAME, 2, GATE)
+    assert champion(registry) == 1

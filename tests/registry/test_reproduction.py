@@ -16,7 +16,7 @@ from pipeline.checkout.worktree import worktree
 from pipeline.registry.reproduction import Difference, Recorded, compare_environments, judge, reproduce_version
 from stages.artifacts import write_json
 from stages.errors import UserError
-from stages.tasks.token_classification.predictions import write_predictions
+from stages.tasks.token_classification.scores.predictions import write_predictions
 from stages.tracking.git import GitState
 from stages.tracking.lineage_record import LineageFiles, current_lineage
 from stages.tracking.registry import DIGEST_TAG
@@ -181,7 +181,7 @@ def test_environments_differ_in_python_processor_cores_and_packages() -> None:
 def write_outputs(words: list[list[str]] = WORDS, *, f1: float = 0.7, digest: str = "same") -> None:
     """Write the outputs of the stages that the verdict reads into the working directory."""
     PREDICTIONS.parent.mkdir(parents=True, exist_ok=True)
-    write_json(METRICS, {"test": {"entity_strict": {"micro": {"f1": f1}}}})
+    write_json(METRICS, {"test": {"primary": {"value": f1}}})
     write_json(REGISTRATION, {"model_digest": digest})
     write_predictions(PREDICTIONS, {"test": predictions(words, GOLD, FIRST)})
 
@@ -196,13 +196,13 @@ def recorded(**changes: Any) -> Recorded:
 def test_verdict_is_the_strongest_that_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     others = {"test": predictions(WORDS, GOLD, SECOND)}
-    interval = {"f1": 0.71, "f1_low": 0.65, "f1_high": 0.75}
+    interval = {"value": 0.71, "low": 0.65, "high": 0.75}
     seed = Difference("train", "input", "train.seed: 13 -> 14")
     report = Difference("evaluate", "output", "data/report/report.html has other bytes")
     write_outputs()
     assert judge(recorded(), [seed]) == ("bit-identical", 0.7)
     assert judge(recorded(), [report]) == ("same predictions", 0.7)
-    assert judge(recorded(predictions=others, scores=interval), [report]) == ("same scores", 0.7)
+    assert judge(recorded(predictions=others, primary=interval), [report]) == ("same scores", 0.7)
     assert judge(recorded(predictions={}), [report]) == ("different", 0.7)
     write_outputs(digest="another")
     assert judge(recorded(), []) == ("same predictions", 0.7)
@@ -210,5 +210,5 @@ def test_verdict_is_the_strongest_that_holds(tmp_path: Path, monkeypatch: pytest
     assert judge(recorded(), []) == ("different", 0.7)
     for f1 in (0.6, 0.8):
         write_outputs(f1=f1)
-        assert judge(recorded(predictions=others, scores=interval), [report]) == ("different", f1)
+        assert judge(recorded(predictions=others, primary=interval), [report]) == ("different", f1)
     assert judge(recorded(), [Difference("train", "failure", "no space left")]) == ("different", None)

@@ -9,16 +9,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.registry.opponent import Opponent, describe_differences
-from pipeline.registry.predictions import count_entities, keep_types
-from pipeline.registry.verdict import judge
+from pipeline.registry.verdict import Verdict
+from pipeline.registry.verdict import judge as judge_any
 from stages.config.register import GateParams
-from stages.tasks.token_classification.entities import Tagging, taggings
-from stages.tasks.token_classification.label_set import TypeChange, compare_types
-from stages.tasks.token_classification.metric import counts_by_sentence
-from stages.tasks.token_classification.predictions import Predictions
+from stages.scoring import LabelChange, compare_labels
+from stages.tasks.token_classification.scores.entities import Tagging, taggings
+from stages.tasks.token_classification.scores.metric import counts_by_sentence
+from stages.tasks.token_classification.scores.predictions import Predictions
+from stages.tasks.token_classification.scores.scoring import count_entities, keep_labels
+from stages.tracking.version_artifacts import load_task
 from tests.registry.versions import predictions as tagged
 
-GATE = GateParams(significance_level=0.05, min_f1=0.5, max_drop_per_type=0.05, max_latency_ms=None)
+GATE = GateParams(
+    significance_level=0.05, min_score=0.5, max_drop_per_label=0.05, max_drop_per_slice=None, max_latency_ms=None
+)
+TASK = load_task("token_classification")
 SENTENCES = 400
 
 
@@ -36,17 +41,23 @@ def predictions(**missed: int) -> Predictions:
     )
 
 
+def judge(
+    challenger: Predictions, opponent: Opponent | None, gate: GateParams, *, latency_ms: float | None = None
+) -> Verdict:
+    return judge_any(challenger, opponent, gate, task=TASK, latency_ms=latency_ms)
+
+
 def same_types(champion: Predictions) -> Opponent:
-    return Opponent(champion, champion, compare_types(champion.gold.types, champion.gold.types))
+    return Opponent(champion, champion, compare_labels(champion.gold.types, champion.gold.types))
 
 
 def test_the_first_version_must_only_pass_the_minimum_scores() -> None:
     verdict = judge(predictions(LOC=40, PER=40), None, GATE)
     assert (verdict.verdict, verdict.difference, verdict.p_value) == ("PROMOTE", None, None)
-    assert verdict.per_type["LOC"] == (None, pytest.approx(0.9474, abs=1e-4))
+    assert verdict.per_label["LOC"] == (None, pytest.approx(0.9474, abs=1e-4))
     low = judge(predictions(LOC=300, PER=300), None, GATE)
     assert low.verdict == "REJECT"
-    assert low.reasons == ["F1 is 0.4000; register.gate.min_f1 is 0.5"]
+    assert low.reasons == ["F1 is 0.4000; register.gate.min_score is 0.5"]
 
 
 def test_a_better_version_is_promoted_and_a_slightly_better_one_held() -> None:
@@ -71,7 +82,7 @@ def test_a_worse_version_is_rejected_and_so_is_a_better_one_with_a_worse_type() 
     assert worse.reasons[-1].startswith("it is worse")
     trade = judge(predictions(LOC=0, PER=79), same_types(champion), GATE)
     assert trade.difference is not None
-    assert trade.reasons[0] == "PER falls from 0.9474 to 0.8904; register.gate.max_drop_per_type is 0.05"
+    assert trade.reasons[0] == "PER falls from 0.9474 to 0.8904; register.gate.max_drop_per_label is 0.05"
     assert trade.reasons[1].startswith("all types together: F1 ")
     assert f"p = {trade.p_value:.4f}" in trade.reasons[1]
     assert trade.verdict == "REJECT"
@@ -87,7 +98,7 @@ def test_a_version_over_its_latency_budget_is_rejected() -> None:
 
 def meet(champion: Predictions, old: str, new: str, *, recorded: Predictions | None = None) -> Opponent:
     """A champion that knows the types `old`, for a challenger that knows the types `new`."""
-    return Opponent(champion, recorded, compare_types(old.split(), new.split()))
+    return Opponent(champion, recorded, compare_labels(old.split(), new.split()))
 
 
 def test_a_version_whose_types_are_all_renamed_is_rejected_since_nothing_can_be_compared() -> None:
@@ -97,15 +108,15 @@ def test_a_version_whose_types_are_all_renamed_is_rejected_since_nothing_can_be_
     assert verdict.verdict == "REJECT"
     assert verdict.reasons == [
         "LOC vanished: this version does not know it, the champion's F1 on it is 1.0000; "
-        "register.gate.max_drop_per_type is 0.05",
+        "register.gate.max_drop_per_label is 0.05",
         "PER vanished: this version does not know it, the champion's F1 on it is 1.0000; "
-        "register.gate.max_drop_per_type is 0.05",
+        "register.gate.max_drop_per_label is 0.05",
         "nothing can be compared: there is no type that both know",
     ]
     assert (verdict.difference, verdict.interval, verdict.p_value) == (None, None, None)
-    assert verdict.types == TypeChange(shared=[], vanished=["LOC", "PER"], appeared=["PERSON", "PLACE"])
-    assert verdict.per_type["LOC"] == (1.0, None)
-    assert verdict.per_type["PLACE"] == (None, pytest.approx(verdict.f1))
+    assert verdict.labels == LabelChange(shared=[], vanished=["LOC", "PER"], appeared=["PERSON", "PLACE"])
+    assert verdict.per_label["LOC"] == (1.0, None)
+    assert verdict.per_label["PLACE"] == (None, pytest.approx(verdict.score))
 
 
 @pytest.mark.parametrize(
@@ -119,13 +130,15 @@ def test_a_version_whose_types_are_all_renamed_is_rejected_since_nothing_can_be_
 def test_a_better_version_that_does_not_know_a_type_is_rejected(recorded: Predictions | None, shown: str) -> None:
     better, champion = predictions(LOC=0, PER=0), predictions(LOC=40, PER=40)
     opponent = meet(champion, "LOC ORG PER", "LOC PER", recorded=recorded)
-    verdict = judge(better, opponent, GATE.model_copy(update={"max_drop_per_type": 1.0}))
+    verdict = judge(better, opponent, GATE.model_copy(update={"max_drop_per_label": 1.0}))
     assert verdict.verdict == "REJECT"
     assert verdict.reasons[0].startswith(
         f"ORG vanished: this version does not know it, the champion's F1 on it is {shown};"
     )
     assert verdict.reasons[1].startswith("together on the types that both know (LOC, PER): F1 1.0000, +0.0526 ")
-    assert "nothing is promoted over a type that vanished without --force" in describe_differences(better, opponent)
+    assert "nothing is promoted over a type that vanished without --force" in describe_differences(
+        better, opponent, TASK
+    )
 
 
 @pytest.mark.parametrize(("missed", "decision"), [(20, "PROMOTE"), (40, "HOLD"), (60, "REJECT")])
@@ -136,11 +149,11 @@ def test_a_new_type_is_named_and_the_others_decide(missed: int, decision: str) -
     verdict = judge(challenger, opponent, GATE)
     alone = judge(predictions(LOC=missed, PER=missed), same_types(predictions(LOC=40, PER=40)), GATE)
     assert verdict.verdict == decision
-    assert (verdict.f1, verdict.difference, verdict.p_value) == (alone.f1, alone.difference, alone.p_value)
+    assert (verdict.score, verdict.difference, verdict.p_value) == (alone.score, alone.difference, alone.p_value)
     assert verdict.interval == pytest.approx(alone.interval)
     assert "on the types that both know (LOC, PER)" in verdict.reasons[0]
-    assert verdict.per_type["GPE.NAM"] == (None, pytest.approx(0.9873, abs=1e-4))
-    assert list(describe_differences(challenger, opponent)) == [
+    assert verdict.per_label["GPE.NAM"] == (None, pytest.approx(0.9873, abs=1e-4))
+    assert list(describe_differences(challenger, opponent, TASK)) == [
         "types that the champion does not know are not compared: GPE.NAM"
     ]
 
@@ -180,7 +193,7 @@ def test_entities_of_the_kept_types_are_counted_as_before(
         if name in types
     ]
     expected = np.sum([np.zeros((3, gold.sentences), int), *by_type], axis=0)
-    assert count_entities(keep_types(before, types)).tolist() == expected.tolist()
+    assert count_entities(keep_labels(before, types)).tolist() == expected.tolist()
 
 
 def texts(*sentences: str) -> Predictions:
@@ -214,11 +227,11 @@ def test_other_test_sentences_than_the_champions_are_noted(
     own: tuple[str, ...], recorded: tuple[str, ...] | None, notes: list[str]
 ) -> None:
     challenger, others = texts(*own), None if recorded is None else texts(*recorded)
-    found = list(describe_differences(challenger, meet(texts(*own), "PER", "PER", recorded=others)))
+    found = list(describe_differences(challenger, meet(texts(*own), "PER", "PER", recorded=others), TASK))
     assert len(found) == len(notes)
     assert all(note in line for note, line in zip(notes, found, strict=True))
 
 
 def test_nothing_is_noted_on_the_same_types_and_test_sentences() -> None:
     own = texts("Anna slept")
-    assert list(describe_differences(own, same_types(own))) == []
+    assert list(describe_differences(own, same_types(own), TASK)) == []

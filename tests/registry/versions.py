@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 from mlflow import MlflowClient
 
-from stages.tasks.token_classification.entities import taggings
-from stages.tasks.token_classification.predictions import Predictions, write_predictions
+from stages.tasks.token_classification.scores.entities import taggings
+from stages.tasks.token_classification.scores.predictions import Predictions, write_predictions
 from stages.tracking.git import GitState
 from stages.tracking.lineage_record import (
     RECORD,

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from stages.statistics import significance
+from stages.statistics.measure import Measure, Numbers, f1_measure
 from stages.statistics.significance import gain, gain_interval, p_value
-from stages.tasks.token_classification.entities import Numbers
 
 LEVEL = 0.05
 SPURIOUS = 0.35  # spurious entities per gold one
@@ -13,7 +14,7 @@ SPURIOUS = 0.35  # spurious entities per gold one
 AGREEMENT = 0.8
 
 
-def simulate(generator: np.random.Generator, sentences: int, *, better_by: float) -> tuple[Numbers, Numbers]:
+def simulate(generator: np.random.Generator, sentences: int, *, better_by: float) -> tuple[Measure, Measure]:
     """Two models on the same sentences, easy and hard ones; the second finds `better_by` more of the entities."""
     gold_S = generator.poisson(1.2, sentences)
     ease_E = np.repeat(generator.beta(4, 2, sentences), gold_S)
@@ -24,8 +25,13 @@ def simulate(generator: np.random.Generator, sentences: int, *, better_by: float
         own_E = np.where(generator.random(len(ease_E)) < AGREEMENT, luck_E, generator.random(len(ease_E)))
         correct_S = np.bincount(np.repeat(np.arange(sentences), gold_S), own_E < ease_E + more, sentences).astype(int)
         spurious_S = shared_S + generator.poisson(max(0.0, (1 - AGREEMENT) * SPURIOUS - more) * gold_S)
-        outputs.append(np.stack([correct_S, correct_S + spurious_S, gold_S]))
+        outputs.append(f1_measure(np.stack([correct_S, correct_S + spurious_S, gold_S])))
     return outputs[0], outputs[1]
+
+
+def counts_of(measure: Measure) -> Numbers:
+    counts_3S: Numbers = measure.counts.counts_KN[:, measure.counts.kind_S]
+    return counts_3S
 
 
 def plain_f1(counts_3S: Numbers) -> float:
@@ -34,15 +40,16 @@ def plain_f1(counts_3S: Numbers) -> float:
 
 
 def test_p_value_equals_that_of_all_exchanges_counted_one_by_one() -> None:
-    first, second = simulate(np.random.default_rng(5), 8, better_by=0.2)
+    measures = simulate(np.random.default_rng(5), 8, better_by=0.2)
+    first, second = (counts_of(measure) for measure in measures)
     observed = plain_f1(second) - plain_f1(first)
     as_good = 0
     for choice in range(2**8):
         exchanged = np.array([choice >> bit & 1 for bit in range(8)], dtype=bool)
         one, other = np.where(exchanged, second, first), np.where(exchanged, first, second)
         as_good += plain_f1(other) - plain_f1(one) >= observed - 1e-12
-    assert gain(first, second) == pytest.approx(observed)
-    assert p_value(first, second) == pytest.approx(as_good / 2**8, abs=0.02)
+    assert gain(*measures) == pytest.approx(observed)
+    assert p_value(*measures) == pytest.approx(as_good / 2**8, abs=0.02)
 
 
 def test_models_without_a_difference_pass_in_at_most_one_of_twenty_trials() -> None:
@@ -74,6 +81,21 @@ def test_the_interval_contains_the_true_gain_and_is_the_same_each_time() -> None
     assert gain_interval(*pairs[0]) == gain_interval(*pairs[0])
 
 
+def test_fewer_trials_where_each_is_dear_keep_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(significance, "COINS", 1)
+    monkeypatch.setattr(significance, "DRAWS", 1)
+    generator = np.random.default_rng(1)
+    found = [p_value(*simulate(generator, 300, better_by=0.0)) for _ in range(400)]
+    assert sum(p < LEVEL for p in found) <= 400 * LEVEL + 2 * (400 * LEVEL * (1 - LEVEL)) ** 0.5
+    assert {round(p * 1001, 6) % 1 for p in found} == {0}  # of 1,000 trials each
+    pair = simulate(generator, 300, better_by=0.05)
+    few = gain_interval(*pair)
+    monkeypatch.undo()
+    low, high = gain_interval(*pair)
+    assert few != (low, high)
+    assert few == pytest.approx((low, high), abs=0.1 * (high - low))
+
+
 def test_equal_outputs_have_no_gain() -> None:
     first, _ = simulate(np.random.default_rng(4), 50, better_by=0.0)
     assert (gain(first, first), p_value(first, first), gain_interval(first, first)) == (0.0, 1.0, (0.0, 0.0))
@@ -81,5 +103,5 @@ def test_equal_outputs_have_no_gain() -> None:
 
 def test_other_sentences_are_refused() -> None:
     first, second = simulate(np.random.default_rng(6), 50, better_by=0.0)
-    with pytest.raises(ValueError, match="not scored on the same sentences"):
-        gain(first, second[:, :-1])
+    with pytest.raises(ValueError, match="not scored on the same examples"):
+        gain(first, second.select(np.arange(50) < 49))

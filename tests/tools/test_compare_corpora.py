@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from pipeline.checkout.processes import run_json
 from stages.artifacts import write_json
-from stages.corpus.reading import DataParams, SplitParams
+from stages.corpus.reading import DataParams, SplitParams, open_corpus
 from stages.corpus.text.sentences import SPLITS
 from stages.errors import UserError
 from stages.runtime import entry_point
+from stages.tasks.token_classification.tools.comparison import ComparedSentences
 from stages.tools import compare_corpora
-from stages.tools.compare_corpora import Side, pair_sentences
+from stages.tools.compare_corpora import Side, pair_examples
 
 ANNA = "Anna B-PER\nslept O"
 BONN = "Bonn B-LOC\nwoke O"
@@ -43,17 +44,23 @@ def compare(folder: Path, first: Corpus, second: Corpus, *, examples: int = 100)
 
 def differences(first: Side, second: Side, *, examples: int = 100) -> dict[str, Any]:
     return compare_corpora.find_differences(
-        first, second, pair_sentences(first.sentences, second.sentences), examples=examples
+        first, second, pair_examples(first.examples, second.examples), examples=examples
     )
 
 
 def read(place: Path, split: SplitParams | None = None) -> Side:
-    return Side.read(DataParams(**READ, dir=str(place), split=split))
+    return Side.read(ComparedSentences(open_corpus(DataParams(**READ, dir=str(place), split=split))))
 
 
 def write_params(folder: Path) -> Path:
     """The params file of two corpora without any difference, and these."""
-    sides = {side: {**READ, "dir": str(write(folder / side, {})), "split": None} for side in ("first", "second")}
+    sides = {
+        side: {
+            "task": {"name": "token_classification"},
+            "data": {**READ, "dir": str(write(folder / side, {})), "split": None},
+        }
+        for side in ("first", "second")
+    }
     write_json(folder / "params.json", {"compare_corpora": {**sides, "examples": 1}})
     return folder / "params.json"
 

@@ -12,13 +12,17 @@ from stages.tools import convert_corpus
 from tests.conftest import DEMO
 from tests.corpus.conftest import content
 
+TASK = "task: {name: token_classification}\n"
+
 
 def convert(folder: Path, records: list[dict[str, Any]], name: str = "mine") -> str:
     """Convert a file of JSON Lines; return the standard form."""
     source = folder / "source.jsonl"
     source.write_text("".join(f"{json.dumps(record)}\n" for record in records), encoding="utf-8")
     params = folder / f"{name}.yaml"
-    params.write_text(f"data: {{dir: {json.dumps(str(source))}, format: auto, words: auto, tags: auto, split: null}}\n")
+    params.write_text(
+        TASK + f"data: {{dir: {json.dumps(str(source))}, format: auto, words: auto, tags: auto, split: null}}\n"
+    )
     convert_corpus.main(params)
     (file,) = (folder / name).iterdir()
     assert content(folder / name)["all"]
@@ -73,7 +77,7 @@ def test_blocks_of_a_long_corpus_join_without_a_seam(tmp_path: Path) -> None:
     marked = "\n\n".join(f"-DOCSTART- O\n\n{s}" if generator.random() < 0.1 else s for s in sentences)
     (tmp_path / "source.conll").write_text(marked, encoding="utf-8")
     (tmp_path / "long.yaml").write_text(
-        f"data: {{dir: {tmp_path}/source.conll, format: auto, words: auto, tags: auto, split: null}}\n"
+        TASK + f"data: {{dir: {tmp_path}/source.conll, format: auto, words: auto, tags: auto, split: null}}\n"
     )
     convert_corpus.main(tmp_path / "long.yaml")
     assert content(tmp_path / "long") == content(tmp_path / "source.conll")

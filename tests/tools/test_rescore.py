@@ -14,9 +14,10 @@ from stages.artifacts import read_json, write_json
 from stages.encoding.files import read_manifest
 from stages.errors import UserError
 from stages.runtime import entry_point
-from stages.tasks.token_classification.entities import Tagging
-from stages.tasks.token_classification.metric import scores
-from stages.tasks.token_classification.predictions import Predictions, read_predictions, write_predictions
+from stages.tasks.token_classification.scores import scoring
+from stages.tasks.token_classification.scores.entities import Tagging
+from stages.tasks.token_classification.scores.metric import scores
+from stages.tasks.token_classification.scores.predictions import Predictions, read_predictions, write_predictions
 from stages.tools import rescore
 from tests.conftest import run_stages, write_params, write_small_corpus
 
@@ -63,7 +64,7 @@ def test_a_model_predicts_the_same_for_its_own_test_sentences_as_in_its_evaluati
     own = read_predictions(evaluated / SENTENCES)["test"]
     assert len(own.predicted.entities(strict=True)) > 50  # the model predicts something
 
-    again = rescore_split(evaluated / MODEL, evaluated / SENTENCES, split="test")
+    again = rescore_split(evaluated / MODEL, evaluated / SENTENCES, split="test", scores=scoring)
 
     assert again.words.equals(own.words)
     assert again.gold.tags_W.tolist() == own.gold.tags_W.tolist()
@@ -82,7 +83,7 @@ def test_gold_tags_that_the_model_does_not_know_remain_and_count_as_missed(
     entry_point.run_recipe(rescore.main)
 
     printed = json.loads(capsys.readouterr().out)
-    assert printed == {"sentences": own.gold.sentences, "words": len(own.gold.ids_W)}
+    assert printed == {"examples": own.gold.sentences}
     again = read_predictions(Path("out.parquet"))["test"]
     assert again.gold.tags_W.tolist() == newer.tags_W.tolist()
     assert again.predicted.tags_W.tolist() == own.predicted.tags_W.tolist()
@@ -149,4 +150,4 @@ def test_rescore_refuses(
 
 def test_rescore_split_raises_the_message_of_the_child(evaluated: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"^.*training\.json: no such file"):
-        rescore_split(tmp_path, evaluated / SENTENCES, split="test")
+        rescore_split(tmp_path, evaluated / SENTENCES, split="test", scores=scoring)

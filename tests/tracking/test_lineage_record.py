@@ -25,6 +25,7 @@ from stages.tracking.lineage_record import (
     read_lock,
     record_stage,
 )
+from stages.tracking.version_artifacts import load_task
 from stages.training.record import TrainingRecord
 
 # DVC 3.67 reads it in the way that pygtrie is about to drop.
@@ -38,6 +39,7 @@ STAGES = """stages:
 MODEL: dict[str, Any] = {
     "device": "cpu", "precision": "fp32", "threads": 1, "train_key": "4" * 64, "digest": "d" * 64
 }  # fmt: skip
+TASK = load_task("token_classification")
 TRAINING = TrainingRecord(
     train_key="4" * 64,
     parameters={"model": {"pretrained": "org/encoder"}, "tokenize": {"window_length": 64}, "train": {"seed": 13}},
@@ -46,7 +48,8 @@ TRAINING = TrainingRecord(
     precision="fp32",
     threads=1,
     best_epoch=1,
-    dev_f1=[0.5],
+    dev_score=[0.5],
+    decision={},
 )
 
 
@@ -124,7 +127,7 @@ def test_without_a_repository_the_record_and_the_card_say_why_the_model_cannot_b
     files.write(folder)
     assert LineageFiles.read(folder) == files
     table = {"entity_strict": {"micro": scores(f1=0.75), "per_type": {}}}
-    card = model_card.write_card("mine", TRAINING, {"dev": table, "test": table}, files.record)
+    card = model_card.write_card("mine", TRAINING, {"dev": table, "test": table}, files.record, TASK)
     assert f"It cannot be rebuilt, for its code is not known: {reason}." in card
 
 
@@ -284,9 +287,11 @@ def test_the_card_counts_the_sentences_that_were_left_out(checkout: Path) -> Non
     table = {"entity_strict": {"micro": scores(f1=0.75), "per_type": {}}}
     counts = {"sentences": 1200, "words": 15000, "entities": 800}
     training = replace(TRAINING, datasets={"train": counts | {"dropped": 3}, "test": counts | {"dropped": 1}})
-    text = model_card.write_card("mine", training, {"dev": table, "test": table}, lineage().record)
+    text = model_card.write_card("mine", training, {"dev": table, "test": table}, lineage().record, TASK)
     assert "Sentences left out for faults: 4 (`data.faulty: drop`)." in text
-    assert "left out" not in model_card.write_card("mine", TRAINING, {"dev": table, "test": table}, lineage().record)
+    assert "left out" not in model_card.write_card(
+        "mine", TRAINING, {"dev": table, "test": table}, lineage().record, TASK
+    )
 
 
 def test_the_card_has_task_data_scores_limits_and_lineage_and_fits_into_mlflow(checkout: Path) -> None:
@@ -294,7 +299,7 @@ def test_the_card_has_task_data_scores_limits_and_lineage_and_fits_into_mlflow(c
     table = {"entity_strict": {"micro": scores(f1=0.75), "per_type": types}}
     record = lineage().record
 
-    text = model_card.write_card("mine", TRAINING, {"dev": table, "test": table}, record)
+    text = model_card.write_card("mine", TRAINING, {"dev": table, "test": table}, record, TASK)
 
     assert len(text) <= model_card.LIMIT
     for words in (

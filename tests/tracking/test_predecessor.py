@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from stages.artifacts import write_json
-from stages.tasks.token_classification.predictions import write_predictions
+from stages.tasks.token_classification.scores.predictions import write_predictions
 from stages.tracking.client import connect
 from stages.tracking.predecessor import list_differences
 from stages.tracking.registry import CHAMPION, DATA_TAG, Registration

@@ -63,7 +63,7 @@ def same_state(left: MasterWeights, right: MasterWeights) -> bool:
 
 def same_progress(left: Progress, right: Progress) -> bool:
     plain = [
-        ([(entry.step, entry.dev_f1) for entry in p.history.entries], p.history.digest, p.best_epoch)
+        ([(entry.step, entry.dev_score) for entry in p.history.entries], p.history.digest, p.best_epoch)
         for p in (left, right)
     ]
     return plain[0] == plain[1] and all(

@@ -80,7 +80,7 @@ def test_a_checkpoint_holds_no_step() -> None:
     run_with_checkpoints(4, [0.5, 0.25])
     fields = json.loads((FOLDER / "step-00000004" / PROGRESS).read_text(encoding="utf-8"))
     assert fields["steps"] == 4
-    assert not {"loss", "dev_f1"} & set(str(fields))
+    assert not {"loss", "dev_score"} & set(str(fields))
     assert len((FOLDER / FILE).read_text(encoding="utf-8").splitlines()) == 4
 
 
@@ -143,7 +143,7 @@ DAMAGES = {
     f"{FILE} without its last step": edit_history(4, lambda _: ""),
     f"{FILE} with its last line cut short": edit_history(4, lambda line: line[:-10]),
     f"{FILE} with another loss": edit_history(4, lambda line: line.replace('"loss": 0.25', '"loss": 0.75')),
-    f"{FILE} with another dev F1": edit_history(4, lambda line: line.replace('"dev_f1": 0.75', '"dev_f1": 0.5')),
+    f"{FILE} with another dev F1": edit_history(4, lambda line: line.replace('"dev_score": 0.75', '"dev_score": 0.5')),
     "of another model": other_model,
 }
 
@@ -170,7 +170,7 @@ def test_restore_falls_back_on_the_checkpoint_before(
 @pytest.mark.parametrize("step", [1, 2, 3])
 def test_restore_uses_no_checkpoint_whose_history_is_damaged(step: int, caplog: pytest.LogCaptureFixture) -> None:
     run_with_checkpoints(4, [0.5, 0.75])
-    edit_history(step, lambda line: line.replace('"words": 40', '"words": 48'))(FOLDER / "step-00000004")
+    edit_history(step, lambda line: line.replace('"weight": 40', '"weight": 48'))(FOLDER / "step-00000004")
     assert Checkpoints(FOLDER).restore(fresh()).steps == 0
     assert len(caplog.records) == 2
 
@@ -286,7 +286,7 @@ def test_progress_keeps_the_weights_of_the_first_best_epoch() -> None:
         progress.add(scored(number + 1), f1, weights)
         values.append((progress.best_epoch, progress.best_masters[0].unique().tolist()))
     assert values == [(1, [0]), (2, [1]), (2, [1]), (2, [1]), (5, [4])]
-    assert progress.history.dev_f1 == [0.0, 0.5, 0.5, 0.4, 0.6]
+    assert progress.history.dev_score == [0.0, 0.5, 0.5, 0.4, 0.6]
 
 
 @pytest.mark.parametrize(("f1", "patience", "stalled"), [

@@ -28,7 +28,7 @@ def split() -> EncodedSplit:
 
 
 def backward(model: PreTrainedModel, batch: Batch) -> None:
-    functional.cross_entropy(label_logits(model, batch).float(), batch.labels_L).backward()
+    functional.cross_entropy(label_logits(model, batch).float(), batch.answers[0]).backward()
 
 
 def copied(flat: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -45,10 +45,10 @@ def test_each_step_is_a_line_as_soon_as_it_is_appended(path: Path) -> None:
     (line,) = read_json_lines(path)
     assert line == run.entries[0].to_json()
     assert line["time"] >= before
-    assert "dev_f1" not in line
+    assert "dev_score" not in line
     run.append(step(2), dev_f1(2))
-    assert [line.get("dev_f1") for line in read_json_lines(path)] == [None, 0.5]
-    assert run.dev_f1 == [0.5]
+    assert [line.get("dev_score") for line in read_json_lines(path)] == [None, 0.5]
+    assert run.dev_score == [0.5]
 
 
 def test_steps_after_the_checkpoint_keep_their_lines_when_they_are_repeated(path: Path) -> None:
@@ -126,7 +126,7 @@ def test_a_full_disk_keeps_lines_back_until_there_is_space(path: Path, monkeypat
 
 def test_a_history_of_nothing_makes_no_file(path: Path) -> None:
     run = history(path, 0)
-    assert run.entries == run.dev_f1 == []
+    assert run.entries == run.dev_score == []
     assert not path.exists()
 
 
@@ -140,7 +140,7 @@ def test_a_model_holds_the_steps_without_times_and_reads_them_with_the_dev_score
     lines = (tmp_path / FILE).read_text(encoding="utf-8").splitlines()
     assert json.loads(lines[1]) == {
         "ends_epoch": True, "epoch": 1, "gradient_norm": 0.25, "learning_rate": 0.0001, "loss": 0.5, "step": 2,
-        "steps": 4, "tokens": 70, "words": 40,
+        "steps": 4, "tokens": 70, "weight": 40,
     }  # fmt: skip
     found = read_history(tmp_path, DEV_F1)
     assert [replace(entry, time=0) for entry in found] == [replace(entry, time=0) for entry in written]
@@ -160,7 +160,7 @@ def test_a_missing_or_damaged_history_of_a_model_is_refused(path: Path, tmp_path
         read_history(tmp_path, DEV_F1)
     write_history(tmp_path, entries(path))
     content = (tmp_path / FILE).read_bytes()
-    for damaged in (content[:-30], content.replace(b'"words"', b'"sword"', 1), content.replace(b"{", b"[", 1)):
+    for damaged in (content[:-30], content.replace(b'"weight"', b'"height"', 1), content.replace(b"{", b"[", 1)):
         (tmp_path / FILE).write_bytes(damaged)
         with pytest.raises(ArtifactError, match=r"history\.jsonl is damaged"):
             read_history(tmp_path, DEV_F1)

@@ -12,10 +12,11 @@ from transformers import PreTrainedModel
 from stages.encoding.files import EncodedSplit
 from stages.errors import TrainingError
 from stages.modeling.batches import Batch, shuffled_rows
+from stages.modeling.classifier import load_classifier
 from stages.modeling.device import set_deterministic
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits, pack
-from stages.tasks.token_classification.head import load_classifier
+from stages.tasks.token_classification.model.head import TagHead
 from stages.training import loop
 from stages.training.history import Step
 from stages.training.loop import PendingStep, Settings, train
@@ -31,7 +32,6 @@ SETTINGS = Settings(
     schedule="linear",
     warmup_ratio=0.1,
     max_gradient_norm=1.0,
-    label_smoothing=0.0,
     batch_tokens=256,
     micro_batch_tokens=0,
 )
@@ -71,6 +71,7 @@ class Start:
         *,
         precision: str = "fp32",
         dropout: float = 0.1,
+        label_smoothing: float = 0.0,
         state: dict[str, torch.Tensor] | None = None,
         done: int = 0,
     ) -> Run:
@@ -83,7 +84,11 @@ class Start:
         )
         if state:
             weights.load(state)
-        return Run(model, weights, train(model, weights, self.split, settings, compute, done=done))
+        return Run(
+            model,
+            weights,
+            train(model, weights, self.split, settings, compute, head=TagHead(label_smoothing), done=done),
+        )
 
 
 @pytest.fixture
@@ -104,9 +109,9 @@ def test_train_lowers_the_loss_and_reports_each_step(start: Start, precision: st
     losses = []
     for epoch in range(1, 7):
         own = [step for step in steps if step.epoch == epoch]
-        losses.append(np.average([step.loss for step in own], weights=[step.words for step in own]))
+        losses.append(np.average([step.loss for step in own], weights=[step.weight for step in own]))
         assert sum(step.tokens for step in own) == start.split.lengths.sum()
-        assert sum(step.words for step in own) == start.split.word_counts.sum()
+        assert sum(step.weight for step in own) == start.split.word_counts.sum()
     for index, step in enumerate(steps):
         multiplier = lr_multiplier("linear", index=index, steps=len(steps), warmup_ratio=0.1)
         assert step.learning_rate == SETTINGS.learning_rate * multiplier
@@ -167,16 +172,16 @@ def test_train_after_its_last_step_does_nothing(start: Start) -> None:
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_the_loss_is_torchs_mean_over_the_labels(start: Start, smoothing: float) -> None:
-    run = start(replace(SHORT, label_smoothing=smoothing, micro_batch_tokens=100), dropout=0.0)
+    run = start(replace(SHORT, micro_batch_tokens=100), dropout=0.0, label_smoothing=smoothing)
     rows, *_ = shuffled_rows(start.split.lengths, budget=SHORT.batch_tokens, seed=SHORT.seed, epoch=1)
     batch = pack(run.model, start.split, rows, slice(None), COMPUTE["fp32"])
     with torch.no_grad():
         expected = functional.cross_entropy(
-            label_logits(run.model, batch), batch.labels_L, label_smoothing=smoothing
+            label_logits(run.model, batch), batch.answers[0], label_smoothing=smoothing
         ).item()
     step = next(run.steps)
     assert step.loss == pytest.approx(expected, abs=1e-5)
-    assert step.words == len(batch.labels_L)
+    assert step.weight == len(batch.answers[0])
     assert step.tokens == batch.tokens
 
 
@@ -186,7 +191,7 @@ def test_the_gradient_norm_is_that_of_the_mean_loss_before_clipping(start: Start
     rows, *_ = shuffled_rows(start.split.lengths, budget=SHORT.batch_tokens, seed=SHORT.seed, epoch=1)
     batch = pack(run.model, start.split, rows, slice(None), COMPUTE["fp32"])
     other = start(settings, dropout=0.0)
-    functional.cross_entropy(label_logits(other.model, batch), batch.labels_L).backward()
+    functional.cross_entropy(label_logits(other.model, batch), batch.answers[0]).backward()
     gradients = [p.grad.coalesce().values() if p.grad.is_sparse else p.grad for p in other.model.parameters()]
     norm = torch.stack([gradient.norm() for gradient in gradients]).norm().item()
     assert next(run.steps).gradient_norm == pytest.approx(norm, rel=1e-3)
@@ -228,7 +233,7 @@ def test_a_loss_beyond_fp32_with_a_finite_gradient_leaves_the_weights(
     before = run.masters()
 
     def confident_of_wrong_labels(model: PreTrainedModel, batch: Batch, masks: Masks) -> torch.Tensor:
-        wrong_LC = 1 - functional.one_hot(batch.labels_L, len(LABELS))
+        wrong_LC = 1 - functional.one_hot(batch.answers[0], len(LABELS))
         return label_logits(model, batch, masks) + 3e38 * wrong_LC
 
     monkeypatch.setattr(loop, "label_logits", confident_of_wrong_labels)

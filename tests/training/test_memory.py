@@ -13,6 +13,7 @@ from stages.errors import TrainingError
 from stages.modeling.batches import Batch
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits
+from stages.tasks.token_classification.model.head import TagHead
 from stages.training import loop
 from stages.training.history import Step
 from stages.training.loop import Settings, train
@@ -26,7 +27,6 @@ SETTINGS = Settings(
     schedule="linear",
     warmup_ratio=0.1,
     max_gradient_norm=1.0,
-    label_smoothing=0.0,
     batch_tokens=120,
     micro_batch_tokens=0,
 )
@@ -54,7 +54,7 @@ def run(split: EncodedSplit, settings: Settings = SETTINGS) -> tuple[list[Step],
     weights = MasterWeights(
         model, COMPUTE["fp32"], vocabulary=vocabulary, weight_decay=0.01, layerwise_lr_decay=1.0, head_lr_multiplier=1.0
     )
-    return [step.read() for step in train(model, weights, split, settings, COMPUTE["fp32"])], weights
+    return [step.read() for step in train(model, weights, split, settings, COMPUTE["fp32"], head=TagHead(0.0))], weights
 
 
 def losses(steps: list[Step]) -> list[float]:

@@ -58,7 +58,7 @@ def batches_of(split: EncodedSplit, model: PreTrainedModel) -> list[Batch]:
 
 
 def backward(model: PreTrainedModel, batch: Batch) -> None:
-    functional.cross_entropy(label_logits(model, batch).float(), batch.labels_L).backward()
+    functional.cross_entropy(label_logits(model, batch).float(), batch.answers[0]).backward()
 
 
 def collect(model: PreTrainedModel, weights: MasterWeights, *batches: Batch) -> None:

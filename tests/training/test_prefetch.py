@@ -13,9 +13,10 @@ import torch
 from transformers import PreTrainedModel
 
 from stages.encoding.files import EncodedSplit
-from stages.modeling.batches import Batch, Rows, collate, label_count, shuffled_rows, split_rows
+from stages.modeling.batches import Batch, Rows, collate, shuffled_rows, split_rows, token_indices
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits, pack
+from stages.tasks.token_classification.model.head import TagHead
 from stages.training import loop, prefetch
 from stages.training.distributed import World
 from stages.training.loop import PendingStep, train
@@ -83,7 +84,7 @@ def same(left: Batch, right: Batch) -> bool:
 
 def assert_parts(step: PackedStep, split: EncodedSplit, rows: Rows, limit: int) -> None:
     """The parts are those of the whole batch, one after another, each within the limit or of one row."""
-    assert step.labels == label_count(split, rows)
+    assert step.weight == split.weight(rows, token_indices(split, rows)[1])
     start = 0
     for part in step.parts:
         stop = start + len(part.rows)
@@ -118,7 +119,7 @@ def test_a_process_without_rows_has_no_parts(split: EncodedSplit, plan: list[Row
     with packed(split, plan, rank=len(plan[0]), size=len(plan[0]) + 1) as steps:
         step = steps.get(0)
         assert step.parts == []
-        assert step.labels == label_count(split, plan[0])
+        assert step.weight == split.weight(plan[0], token_indices(split, plan[0])[1])
         assert steps.longest_row(0) == 0
 
 
@@ -192,7 +193,7 @@ def start(split: EncodedSplit, *, micro_batch_tokens: int = 0) -> tuple[MasterWe
         head_lr_multiplier=1.0,
     )
     settings = replace(SETTINGS, micro_batch_tokens=micro_batch_tokens)
-    return weights, train(model, weights, split, settings, COMPUTE["fp32"])
+    return weights, train(model, weights, split, settings, COMPUTE["fp32"], head=TagHead(0.0))
 
 
 def memory_for(limit: int) -> Callable[..., torch.Tensor]:
@@ -239,9 +240,9 @@ def test_the_thread_that_trains_packs_nothing(split: EncodedSplit, monkeypatch: 
         return recording
 
     monkeypatch.setattr(loop, "pack", record(pack))
-    monkeypatch.setattr(prefetch, "label_count", record(label_count))
+    monkeypatch.setattr(prefetch, "token_indices", record(token_indices))
     assert len(list(start(split)[1])) > 5
-    assert threads == {("pack", "pack_0"), ("label_count", "pack_0")}
+    assert threads == {("pack", "pack_0"), ("token_indices", "pack_0")}
 
 
 @pytest.mark.usefixtures("_ahead")

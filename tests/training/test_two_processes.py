@@ -18,6 +18,7 @@ from stages.encoding.files import EncodedSplit
 from stages.modeling.batches import Batch
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits
+from stages.tasks.token_classification.model.head import TagHead
 from stages.training import gradients, loop
 from stages.training.distributed import World
 from stages.training.history import Step
@@ -61,7 +62,9 @@ def run(world: World, split: EncodedSplit, settings: Settings, prepare: Callable
         head_lr_multiplier=1.0,
     )
     prepare(model)
-    steps = [step.read() for step in train(model, weights, split, settings, COMPUTE["fp32"], world=world)]
+    steps = [
+        step.read() for step in train(model, weights, split, settings, COMPUTE["fp32"], head=TagHead(0.0), world=world)
+    ]
     return steps, [master.numpy() for master in weights.snapshot()], CountingWorld.started
 
 

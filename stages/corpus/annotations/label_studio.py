@@ -23,15 +23,12 @@ def read_task(task: dict[str, Any], field: str | None, notes: Counter[str]) -> l
     `field` names the text to read; without it, each that has spans is read. `notes` counts what is
     skipped, by reason. AnnotationError if the spans are not of plain text, or if it is not clear of which text.
     """
-    done = [a for a in task["annotations"] if isinstance(a, dict) and not a.get("was_cancelled")]
-    if not done:
-        notes["tasks without an annotation were skipped"] += 1
+    annotation = choose_annotation(task, notes)
+    if annotation is None:
         return []
-    if len(done) > 1:
-        notes["tasks have several annotations; the first was used"] += 1
     texts = {name: value for name, value in task["data"].items() if isinstance(value, str)}
     of_object: dict[str, list[Span]] = {}
-    for name, span in _list_regions(done[0].get("result")):
+    for name, span in _list_regions(annotation.get("result")):
         of_object.setdefault(name, []).append(span)
     if not of_object:
         return _choose_unlabelled(texts, field, notes)
@@ -42,6 +39,17 @@ def read_task(task: dict[str, Any], field: str | None, notes: Counter[str]) -> l
         notes["texts that data.words does not name were skipped"] += sum(name != field for name in of_text)
         return [(texts[name], of_text.get(name, [])) for name in texts if name == field]
     return [(text, of_text[name]) for name, text in texts.items() if name in of_text]
+
+
+def choose_annotation(task: dict[str, Any], notes: Counter[str]) -> dict[str, Any] | None:
+    """Return the first annotation of a task that was not cancelled, if any; `notes` counts what is skipped."""
+    done = [a for a in task["annotations"] if isinstance(a, dict) and not a.get("was_cancelled")]
+    if not done:
+        notes["tasks without an annotation were skipped"] += 1
+        return None
+    if len(done) > 1:
+        notes["tasks have several annotations; the first was used"] += 1
+    return done[0]
 
 
 def refuse_address(text: str) -> None:

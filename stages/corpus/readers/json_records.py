@@ -36,10 +36,10 @@ def _read_objects(path: Path, stream: BinaryIO, diagnostics: Diagnostics) -> Ite
             values = json.loads(text)
         except json.JSONDecodeError as error:
             raise UnreadableError(
-                "json", f"{path}:{error.lineno}", f"not JSON ({_reason(error)}); is it cut off?"
+                "json", f"{path}:{error.lineno}", f"not JSON ({describe_json_fault(error)}); is it cut off?"
             ) from None
         except (ValueError, RecursionError) as error:
-            raise UnreadableError("json", path, f"not the JSON of a corpus: {_reason(error)}") from None
+            raise UnreadableError("json", path, f"not the JSON of a corpus: {describe_json_fault(error)}") from None
         yield from _select_objects(path, enumerate(values, start=1), diagnostics)
         return
     if first[1].lstrip().startswith("{\n"):
@@ -59,12 +59,16 @@ def _parse_lines(
                 yield number, json.loads(line)
             except (ValueError, RecursionError) as error:
                 diagnostics.add(
-                    "error", "json", f"{path}:{number}", f"not JSON ({_reason(error)}): {line.strip()[:80]!r}"
+                    "error",
+                    "json",
+                    f"{path}:{number}",
+                    f"not JSON ({describe_json_fault(error)}): {line.strip()[:80]!r}",
                 )
         piece = next(pieces, None)
 
 
-def _reason(error: ValueError | RecursionError) -> str:
+def describe_json_fault(error: ValueError | RecursionError) -> str:
+    """Say why a text could not be read as JSON."""
     if isinstance(error, json.JSONDecodeError):
         return f"{error.msg.removesuffix(' at')} at character {error.colno}"
     return "nested too deep" if isinstance(error, RecursionError) else "a number of thousands of digits"

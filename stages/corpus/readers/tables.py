@@ -43,7 +43,7 @@ def read_parquet(path: Path, stream: BinaryIO, columns: Columns, diagnostics: Di
 
     Columns of text are read like those of a CSV: with a list in each cell, or as text beside spans.
     """
-    with _open_seekable(path, stream) as seekable:
+    with open_seekable(path, stream) as seekable:
         try:
             parquet = pq.ParquetFile(seekable)
             schema = parquet.schema_arrow
@@ -181,7 +181,7 @@ def _check_words(words: pa.Array, tags: pa.Array, names: list[str] | None, fault
     absent = pc.or_(words.is_null(), tags.is_null()).to_numpy(zero_copy_only=False)
     faults.add("record", absent, lambda _: "holds a word or tag that is null")
     if not faults.rows:
-        invalid = _is_invalid_utf8(words) | _is_invalid_utf8(tags)
+        invalid = is_invalid_utf8(words) | is_invalid_utf8(tags)
         faults.add("encoding", invalid, lambda _: "holds a word or tag that is not UTF-8")
     if not faults.rows and pa.types.is_integer(tags.type):
         numbers = tags.to_numpy()
@@ -221,7 +221,7 @@ def _cast_strings(column: pa.Array) -> pa.Array:
     return column.cast(options=pc.CastOptions(pa.string(), allow_invalid_utf8=True))
 
 
-def _is_invalid_utf8(column: pa.Array) -> npt.NDArray[np.bool_]:
+def is_invalid_utf8(column: pa.Array) -> npt.NDArray[np.bool_]:
     """Which strings are not UTF-8; Arrow does not validate them when it reads."""
     try:
         column.validate(full=True)
@@ -271,7 +271,7 @@ def _lengths(column: pa.ListArray) -> Any:
 
 
 @contextmanager
-def _open_seekable(path: Path, stream: BinaryIO) -> Iterator[Any]:
+def open_seekable(path: Path, stream: BinaryIO) -> Iterator[Any]:
     """Yield a seekable file: the stream itself, or a temporary file with the decompressed content of a gzip."""
     if isinstance(stream, io.BufferedReader):
         yield pa.PythonFile(stream, mode="r")

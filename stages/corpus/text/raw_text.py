@@ -35,6 +35,8 @@ def _pattern(
 
 
 BYTE_ORDER_MARK = "\ufeff"
+# Half of a character beyond U+FFFF, left where JavaScript cut a text by its length; UTF-8 cannot encode it.
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 # Marks, joiners and whatever else continues a grapheme cluster by UAX #29.
 EXTEND = r"[\p{M}\p{Grapheme_Cluster_Break=Extend}\p{Grapheme_Cluster_Break=SpacingMark}\u200D]"
 # Also format characters, such as the soft hyphen, belong to the word before them (WB4 of UAX #29).

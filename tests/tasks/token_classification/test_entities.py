@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from stages.tasks.token_classification.entities import Tagging, strict_f1, taggings
-from stages.tasks.token_classification.metric import scores
+from stages.tasks.token_classification.scores.entities import Tagging, strict_f1, taggings
+from stages.tasks.token_classification.scores.metric import scores
 from tests import oracles
 from tests.tasks.token_classification.conftest import SENTENCE_PAIRS, Pairs, sides
 

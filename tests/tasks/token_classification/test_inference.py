@@ -7,8 +7,8 @@ import pytest
 
 from stages.encoding.files import IGNORED, NO_WORD, EncodedSplit
 from stages.errors import ArtifactError
-from stages.tasks.token_classification.head import labels_of, load_classifier
-from stages.tasks.token_classification.inference import predict
+from stages.modeling.classifier import labels_of, load_classifier
+from stages.tasks.token_classification.model.inference import predict
 from tests.modeling.conftest import COMPUTE, LABELS, demo_block, encoded, random_model
 
 
@@ -17,7 +17,9 @@ def test_predict_gives_each_word_its_own_label_whatever_the_batches(
 ) -> None:
     model = load_classifier(tiny_pretrained, labels=LABELS)
     assert labels_of(model) == LABELS
-    large, small, single = (predict(model, demo_split, COMPUTE["fp32"], batch_tokens=size) for size in (100_000, 64, 1))
+    large, small, single = (
+        predict(model, demo_split, COMPUTE["fp32"], batch_tokens=size, temperature=1.0) for size in (100_000, 64, 1)
+    )
     gold = [[LABELS.index(tag) for tag in s.tags] for s in demo_block().sentences()]
     assert len(demo_split.lengths) > len(gold)  # some sentences are longer than a window here
     assert large.gold_W.tolist() == [label for sentence in gold for label in sentence]
@@ -29,7 +31,7 @@ def test_predict_gives_each_word_its_own_label_whatever_the_batches(
 def test_predict_gives_the_labels_of_the_models_own_forward() -> None:
     split = encoded([([2, 7, 8, 3], [IGNORED, 0, IGNORED, IGNORED]), ([2, 9, 10, 11, 3], [IGNORED, 0, 0, 0, IGNORED])])
     model = random_model()
-    predictions = predict(model, split, COMPUTE["fp32"], batch_tokens=100)
+    predictions = predict(model, split, COMPUTE["fp32"], batch_tokens=100, temperature=1.0)
     for sentence, places in enumerate(([1], [1, 2, 3])):
         ids = split.input_ids[split.offsets[sentence] : split.offsets[sentence + 1]].tolist()
         logits_TC = model(input_ids=model.dummy_inputs["input_ids"].new_tensor([ids])).logits[0]
@@ -42,7 +44,7 @@ def test_predict_gives_the_labels_of_the_models_own_forward() -> None:
 def test_predict_accepts_sentences_without_words() -> None:
     split = encoded([([2, 3], [IGNORED] * 2), ([2, 7, 3], [IGNORED, 1, IGNORED]), ([2, 3], [IGNORED] * 2)])
     for size in (1, 100):
-        predictions = predict(random_model(), split, COMPUTE["fp32"], batch_tokens=size)
+        predictions = predict(random_model(), split, COMPUTE["fp32"], batch_tokens=size, temperature=1.0)
         assert len(predictions.predicted_W) == 1
         assert predictions.gold_W.tolist() == [1]
 
@@ -60,4 +62,4 @@ def test_predict_refuses_a_word_that_not_exactly_one_window_owns(demo_split: Enc
     word = 6 - owners // 2
     message = rf"^sentence 1 \({re.escape(shown)} \.\.\.\): {owners} windows own its word {word} instead of one"
     with pytest.raises(ArtifactError, match=message):
-        predict(random_model(vocab_size=1000), broken, COMPUTE["fp32"], batch_tokens=4096)
+        predict(random_model(vocab_size=1000), broken, COMPUTE["fp32"], batch_tokens=4096, temperature=1.0)

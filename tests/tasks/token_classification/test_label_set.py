@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from stages.errors import ArtifactError
-from stages.tasks.token_classification.label_set import TypeChange, compare_types, read_types, types_of
+from stages.scoring import LabelChange, compare_labels
+from stages.tasks.token_classification.scores.label_set import read_types, types_of
 
 
 def test_a_type_is_all_that_follows_the_first_hyphen() -> None:
@@ -28,5 +29,5 @@ def test_a_config_without_labels_is_refused(tmp_path: Path, content: str) -> Non
 
 
 def test_types_are_lost_and_gained() -> None:
-    assert compare_types(["PER", "ORG", "LOC"], ["GPE", "PER", "LOC"]) == TypeChange(["LOC", "PER"], ["ORG"], ["GPE"])
-    assert compare_types(["PER"], ["PER"]).is_none
+    assert compare_labels(["PER", "ORG", "LOC"], ["GPE", "PER", "LOC"]) == LabelChange(["LOC", "PER"], ["ORG"], ["GPE"])
+    assert compare_labels(["PER"], ["PER"]).is_none

@@ -16,8 +16,8 @@ from sklearn.metrics import precision_recall_fscore_support
 from stages.corpus.reading import DataParams, open_corpus
 from stages.corpus.text.diagnostics import Diagnostics
 from stages.statistics.bootstrap import f1_interval
-from stages.tasks.token_classification.entities import taggings
-from stages.tasks.token_classification.metric import counts_by_sentence, scores
+from stages.tasks.token_classification.scores.entities import taggings
+from stages.tasks.token_classification.scores.metric import counts_by_sentence, scores
 from tests import oracles
 from tests.conftest import CORPORA, DEMO, needs_corpora
 from tests.tasks.token_classification.conftest import SENTENCE_PAIRS, Pairs, confuse, random_tags, sides

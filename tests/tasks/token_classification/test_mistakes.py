@@ -5,10 +5,10 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 
-from stages.tasks.token_classification import mistakes
-from stages.tasks.token_classification.entities import taggings
-from stages.tasks.token_classification.error_analysis import analyze_errors, error_metrics
-from stages.tasks.token_classification.predictions import Predictions
+from stages.tasks.token_classification.report.error_analysis import analyze_errors, error_metrics
+from stages.tasks.token_classification.scores import mistakes
+from stages.tasks.token_classification.scores.entities import taggings
+from stages.tasks.token_classification.scores.predictions import Predictions
 from tests.tasks.token_classification.conftest import SENTENCE_PAIRS, Pairs, sides
 
 GOLD = "B-PER I-PER O B-LOC O B-ORG I-ORG O"
@@ -118,9 +118,9 @@ def test_mistakes_are_listed_with_kinds_and_types_the_most_confident_first() -> 
     )
     scored.probability_W[:] = np.linspace(0.1, 0.9, 32)
     found = analyze_errors(scored, pa.array([], pa.string()))
-    assert [entry["sentence"] for entry in found["mistakes"]] == [4, 2, 3]
+    assert [entry["example"] for entry in found["mistakes"]] == [4, 2, 3]
     assert [entry["kinds"] for entry in found["mistakes"]] == [["spurious"], ["type"], ["missed"]]
-    assert [entry["types"] for entry in found["mistakes"]] == [["LOC"], ["LOC", "ORG"], ["PER"]]
+    assert [entry["labels"] for entry in found["mistakes"]] == [["LOC"], ["LOC", "ORG"], ["PER"]]
     assert found["mistakes"][0]["predicted"][-1] == ["LOC", 7, 8, pytest.approx(0.9)]
     assert found["mistakes"][2]["gold"][0] == ["PER", 0, 2]
     assert found["mistakes"][2]["confidence"] == 0

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from stages.errors import ArtifactError
-from stages.tasks.token_classification.entities import Tagging, taggings
-from stages.tasks.token_classification.predictions import Predictions, read_predictions, write_predictions
+from stages.tasks.token_classification.scores.entities import Tagging, taggings
+from stages.tasks.token_classification.scores.predictions import Predictions, read_predictions, write_predictions
 
 
 def predictions() -> dict[str, Predictions]:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.reporting.axes import ticks
-from stages.tasks.token_classification.report import CURVE_POINTS, Record, Report, downsample, render, runs
+from stages.tasks.token_classification.report.report import CURVE_POINTS, Record, Report, downsample, render
+from stages.tasks.token_classification.scores.marking import mark_entities
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -22,12 +23,12 @@ NOTHING: Record = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
 
 def mistake_of(sentence: int, *, kind: str = "type", gold: str = "LOC", predicted: str = "PER") -> Record:
     return {
-        "sentence": sentence,
+        "example": sentence,
         "words": ["In", "New", "York", "today"],
         "gold": [(gold, 1, 3)],
         "predicted": [(predicted, 1, 3, 0.9)],
         "kinds": [kind],
-        "types": sorted({gold, predicted}),
+        "labels": sorted({gold, predicted}),
         "confidence": 0.9,
     }
 
@@ -82,7 +83,7 @@ def report_of(splits: dict[str, Record]) -> Report:
         "splits": splits,
         "learning": {
             "steps": steps,
-            "epochs": [{"epoch": 1, "step": 2, "dev_f1": 0.4}, {"epoch": 2, "step": 4, "dev_f1": 0.6}],
+            "epochs": [{"epoch": 1, "step": 2, "dev_score": 0.4}, {"epoch": 2, "step": 4, "dev_score": 0.6}],
             "best_epoch": 2,
         },
     }
@@ -223,6 +224,6 @@ def test_runs_contain_every_word_once_and_in_order(lengths: list[tuple[bool, int
             entities.append(("LOC", place, place + length))
         place += length
     words = [f"word{number}" for number in range(place)]
-    cut = runs(words, entities, entities[:1])
+    cut = mark_entities(words, entities, entities[:1])
     assert " ".join(run.text for run in cut).split() == words
-    assert [run.right for run in cut if run.type] == [entity in entities[:1] for entity in entities]
+    assert [run.is_right for run in cut if run.label] == [entity in entities[:1] for entity in entities]

@@ -7,9 +7,9 @@ from hypothesis import given
 from seqeval.metrics import classification_report
 from seqeval.scheme import IOB2
 
-from stages.tasks.token_classification import seqeval_report
-from stages.tasks.token_classification.entities import taggings
-from stages.tasks.token_classification.metric import scores
+from stages.tasks.token_classification.report import seqeval_report
+from stages.tasks.token_classification.scores.entities import taggings
+from stages.tasks.token_classification.scores.metric import scores
 from tests.tasks.token_classification.conftest import SENTENCE_PAIRS, Pairs, confuse, random_tags, sides
 
 Tags = list[list[str]]

@@ -1,0 +1,1 @@
+"""Labelled texts, with one label, several, or numbers each: formats, splits, checks."""

@@ -1,0 +1,78 @@
+"""What the engine asks of a task: the answers of some rows, a loss, and scores on dev.
+
+A model gives logits for its outputs. An output is a labelled token, or a row: then its logits are those of the mean of
+some of its tokens' final hidden states. The head is linear, so these are the mean of the tokens' logits.
+
+Shape legend: N tokens of the packed rows, L of them with hidden states that the head reads, O outputs, C labels.
+"""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import PreTrainedModel
+
+from stages.encoding.files import Manifest, Outputs
+from stages.modeling.device import Compute
+
+Rows = npt.NDArray[np.int64]
+
+
+class Split(Protocol):
+    """An encoded split, with rows of tokens of any length; row i is `input_ids[offsets[i]:offsets[i + 1]]`."""
+
+    @property
+    def offsets(self) -> npt.NDArray[np.int32]:
+        """[R + 1] the first token of each row, and the number of tokens."""
+
+    @property
+    def input_ids(self) -> npt.NDArray[np.int32]:
+        """The tokens of all rows."""
+
+    @property
+    def second(self) -> npt.NDArray[np.int32] | None:
+        """[R] the place in its row of the first token of a second text, or -1; None if no row has one."""
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int32]:
+        """[R] the number of tokens of each row."""
+
+    def outputs(self, rows: Rows, index_N: npt.NDArray[np.int64], /) -> Outputs:
+        """The outputs of rows whose tokens are `input_ids[index_N]`, one row after another."""
+
+    def weight(self, rows: Rows, index_N: npt.NDArray[np.int64], /) -> float:
+        """What the summed loss of these rows is divided by: the number of their answers, or the sum of weights."""
+
+    def describe(self, rows: Rows) -> dict[int, str]:
+        """The beginning of each example that these rows belong to, by its number from 0, for a message."""
+
+
+class Head(Protocol):
+    """The loss of a training run."""
+
+    def loss(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """The loss summed over the outputs; the engine divides it by the `weight` of the whole batch."""
+
+
+class TaskModel(Protocol):
+    """The part `model.head` of a task. `task` is the section of params.yaml, with the fields of the task."""
+
+    def read_split(self, folder: Path, split: str, manifest: Manifest, task: Any) -> Any:
+        """Map an encoded split into memory, a `Split`; ArtifactError if it is missing or damaged."""
+
+    def make_head(self, task: Any, manifest: Manifest, compute: Compute, *, label_smoothing: float) -> Head:
+        """The loss, with what it needs on the device."""
+
+    def predict(self, model: PreTrainedModel, split: Any, compute: Compute, *, batch_tokens: int) -> Any:
+        """The logits of all outputs of a split; ArtifactError if the split is damaged."""
+
+    def describe_score(self, score: float, task: Any) -> tuple[str, float]:
+        """What the primary score is called, and a value that `score` returned as it is printed."""
+
+    def score(self, predicted: Any, split: Any, manifest: Manifest, task: Any) -> float:
+        """The primary score of what `predict` returned; higher is better, so that an error is negative."""
+
+    def fit_decision(self, predicted: Any, split: Any, manifest: Manifest, task: Any) -> dict[str, Any]:
+        """What is fitted on dev after training, such as the temperature, in types that JSON takes."""

@@ -1,1 +1,0 @@
-"""A trained model applied to raw text."""

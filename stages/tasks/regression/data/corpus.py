@@ -1,0 +1,71 @@
+"""A corpus of texts with numbers -> windows of tokens with the numbers."""
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from stages.corpus.examples.readers.blocks import ExampleBlock
+from stages.corpus.examples.reading import open_examples
+from stages.corpus.readers.columns import AUTO
+from stages.corpus.text.diagnostics import Diagnostics
+from stages.encoding.examples import CheckedExamples, check_examples, describe_examples
+from stages.encoding.text_rows import TextEncoder
+from stages.tasks.regression.data.rows import targets_of
+
+if TYPE_CHECKING:  # transformers takes a second to import
+    from transformers import PreTrainedTokenizerFast
+
+UNNAMED = "target"  # where the column is found by its usual names, which may differ from file to file
+
+log = logging.getLogger("tokenize")
+
+
+def check_corpus(params: Any, tokenizer: "PreTrainedTokenizerFast") -> CheckedExamples:
+    """Read the corpus once; log warnings, first those on the corpus as a whole; one CorpusError reports all faults."""
+    task, window = params.task, params.tokenize
+    corpus = open_examples(params.data, wanted="numbers")
+    profile, diagnostics = check_examples(corpus, tokenizer, window_length=window.window_length)
+    targets = _name_targets(params)
+    numbers = [found.to_json() for found in profile.splits["train"].numbers]
+    for name, figures in zip(targets, numbers, strict=True):
+        log.info("%s: %s is %.4g on average, from %.4g to %.4g", corpus.place, name, *_range(figures))
+    return CheckedExamples(
+        corpus=corpus,
+        profile=profile,
+        diagnostics=diagnostics,
+        encoder=TextEncoder(
+            tokenizer, length=window.window_length, overlap=window.window_overlap, symmetric=task.symmetric
+        ),
+        labels=targets,
+        details={
+            "targets": targets,
+            "means": [figures["mean"] for figures in numbers],
+            "deviations": [figures["deviation"] for figures in numbers],
+            "unit": task.unit,
+            "config": {"text_pair": True} if params.data.text_pair is not None else {},
+        },
+        answers_name="targets",
+        encode_answers=_encode_targets,
+    )
+
+
+def profile(params: Any, tokenizer: "PreTrainedTokenizerFast | None", diagnostics: Diagnostics) -> dict[str, Any]:
+    """For each split its texts, numbers and tokens; CorpusError if there is no corpus."""
+    corpus = open_examples(params.data, wanted="numbers", allow_unsplit=True)
+    figures = describe_examples(corpus, diagnostics, tokenizer, window_length=params.tokenize.window_length)
+    return {"targets": _name_targets(params), **figures}
+
+
+def _name_targets(params: Any) -> list[str]:
+    columns = params.data.target if isinstance(params.data.target, list) else [params.data.target]
+    return [UNNAMED if column == AUTO else str(column) for column in columns]
+
+
+def _encode_targets(block: ExampleBlock) -> pa.ListArray:
+    assert block.numbers is not None
+    return targets_of(block.numbers)
+
+
+def _range(figures: dict[str, float]) -> tuple[float, float, float]:
+    return figures["mean"], figures["min"], figures["max"]

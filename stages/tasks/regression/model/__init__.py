@@ -1,0 +1,1 @@
+"""The loss, and the answers in the units of the user."""

@@ -1,0 +1,71 @@
+"""The loss for numbers, and the score on dev.
+
+Shape legend: R rows of a split, O of a batch, E examples, D targets.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import PreTrainedModel
+
+from stages.encoding.files import Manifest
+from stages.encoding.texts import read_texts
+from stages.modeling.device import Compute
+from stages.modeling.text_split import TextSplit, predict_examples
+from stages.tasks.regression.model.inference import read_numbers, restore_units
+from stages.tasks.regression.params import RegressionParams
+from stages.tasks.regression.scores.metric import ERRORS, primary_measure
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class NumberHead:
+    """Mean squared error over the targets, which have a mean of 0 and a deviation of 1 in train."""
+
+    def loss(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """The sum over rows, each with its weight; `answers` are standardised targets and weights."""
+        target_OD, weight_O = answers
+        return ((logits_OC - target_OD).square().mean(1) * weight_O).sum()
+
+
+def read_split(folder: Path, split: str, manifest: Manifest, task: RegressionParams) -> TextSplit:
+    """Map an encoded split into memory; ArtifactError if it is missing or damaged."""
+    texts, details = read_texts(folder, split), manifest.details
+    numbers_ED = read_numbers(texts, len(manifest.labels))
+    standard_ED = (numbers_ED - np.array(details["means"])) / np.array(details["deviations"])
+    return TextSplit(texts, task.pooling, standard_ED.astype(np.float32)[texts.example])
+
+
+def make_head(_: Any, __: Manifest, ___: Compute, *, label_smoothing: float) -> NumberHead:  # noqa: ARG001 - of labels
+    """The loss."""
+    return NumberHead()
+
+
+def predict(model: PreTrainedModel, split: TextSplit, compute: Compute, *, batch_tokens: int) -> Floats:
+    """[E, D] the standardised numbers of every text."""
+    return predict_examples(model, split, compute, batch_tokens=batch_tokens)
+
+
+def describe_score(score: float, task: RegressionParams) -> tuple[str, float]:
+    """The name of the primary score, such as `pearson`, and its value; that of an error is positive again."""
+    return task.primary, -score if task.primary in ERRORS else score
+
+
+def score(predicted: Floats, split: TextSplit, manifest: Manifest, task: RegressionParams) -> float:
+    """The primary score; an error is negative."""
+    details = manifest.details
+    predictions = restore_units(
+        predicted, split.texts, manifest.labels, means=details["means"], deviations=details["deviations"]
+    )
+    measure = primary_measure(predictions, task.primary)
+    return measure.sign * measure.value
+
+
+def fit_decision(_: Floats, __: TextSplit, manifest: Manifest, ___: RegressionParams) -> dict[str, Any]:
+    """What turns the model's outputs into the user's unit: mean and standard deviation of each target in train."""
+    return {"means": manifest.details["means"], "deviations": manifest.details["deviations"]}

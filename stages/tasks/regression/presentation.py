@@ -1,0 +1,151 @@
+"""The words for what a model of numbers does and how well; see `Presentation` in stages/scoring.py."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from stages.reporting.corpus_rows import example_rows
+from stages.reporting.pairs import read_pair
+from stages.scoring import Legend, Run, Table, Words, shorten_score
+from stages.tasks.regression.scores.predictions import Predictions
+
+WORDS = Words(
+    "text", "texts", "target", "targets", answers="numbers", text="text", item="a number", items="numbers"
+)  # fmt: skip
+LEGEND = Legend(
+    scoring="A text counts as right if each number is within half a standard deviation of the gold ones.",
+    right="the number that gold has",
+    wrong="another one",
+    note="",
+    same="a number of both",
+    other="one of this side only",
+)
+SAMPLE = "The delivery arrived two days late, and nobody answered the phone."
+SAMPLE_PAIR = "It took two days longer than promised."
+SCORES_TITLE = "The scores of all targets together and of each."
+FIGURES = ("pearson", "spearman", "rmse", "mae", "r2")
+
+
+def describe_primary(tables: Mapping[str, Any]) -> str:
+    """The primary score with its interval and the number of texts."""
+    primary = tables["primary"]
+    interval = f"95 % interval {primary['low']:.4f} to {primary['high']:.4f}"
+    return f"{shorten_score(primary['name'])} {primary['value']:.4f} ({interval}, {primary['support']} texts)"
+
+
+def tabulate_scores(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """All scores, a row for each split and target."""
+    return [
+        {"split": split, "target": target, **{name: f"{row[name]:.4f}" for name in FIGURES}, "support": row["support"]}
+        for split, tables in metrics.items()
+        for target, row in {"all targets": tables["overall"], **tables["per_target"]}.items()
+    ]
+
+
+def describe_task(metrics: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """What goes in and what comes out, and the targets."""
+    targets = list(metrics["test"]["per_target"])
+    return f"Regression: strings in, {'a number' if len(targets) == 1 else f'{len(targets)} numbers'} out", targets
+
+
+def tabulate_corpus(profile: Mapping[str, Any]) -> Table:
+    """Texts, mean, deviation and extremes of each target, slices and tokens."""
+    splits = profile["splits"]
+    count = max((len(figures.get("numbers", ())) for figures in splits.values()), default=0)
+    names = profile.get("targets") or (["target"] if count == 1 else [f"target {n}" for n in range(1, count + 1)])
+    rows = example_rows(profile, _tabulate_targets(splits, names), example=WORDS.example, examples=WORDS.examples)
+    return Table(["", *splits], rows, caption=f"numbers, {'1 target' if count == 1 else f'{count} targets'}")
+
+
+def tabulate_data(datasets: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The counts of each split, and how many examples were left out for faults."""
+    columns = [name for name in next(iter(datasets.values()), {}) if name not in ("digest", "dropped")]
+    rows = [[split, *(f"{fields.get(name, 0):,}" for name in columns)] for split, fields in datasets.items()]
+    dropped = sum(fields.get("dropped", 0) for fields in datasets.values())
+    note = f"Examples left out for faults: {dropped:,} (`data.faulty: drop`)." if dropped else ""
+    return Table(["split", *columns], rows, note=note)
+
+
+def tabulate_card(metrics: Mapping[str, Any], *, limit: int) -> Table:
+    """The scores of dev and test, and on test of at most `limit` targets, the largest error first."""
+    rows = [_cells(split, "all", metrics[split]["overall"]) for split in ("dev", "test")]
+    per_target = sorted(metrics["test"]["per_target"].items(), key=lambda item: -item[1]["rmse"])
+    rows += [_cells("test", target, row) for target, row in per_target[:limit]]
+    note = "" if len(per_target) <= limit else f"The {limit} targets with the largest RMSE of {len(per_target)}."
+    return Table(["split", "target", *(shorten_score(name) for name in FIGURES), "texts"], rows, note=note)
+
+
+def list_limits(parameters: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What a model of numbers cannot do."""
+    return [
+        f"Reads at most {parameters['tokenize']['window_length']} tokens at a time; of a longer text, the answers to "
+        "its parts are averaged.",
+        "Numbers far from those of its training data are not to be expected of it, and none comes with an interval.",
+    ]
+
+
+def show_text(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The text, and its second one."""
+    return [(name, record[name]) for name in ("text", "pair") if record.get(name) is not None]
+
+
+def show_answer(record: Mapping[str, Any], side: str, against: str) -> list[Run]:
+    """The number of each target."""
+    others: dict[str, float] = dict(record[against])
+    return [
+        Run("", f"{target} {number:.4g}", is_right=others.get(target) == number, colour=target)
+        for target, number in record[side]
+    ]
+
+
+def read_answer(side: Mapping[str, Any]) -> list[list[Any]]:
+    """The gold numbers of a text, each with its target."""
+    return [list(pair) for pair in side["targets"].items()]
+
+
+def make_inputs(predictions: Predictions, *, limit: int) -> list[Any]:
+    """The first texts as strings, or as `text` and `pair`."""
+    texts: list[Any] = predictions.texts[:limit].to_pylist()
+    if predictions.pairs is None:
+        return texts
+    pairs = predictions.pairs[:limit].to_pylist()
+    return [{"text": text, "pair": pair} for text, pair in zip(texts, pairs, strict=True)]
+
+
+def make_sample(config: Mapping[str, Any]) -> Any:
+    """A text, or two if the model's config.json says `text_pair`."""
+    return {"text": SAMPLE, "pair": SAMPLE_PAIR} if config.get("text_pair") else SAMPLE
+
+
+def read_input(line: str) -> Any:
+    """A text; two of them if there is a tab, or a JSON object with `text` and perhaps `pair`."""
+    return read_pair(line)
+
+
+def answer_to_json(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the answer."""
+    return dict(answer)
+
+
+def print_answer(answer: Mapping[str, Any]) -> list[str]:
+    """A line for each number."""
+    return [
+        f"{name}  {value:.4g}" if isinstance(value, float) else f"{name}  {value}" for name, value in answer.items()
+    ]
+
+
+def _tabulate_targets(splits: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> Iterator[list[str]]:
+    """The numbers of each target: mean, standard deviation, lowest and highest."""
+    for number, name in enumerate(names):
+        found = [dict(enumerate(figures.get("numbers", ()))).get(number, {}) for figures in splits.values()]
+        yield [str(name), *("" for _ in splits)]
+        for label, key in (
+            ("mean", "mean"),
+            ("standard deviation", "deviation"),
+            ("lowest", "min"),
+            ("highest", "max"),
+        ):
+            yield [f"  {label}", *(f"{figures[key]:,.4g}" if figures else "" for figures in found)]
+
+
+def _cells(split: str, target: str, row: Mapping[str, Any]) -> list[str]:
+    return [split, target, *(f"{row[name]:.4f}" for name in FIGURES), str(row["support"])]

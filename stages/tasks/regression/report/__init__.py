@@ -1,0 +1,1 @@
+"""What evaluate tells of a model of numbers: tables, plots, errors, the page."""

@@ -1,0 +1,1 @@
+"""Scores of predicted numbers, and the file of predictions that they follow from."""

@@ -1,0 +1,1 @@
+"""Texts, or pairs of texts, with one label or with several."""

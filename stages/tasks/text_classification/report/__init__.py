@@ -1,0 +1,1 @@
+"""What evaluate tells of a classifier of texts: tables, plots, mistakes, the page."""

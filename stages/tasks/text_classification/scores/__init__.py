@@ -1,0 +1,1 @@
+"""Scores of classified texts, and the file of predictions that they follow from."""

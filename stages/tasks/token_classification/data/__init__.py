@@ -1,0 +1,1 @@
+"""Tagged text, checked and encoded."""

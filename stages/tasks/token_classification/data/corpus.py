@@ -1,0 +1,124 @@
+"""A corpus of tagged text -> windows of tokens with a label on the first token of each word."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from stages.corpus.faults import name_dropped
+from stages.corpus.profile import Context, CorpusProfile, profile_corpus
+from stages.corpus.reading import Corpus, open_corpus
+from stages.corpus.text.diagnostics import Diagnostics
+from stages.corpus.text.documents import group_documents
+from stages.corpus.text.schemes import label_ids
+from stages.corpus.type_names import format_type
+from stages.corpus.warnings import log_notes, log_warnings
+from stages.encoding.files import split_writer, write_dropped
+from stages.encoding.rows import Encoder, frame_of
+from stages.encoding.vocabulary import Vocabulary
+from stages.runtime.prefetch import prefetch
+from stages.runtime.progress import progress_bar
+
+if TYPE_CHECKING:  # transformers takes a second to import
+    from transformers import PreTrainedTokenizerFast
+
+log = logging.getLogger("tokenize")
+
+
+@dataclass(frozen=True)
+class TaggedCorpus:
+    """A corpus that was read once: its labels and scheme are known, and it has no faults."""
+
+    corpus: Corpus
+    profile: CorpusProfile
+    diagnostics: Diagnostics
+    encoder: Encoder
+    context: Context
+
+    @property
+    def labels(self) -> list[str]:
+        """The tags in IOB2."""
+        return self.profile.reader.labels
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """The scheme that the tags of the files follow."""
+        return {"scheme": self.profile.reader.scheme}
+
+    @property
+    def progress(self) -> tuple[int, str]:
+        """The number of words."""
+        return sum(split.words for split in self.profile.splits.values()), "word"
+
+    def encode(self, folder: Path, *, on_block: Callable[[int], object]) -> dict[str, dict[str, int]]:
+        """Write the Arrow file of each split and the names of the sentences that were left out; return the counts.
+
+        `tokens` includes special tokens. Calls `on_block` after each block with its number of words.
+        """
+        write_dropped(folder, name_dropped(self.corpus.place, self.corpus.splits, self.diagnostics))
+        counts = {split: Counter[str]() for split in self.corpus.splits}
+        diagnostics = Diagnostics()
+        blocks = self.corpus.blocks(diagnostics)
+        is_document = self.context == "document"
+        with ExitStack() as stack:
+            writers = [stack.enter_context(split_writer(folder / f"{split}.arrow")) for split in counts]
+            for block, split_S in prefetch(group_documents(blocks) if is_document else blocks):
+                entities = self.profile.reader.read(block)
+                documents = block.documents if is_document else None
+                labels = label_ids(entities, self.profile.reader)
+                encoded = self.encoder.encode(block.words, labels, distinct=block.distinct, documents=documents)
+                lengths = np.diff(block.offsets)
+                for number in np.unique(split_S):
+                    count, chosen_S = counts[self.corpus.splits[number]], split_S == number
+                    rows = encoded.rows(chosen_S, first=count["sentences"])
+                    writers[number].write_batch(rows)
+                    count["sentences"] += int(chosen_S.sum())
+                    count["words"] += int(lengths[chosen_S].sum())
+                    count["entities"] += int((entities.starts & np.repeat(chosen_S, lengths)).sum())
+                    count["windows"] += len(rows)
+                    count["tokens"] += len(rows.column("input_ids").values)
+                on_block(len(entities.types))
+        diagnostics.raise_errors(f"{self.corpus.place} has changed while it was read:")
+        return {split: dict(count) | self._count_dropped(split) for split, count in counts.items()}
+
+    def _count_dropped(self, split: str) -> dict[str, int]:
+        """The count of a split's sentences that were left out; nothing if there are none."""
+        dropped = self.profile.splits[split].dropped
+        return {"dropped": dropped} if dropped else {}
+
+
+def check_corpus(params: Any, tokenizer: "PreTrainedTokenizerFast") -> TaggedCorpus:
+    """Read the corpus once; log warnings, first those on the corpus as a whole; one CorpusError reports all faults."""
+    corpus, diagnostics = open_corpus(params.data), Diagnostics()
+    window, vocabulary = params.tokenize, Vocabulary(tokenizer)
+    with progress_bar(total=None, unit="word", description="check") as progress:
+        profile = profile_corpus(
+            corpus, diagnostics, count_tokens=vocabulary.look_up, context=window.context, on_block=progress.update
+        )
+    log_warnings(diagnostics, headlines=True)
+    diagnostics.raise_errors(f"{corpus.place} is not usable:")
+    types = ", ".join(map(format_type, sorted(profile.reader.types)))
+    log.info("%s is %s with %s", corpus.place, profile.reader.scheme, types)
+    log_notes(diagnostics, "cut-split")
+    log_warnings(diagnostics, headlines=False)
+    encoder = Encoder(vocabulary, length=window.window_length, overlap=window.window_overlap)
+    return TaggedCorpus(corpus, profile, diagnostics, encoder, window.context)
+
+
+def profile(params: Any, tokenizer: "PreTrainedTokenizerFast | None", diagnostics: Diagnostics) -> dict[str, Any]:
+    """Scheme, and for each split its sentences, words, entities and tokens; CorpusError if there is no corpus."""
+    corpus, window = open_corpus(params.data, allow_unsplit=True), params.tokenize.window_length
+    with progress_bar(total=None, unit="word", description="check") as progress:
+        found = profile_corpus(
+            corpus,
+            diagnostics,
+            count_tokens=Vocabulary(tokenizer).look_up if tokenizer else None,
+            context=params.tokenize.context,
+            on_block=progress.update,
+        )
+    return found.to_json(window=window - sum(map(len, frame_of(tokenizer))) if tokenizer else window)

@@ -1,0 +1,1 @@
+"""What evaluate tells of a tagger: tables, plots, mistakes, the page."""

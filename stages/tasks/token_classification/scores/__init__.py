@@ -1,0 +1,1 @@
+"""What tag sequences are worth: entities, scores, and the file of predictions."""

@@ -1,0 +1,1 @@
+"""The trained model applied to raw text, and as MLflow serves it."""

@@ -1,0 +1,215 @@
+"""The report of a model of numbers: its metrics, its page, its plots."""
+
+import csv
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import yaml
+from sklearn.metrics import mean_absolute_error, root_mean_squared_error
+
+from stages.tasks.regression.report import baselines
+from stages.tasks.regression.report.analysis import MAX_POINTS, report_on
+from stages.tasks.regression.report.evaluation import describe_scores
+from stages.tasks.regression.report.plots import write_plots
+from stages.tasks.regression.report.report import MAX_MISTAKES, TEMPLATE, Report, render
+from stages.tasks.regression.scores.predictions import Predictions
+
+TASK = {"name": "regression", "primary": "pearson", "unit": None}
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '" onmouseover="alert(1)',
+    "it's & <b>bold</b> &amp; {{ 7 * 7 }}",
+    "\u202e\u05de\u05e7\u05d5\u05dd",
+    "Donaudampfschiff" * 90,
+]
+
+
+def predictions_of(
+    count: int = 60, *, targets: tuple[str, ...] = ("calm",), seed: int = 1, **fields: Any
+) -> Predictions:
+    """Predictions near gold, every tenth text in two windows."""
+    generator = np.random.default_rng(seed)
+    gold_ED = generator.normal(50, 10, (count, len(targets)))
+    own = {
+        "texts": pa.array([f"text {number} " + "word " * (number % 50) for number in range(count)], pa.string()),
+        "pairs": None,
+        "targets": targets,
+        "gold_ED": gold_ED,
+        "predicted_ED": gold_ED + generator.normal(1, 5, gold_ED.shape),
+        "windows_E": 1 + (np.arange(count) % 10 == 0),
+        "slices": {"source": pa.array([("mail", "chat")[number % 2] for number in range(count)]).dictionary_encode()},
+    }
+    return Predictions(**own | fields)
+
+
+def made(splits: dict[str, Predictions], **task: Any) -> tuple[Report, dict[str, Any]]:
+    targets = next(iter(splits.values())).targets
+    texts = [f"word {number % 7}" for number in range(30)]
+    pairs = texts if splits["test"].pairs is not None else None
+    train = baselines.Train((texts, pairs), np.random.default_rng(3).normal(50, 10, (30, len(targets))))
+    report, metrics = report_on(splits, train, TASK | task)
+    steps = [{"step": step, "loss": 2.0 / step, "learning_rate": 1e-5 * step} for step in range(1, 5)]
+    epochs = [{"epoch": 1, "step": 2, "dev_score": 0.4}, {"epoch": 2, "step": 4, "dev_score": 0.6}]
+    learning = {"steps": steps, "epochs": epochs, "best_epoch": 2}
+    return report | {"facts": [("Seed", "13")], "learning": learning}, metrics
+
+
+def both(**options: Any) -> dict[str, Predictions]:
+    return {"test": predictions_of(**options), "dev": predictions_of(seed=2, **options)}
+
+
+class Read(HTMLParser):
+    """The elements, attributes and texts of a page as a browser parses it."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.elements: list[str] = []
+        self.attributes: set[str] = set()
+        self.texts: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        self.attributes.update(name for name, _ in attrs)
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.texts).split())
+
+
+def test_metrics_of_a_split_can_be_written_and_hold_each_target() -> None:
+    splits = both(targets=("calm", "joy"))
+    _, metrics = made(splits)
+    own, row = splits["test"], metrics["test"]["per_target"]["joy"]
+    assert row["rmse"] == pytest.approx(root_mean_squared_error(own.gold_ED[:, 1], own.predicted_ED[:, 1]))
+    assert row["mae"] == pytest.approx(mean_absolute_error(own.gold_ED[:, 1], own.predicted_ED[:, 1]))
+    residual = metrics["test"]["residual"]["joy"]
+    assert residual["mean"] == pytest.approx((own.predicted_ED - own.gold_ED)[:, 1].mean())
+    assert json.loads(json.dumps(metrics)) == metrics
+
+
+@pytest.mark.parametrize("primary", ["pearson", "spearman", "r2", "rmse", "mae"])
+def test_gain_over_a_baseline_is_positive_where_the_model_is_better(primary: str) -> None:
+    report, metrics = made(both(), primary=primary)
+    assert list(metrics["test"]["baselines"]) == ["mean", "tfidf"]
+    for row in metrics["test"]["baselines"].values():
+        assert row["gain_low"] <= row["gain"] <= row["gain_high"]
+        assert row["gain"] > 0
+    assert metrics["test"]["primary"]["name"] == primary
+    assert "nan" not in Read(render(report)).text
+
+
+def test_baseline_of_words_is_left_out_with_a_remark_if_it_would_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(baselines, "MAX_CHARACTERS", 100)
+    report, metrics = made(both())
+    assert list(metrics["test"]["baselines"]) == ["mean"]
+    assert report["remark"] in Read(render(report)).text
+    assert "characters are more than 100" in report["remark"]
+
+
+def test_texts_of_several_windows_are_scored_apart() -> None:
+    assert made(both())[1]["test"]["long_texts"]["support"] == 6
+    assert made(both(windows_E=np.ones(60, np.int64)))[1]["test"]["long_texts"] is None
+
+
+def test_residuals_are_counted_once_each_and_their_lengths_too() -> None:
+    own = both()["test"]
+    report, _ = made(both())
+    found = report["splits"]["test"]["targets"]["calm"]
+    assert sum(row["count"] for row in found["bins"]) == 60
+    residual_E = (own.predicted_ED - own.gold_ED)[:, 0]
+    for row in found["bins"]:
+        assert row["count"] <= ((residual_E >= row["low"]) & (residual_E <= row["high"])).sum()
+    assert sum(row["texts"] for row in found["by_length"]) == 60
+    weighted = sum(row["mean"] * row["texts"] for row in found["by_length"]) / 60
+    assert weighted == pytest.approx(residual_E.mean())
+
+
+def test_scatter_plot_has_a_point_for_each_text_but_not_too_many() -> None:
+    assert len(made(both())[0]["splits"]["test"]["targets"]["calm"]["points"]) == 60
+    report, _ = made(both(count=MAX_POINTS + 500))
+    assert len(report["splits"]["test"]["targets"]["calm"]["points"]) == MAX_POINTS
+    assert "of 1,000 that are evenly spaced" in Read(render(report)).text
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, ids=range(len(HOSTILE)))
+def test_render_shows_every_string_as_text(hostile: str) -> None:
+    def full_of(string: str) -> Read:
+        own = predictions_of(
+            8,
+            targets=(f"a{string}", f"b{string}"),
+            texts=pa.array([string] * 8),
+            pairs=pa.array([string] * 8),
+            slices={string: pa.array([string] * 4 + ["other"] * 4).dictionary_encode()},
+        )
+        report, _ = made({"test": own, "dev": own}, unit=string)
+        return Read(render(report | {"facts": [(string, string)]}))
+
+    page, expected = full_of(hostile), full_of("harmless")
+    assert page.elements == expected.elements
+    assert page.attributes == expected.attributes
+    assert hostile in "".join(page.texts)
+
+
+def test_same_predictions_give_the_same_bytes(tmp_path: Path) -> None:
+    first, second = made(both()), made(both())
+    assert render(first[0]) == render(second[0])
+    assert json.dumps(first[1]) == json.dumps(second[1])
+    for name, report in (("one", first[0]), ("other", second[0])):
+        write_plots(tmp_path / name, report)
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "other" / path.name).read_bytes()
+
+
+def test_numbers_of_any_size_are_readable() -> None:
+    own = predictions_of()
+    large = {"gold_ED": own.gold_ED * 1e9, "predicted_ED": own.predicted_ED * 1e9}
+    text = Read(render(made(both(**large), primary="rmse")[0])).text
+    assert "e+09" in text
+    assert "000000." not in text
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0])
+def test_page_of_a_constant_target_renders(value: float) -> None:
+    numbers = np.full((60, 1), value)
+    text = Read(render(made(both(gold_ED=numbers, predicted_ED=numbers))[0])).text
+    assert "nan" not in text
+
+
+def test_page_lists_the_largest_errors_first_and_at_most_500() -> None:
+    report, _ = made({"test": predictions_of(2000), "dev": predictions_of(2000, seed=5)})
+    page = render(report)
+    assert page.count("<li data-split") == MAX_MISTAKES
+    listed = [entry for split in report["splits"].values() for entry in split["mistakes"]]
+    worst = max(listed, key=lambda entry: entry["confidence"])
+    assert f"text {worst['example']:,}:" in page.split('<li data-split="')[1]
+
+
+def test_plots_are_those_that_the_list_for_dvc_names(tmp_path: Path) -> None:
+    write_plots(tmp_path / "plots", made(both())[0])
+    named = set()
+    for entry in yaml.safe_load(TEMPLATE.with_name("plots.yaml").read_text(encoding="utf-8")):
+        ((_, plot),) = entry.items()
+        for path, column in plot["y"].items():
+            with (tmp_path / "plots" / Path(path).name).open(encoding="utf-8", newline="") as stream:
+                rows = list(csv.DictReader(stream))
+            assert rows
+            assert {plot["x"], column} <= set(rows[0])
+            named.add(Path(path).name)
+    assert named == {path.name for path in (tmp_path / "plots").iterdir()}
+
+
+@pytest.mark.parametrize(("primary", "score"), [("rmse", 0.4), ("pearson", -0.4)])
+def test_errors_on_dev_are_shown_as_they_are(primary: str, score: float) -> None:
+    learning = {"steps": [], "epochs": [{"epoch": 1, "step": 2, "dev_score": -0.4}], "best_epoch": 1}
+    described = describe_scores(learning, primary)
+    assert described["epochs"] == [{"epoch": 1, "step": 2, "dev_score": score}]
+    assert learning["epochs"][0]["dev_score"] == -0.4
