@@ -33,8 +33,8 @@ MICRO_BATCH_BOUND = 1e-3
 # Of the norm of the difference, relative.
 ATTENTION_BOUNDS = {"bf16": 0.02, "fp32": 1e-5}
 DROPOUT_BOUND = 0.01
-# Of probabilities, absolute.
-FORWARD_BOUNDS = {"fp32": 1e-4, "bf16": 0.03}
+FORWARD_BOUND = 1e-4  # of probabilities in fp32, absolute
+BF16_FACTOR = 2  # largest error in bf16 beside that of Hugging Face: both are maxima of many roundings
 
 
 def determinism(target: Target) -> None:
@@ -269,15 +269,17 @@ def device_against_cpu(target: Target) -> None:
 def hugging_face_forward(target: Target) -> None:
     """Predictions are those of Hugging Face's own forward over padded rows, in fp32 on the same device.
 
-    The probability of a predicted label differs by at most 1e-4 in fp32 and 0.03 in bf16. In fp32 the labels are the
-    same wherever the best two are further apart than that.
+    The probability of a predicted label differs by at most 1e-4 in fp32, and in bf16 by at most twice what Hugging
+    Face's forward in bf16 does. The labels are the same wherever the best two are further apart than that.
     """
     for shape in target.shapes:
         split = split_for(target, shape, tokens=40_000)
         model = make_model(shape, spread=0.1)  # so wide that the labels differ
-        expected_WC = hugging_face_probabilities(target, model, split)
+        expected_WC, rounded_WC = (hugging_face_probabilities(target, model, split, p) for p in ("fp32", "bf16"))
         best_W2 = np.sort(expected_WC)[:, -2:]
-        for precision, bound in FORWARD_BOUNDS.items():
+        bf16_bound = BF16_FACTOR * float(np.abs(rounded_WC - expected_WC).max())
+        model = make_model(shape, spread=0.1)
+        for precision, bound in (("fp32", FORWARD_BOUND), ("bf16", bf16_bound)):
             compute = target.compute(precision)
             found = predict(model.to(compute.device, compute.dtype), split, compute, batch_tokens=4096, temperature=1.0)
             words = np.arange(len(expected_WC))
@@ -288,6 +290,7 @@ def hugging_face_forward(target: Target) -> None:
                 **{
                     f"{shape.name} {precision}": {
                         "largest_difference": difference,
+                        "bound": bound,
                         "agreement": agreement,
                         "clear": float(is_clear.mean()),
                         "labels": len(np.unique(found.predicted_W)),
@@ -298,9 +301,11 @@ def hugging_face_forward(target: Target) -> None:
             assert agreement == 1.0, target.figures
 
 
-def hugging_face_probabilities(target: Target, model: PreTrainedModel, split: EncodedSplit) -> np.ndarray:
+def hugging_face_probabilities(
+    target: Target, model: PreTrainedModel, split: EncodedSplit, precision: str
+) -> np.ndarray:
     """[words, labels], by `AutoModelForTokenClassification`'s forward over rows padded to the longest of 64."""
-    compute = target.compute("fp32")
+    compute = target.compute(precision)
     model.to(compute.device, compute.dtype)
     model.set_attn_implementation("sdpa")
     found = []
@@ -319,7 +324,7 @@ def hugging_face_probabilities(target: Target, model: PreTrainedModel, split: En
                 input_ids=torch.from_numpy(ids_BT).to(compute.device),
                 attention_mask=torch.from_numpy(real_BT).long().to(compute.device),
             ).logits
-        found.append(logits_BTC.softmax(-1).cpu().numpy()[labels_BT != IGNORED])
+        found.append(logits_BTC.float().softmax(-1).cpu().numpy()[labels_BT != IGNORED])
     model.set_attn_implementation("eager")
     return np.concatenate(found)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.gpu import correctness, interruption, speed, step_profile
+from tests.gpu import correctness, interruption, speed, step_profile, texts
 from tests.gpu.workload import Target
 
 
@@ -25,6 +25,7 @@ PARTS = (
     Part(correctness.determinism, 120),
     Part(correctness.no_waiting, 90),
     Part(correctness.attention_kernel, 60),
+    Part(texts.texts, 90),
     Part(correctness.hugging_face_forward, 90),
     Part(correctness.bf16_against_fp32, 90),
     Part(interruption.kill_and_resume, 120),

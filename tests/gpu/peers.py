@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ from tests.benchmarks.measures import Rows
 from tests.gpu.workload import SETTINGS, Target
 
 POOL_BATCHES = 50  # that the Trainer sorts by length at once
-WARM_UP = 3  # steps before the clock starts; with torch.compile all that happen until the shapes repeat count
+WARM_UP = 20  # steps before the clock starts: memory is allocated, kernels are loaded, shapes come up again
+EPOCHS = 10  # of which a measurement sees the beginning
 
 
 @dataclass
@@ -101,7 +103,7 @@ def _train_with_trainer(model: PreTrainedModel, rows: Rows, clock: Clock, batch:
     with tempfile.TemporaryDirectory(dir=clock.target.folder) as folder:
         arguments = TrainingArguments(
             output_dir=folder, save_strategy="no", report_to="none", disable_tqdm=True, logging_strategy="no",
-            use_cpu=not clock.target.is_cuda, seed=SETTINGS.seed, num_train_epochs=1, bf16=True,
+            use_cpu=not clock.target.is_cuda, seed=SETTINGS.seed, num_train_epochs=EPOCHS, bf16=True,
             optim="adamw_torch_fused", per_device_train_batch_size=batch, torch_compile=compiled,
             train_sampling_strategy="group_by_length", learning_rate=SETTINGS.learning_rate,
             dataloader_pin_memory=clock.target.is_cuda,
@@ -114,9 +116,10 @@ def _train_as_trainer(model: PreTrainedModel, rows: Rows, clock: Clock, batch: i
     device = torch.device(clock.target.device)
     model.to(device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=SETTINGS.learning_rate, fused=True)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=max(1, len(rows) // batch))
+    steps = max(1, EPOCHS * len(rows) // batch)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
     forward = torch.compile(model) if compiled else model
-    for chosen in _batches_by_length(rows, batch):
+    for chosen in chain.from_iterable(_batches_by_length(rows, batch, epoch) for epoch in range(EPOCHS)):
         tensors = clock.collator(chosen)
         if clock.target.is_cuda:
             tensors = {name: value.pin_memory() for name, value in tensors.items()}
@@ -132,9 +135,9 @@ def _train_as_trainer(model: PreTrainedModel, rows: Rows, clock: Clock, batch: i
             break
 
 
-def _batches_by_length(rows: Rows, batch: int) -> Iterator[list[dict[str, list[int]]]]:
+def _batches_by_length(rows: Rows, batch: int, epoch: int) -> Iterator[list[dict[str, list[int]]]]:
     """As `group_by_length` does: pools of rows in random order, each sorted by length."""
-    order = np.random.default_rng(SETTINGS.seed).permutation(len(rows)).tolist()
+    order = np.random.default_rng([SETTINGS.seed, epoch]).permutation(len(rows)).tolist()
     for first in range(0, len(order), batch * POOL_BATCHES):
         pool = sorted(order[first : first + batch * POOL_BATCHES], key=lambda row: -len(rows[row]["input_ids"]))
         for start in range(0, len(pool), batch):

@@ -14,30 +14,26 @@ import torch
 from transformers import PreTrainedModel
 
 from stages.encoding.files import EncodedSplit
-from stages.tasks.token_classification.model.head import TagHead
 from stages.tasks.token_classification.model.inference import predict
 from stages.training.loop import train
 from tests.benchmarks.measures import Rows, matrix_speed, operations_per_token
-from tests.gpu.peers import Collator, peer_name, peer_speed
-from tests.gpu.workload import LABELS, PROFILES, Target, make_model, masters_of, settings_for, split_for
+from tests.gpu.peers import EPOCHS, WARM_UP, Collator, peer_name, peer_speed
+from tests.gpu.workload import LABELS, PROFILES, TAGS, Target, make_model, masters_of, settings_for, split_for
 
-BUDGETS = (2048, 4096, 8192, 16_384, 32_768, 65_536)  # tokens of a batch
-PEER_ROWS = (32, 64, 128, 256)
+BUDGETS = (4096, 16_384, 65_536)  # tokens of a batch
 TOKENS = 600_000  # of a split
-EPOCHS = 10  # of which a measurement sees the beginning
-WARM_UP = 3  # steps
 MATRIX = 8192
 
 
 def training(target: Target) -> None:
-    """The engine over batches of 2k to 64k tokens, and the tuned Trainer over its batches: tokens a second.
+    """The engine and the tuned Trainer over batches of 4k to 64k tokens: tokens a second.
 
     With the share of the measured bf16 matrix rate that the engine's products reach, and its peak memory.
     """
     target.record(matrix_operations_per_second=rate_of(target), peer=peer_name())
     for profile, shape in product(PROFILES, target.shapes):
         split, model = split_for(target, shape, profile=profile, tokens=TOKENS), make_model(shape)
-        peers = measure_peer(target, split, model, PEER_ROWS, compiled=False)
+        peers = measure_peer(target, split, model, BUDGETS, compiled=False)
         ours = measure_our_training(target, split, model)
         record_comparison(target, f"{shape.name} {profile}", ours=ours, peer=peers)
 
@@ -53,7 +49,7 @@ def measure_our_training(target: Target, split: EncodedSplit, model: PreTrainedM
         if target.is_cuda:
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-        steps = train(model, weights, split, settings, compute, head=TagHead(0.0))
+        steps = train(model, weights, split, settings, compute, head=TAGS)
         queued = [next(steps) for _ in range(WARM_UP)]
         target.synchronize()
         started, tokens, count = time.perf_counter(), 0, 0
@@ -80,15 +76,16 @@ def measure_our_training(target: Target, split: EncodedSplit, model: PreTrainedM
 def measure_peer(
     target: Target, split: EncodedSplit, model: PreTrainedModel, sizes: tuple[int, ...], *, compiled: bool
 ) -> dict[str, Any]:
-    """The peer's speed for each number of rows in a batch; compiled for a GPU alone, where that takes its time."""
+    """The peer's speed for each number of tokens in a batch; compiled for a GPU alone, where that takes its time."""
     dataset, compiled = Rows(split), compiled and target.is_cuda
     seconds = seconds_of(target) * (4 if compiled else 1)
 
-    def measure(batch: int) -> float | str:
-        speed = peer_speed(target, dataset, model, batch=batch, compiled=compiled, seconds=seconds)
+    def measure(budget: int) -> float | str:
+        rows = rows_for(target, split, budget)
+        speed = peer_speed(target, dataset, model, batch=rows, compiled=compiled, seconds=seconds)
         return "no step after the warm-up" if speed is None else speed
 
-    return measure_all(target, rows_for(target, sizes), measure, needed=40 if compiled else 5)
+    return measure_all(target, sizes_for(target, sizes), measure, needed=40 if compiled else 5)
 
 
 def peer_compiled(target: Target) -> None:
@@ -96,12 +93,12 @@ def peer_compiled(target: Target) -> None:
     target.record(peer=peer_name())
     for profile, shape in product(("512", "short", "256"), target.shapes):
         split, model = split_for(target, shape, profile=profile, tokens=TOKENS), make_model(shape)
-        found = measure_peer(target, split, model, (64,), compiled=True)
+        found = measure_peer(target, split, model, BUDGETS[1:2], compiled=True)
         target.record(**{f"{shape.name} {profile}": found})
 
 
 def inference(target: Target) -> None:
-    """Tokens a second of `predict` over batches of 4k to 64k tokens, and of Hugging Face's forward, rows by length."""
+    """Tokens a second of `predict` over batches of 16k and 64k tokens, and of Hugging Face's forward by length."""
     compute = target.compute("bf16")
     for profile, shape in product(PROFILES, target.shapes):
         split = split_for(target, shape, profile=profile, tokens=TOKENS // 2)
@@ -110,16 +107,17 @@ def inference(target: Target) -> None:
         def ours(budget: int) -> float:
             return speed_of(target, split, lambda: predict(model, split, compute, batch_tokens=budget, temperature=1.0))  # noqa: B023
 
-        def peer(rows: int) -> float:
+        def peer(budget: int) -> float:
+            rows = rows_for(target, split, budget)  # noqa: B023
             return speed_of(target, split, lambda: padded_forward(target, model, split, rows))  # noqa: B023
 
-        found = measure_all(target, sizes_for(target, BUDGETS[1::2]), ours)
+        found = measure_all(target, sizes_for(target, BUDGETS[1:]), ours)
         model.set_attn_implementation("sdpa")
         record_comparison(
             target,
             f"{shape.name} {profile}",
             ours=found,
-            peer=measure_all(target, rows_for(target, PEER_ROWS[1::2]), peer),
+            peer=measure_all(target, sizes_for(target, BUDGETS[1:]), peer),
         )
 
 
@@ -167,10 +165,11 @@ def measure_all(
 
 
 def record_comparison(target: Target, name: str, *, ours: dict[str, Any], peer: dict[str, Any]) -> None:
-    """Keep both, and how many times faster the best of ours is than the peer's best."""
+    """Keep both, and how many times faster ours is: the best against the peer's best, and at the same size."""
     best_ours, best_peer = (max((speed_in(value) for value in found.values()), default=0.0) for found in (ours, peer))
     times = best_ours / best_peer if best_peer else None
-    target.record(**{name: {"ours": ours, "peer": peer, "times_faster": times}})
+    at_size = {size: speed_in(ours[size]) / peak for size, value in peer.items() if (peak := speed_in(value))}
+    target.record(**{name: {"ours": ours, "peer": peer, "times_faster": times, "times_faster_at_size": at_size}})
 
 
 def speed_in(found: Any) -> float:
@@ -190,9 +189,9 @@ def sizes_for(target: Target, sizes: tuple[int, ...]) -> tuple[int, ...]:
     return sizes[:1] if target.small else sizes
 
 
-def rows_for(target: Target, sizes: tuple[int, ...]) -> tuple[int, ...]:
-    """Of the peer's numbers of rows, with --small one of which the few rows give several batches."""
-    return (4,) if target.small else sizes
+def rows_for(target: Target, split: EncodedSplit, budget: int) -> int:
+    """The peer's number of rows with so many tokens; with --small so few that there are several batches."""
+    return 4 if target.small else round(budget / split.lengths.mean())
 
 
 def seconds_of(target: Target) -> float:

@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoModelForTokenClassification, PreTrained
 
 from stages.encoding.files import IGNORED, NO_WORD, EncodedSplit
 from stages.modeling.device import Compute
+from stages.modeling.head import Head, Split
 from stages.tasks.token_classification.model.head import TagHead
 from stages.training.distributed import SINGLE_PROCESS, World
 from stages.training.history import Step
@@ -40,6 +41,7 @@ SETTINGS = Settings(
     batch_tokens=2048,
     micro_batch_tokens=0,
 )
+TAGS = TagHead(0.0)
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,7 @@ def settings_for(target: Target, *, batch_tokens: int, **changes: Any) -> Settin
     return replace(SETTINGS, batch_tokens=batch_tokens, **changes)
 
 
-def masters_of(model: PreTrainedModel, split: EncodedSplit, compute: Compute) -> MasterWeights:
+def masters_of(model: PreTrainedModel, split: Split, compute: Compute) -> MasterWeights:
     """Master weights with the parameters of params.yaml; the model moves to the device."""
     vocabulary = torch.from_numpy(np.unique(split.input_ids)).long()
     return MasterWeights(
@@ -223,7 +225,7 @@ def masters_of(model: PreTrainedModel, split: EncodedSplit, compute: Compute) ->
 
 
 def start(
-    split: EncodedSplit,
+    split: Split,
     shape: Shape,
     settings: Settings,
     compute: Compute,
@@ -231,10 +233,9 @@ def start(
     dropout: float = 0.1,
     done: int = 0,
     world: World = SINGLE_PROCESS,
+    head: Head = TAGS,
 ) -> Run:
     """A training run from the same random weights each time."""
     model = make_model(shape, dropout=dropout, seed=settings.seed)
     weights = masters_of(model, split, compute)
-    return Run(
-        model, weights, train(model, weights, split, settings, compute, head=TagHead(0.0), done=done, world=world)
-    )
+    return Run(model, weights, train(model, weights, split, settings, compute, head=head, done=done, world=world))
