@@ -27,7 +27,8 @@ MIN_FILL = 0.8  # share of its group's length that a row fills at least
 
 # Flash attention computes tiles of 128 positions: a maximum rounded up to them starts no further block.
 TILE = 128
-FEWEST_ROWS = 64  # their number is rounded up to a power of two: few lengths of `cu_seqlens`
+# Empty rows up to a multiple of this: few lengths of `cu_seqlens`. A block of an empty row ends at once.
+EMPTY_ROWS_MULTIPLE = 64
 WIDEST_HEAD = 256  # for flash attention, which also wants a multiple of 8
 
 
@@ -125,16 +126,11 @@ def has_flash_attention(compute: Compute, head_width: int) -> bool:
 
 
 def unpadded_rows(lengths_B: npt.NDArray[np.int64], *, tokens: int) -> UnpaddedRows:
-    """Rows of these lengths; the rest of `tokens` is in further rows of up to TILE, and empty ones.
-
-    A block of an empty row ends at once.
-    """
-    rest = tokens - int(lengths_B.sum())
-    ends = np.cumsum([*lengths_B.tolist(), *[TILE] * -(-rest // TILE)]).clip(max=tokens)
-    count = max(FEWEST_ROWS, 1 << (len(ends) - 1).bit_length())
+    """Rows of these lengths; the rest of `tokens`, at most TILE of them, is one more row, followed by empty rows."""
+    count = round_up(len(lengths_B) + 1, EMPTY_ROWS_MULTIPLE)
     cu_seqlens = np.full(count + 1, tokens, np.int32)
     cu_seqlens[0] = 0
-    cu_seqlens[1 : len(ends) + 1] = ends
+    cu_seqlens[1 : len(lengths_B) + 1] = np.cumsum(lengths_B)
     return UnpaddedRows(torch.from_numpy(cu_seqlens), round_up(int(lengths_B.max()), TILE))
 
 

@@ -8,7 +8,7 @@ token independently, so they run over one long sequence; attention takes rows as
 Shape legend: N tokens of a batch or of a part of it, L labelled tokens, B rows of up to T tokens.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -91,10 +91,6 @@ class Batch:
         """The same batch in page-locked memory, from which a GPU copies by itself."""
         pinned: Batch = _map_tensors(torch.Tensor.pin_memory, self)
         return pinned
-
-    def tensors(self) -> list[torch.Tensor]:
-        """All tensors of the batch, in an order that its form alone decides."""
-        return list(_tensors_of(self))
 
 
 def shuffled_rows(lengths: npt.NDArray[np.int32], *, budget: int, seed: int, epoch: int) -> list[Rows]:
@@ -188,15 +184,6 @@ def _map_tensors(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -
     if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{name: _map_tensors(function, item) for name, item in vars(value).items()})
     return value
-
-
-def _tensors_of(value: Any) -> Iterator[torch.Tensor]:
-    """The tensors that `_map_tensors` applies a function to."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, tuple) or (is_dataclass(value) and not isinstance(value, type)):
-        for item in value if isinstance(value, tuple) else vars(value).values():
-            yield from _tensors_of(item)
 
 
 def _sort_by_length(rows: Rows, lengths: npt.NDArray[np.int32]) -> Rows:

@@ -22,7 +22,6 @@ from stages.modeling.attention import (
     attention,
     grouped_rows,
     has_flash_attention,
-    round_up,
     unpadded_rows,
 )
 from stages.modeling.batches import Batch, PaddedRows, Pool, Rows, collate
@@ -36,8 +35,8 @@ BERT_LIKE = {"bert", "roberta", "xlm-roberta", "camembert", "electra"}
 POSITIONS_AFTER_PADDING = BERT_LIKE - {"bert", "electra"}  # count positions from the padding id + 1
 
 # N and L are rounded up to multiples of these: few shapes, for each of which a CPU generates kernels and a GPU keeps
-# memory and a graph. On a GPU it is a sixteenth of the power of two beneath, at least the tile of a matrix product.
-CPU_MULTIPLE, GPU_MULTIPLE, GPU_STEPS = 16, TILE, 16
+# memory. On a GPU they are the tile of a matrix product, whose last tile is computed whether it is full or not.
+CPU_MULTIPLE, GPU_MULTIPLE = 16, TILE
 
 
 def pack(model: PreTrainedModel, split: Split, rows: Rows, part: slice, compute: Compute) -> Batch:
@@ -47,12 +46,13 @@ def pack(model: PreTrainedModel, split: Split, rows: Rows, part: slice, compute:
     """
     batch = collate(split, rows, part)
     on_cpu = compute.device.type == "cpu"
+    multiple = CPU_MULTIPLE if on_cpu else GPU_MULTIPLE
     if not on_cpu:
-        batch = _round_up_outputs(batch)
+        batch = _round_up_outputs(batch, multiple)
     if not _is_bert_like(model):
         batch = replace(batch, form=_padded_rows(model, batch))
     else:
-        batch = _round_up(model, batch, on_cpu=on_cpu)
+        batch = _round_up(model, batch, multiple)
         batch = replace(batch, form=_attention_rows(model, batch, compute))
     return batch.pin_memory() if compute.device.type == "cuda" else batch
 
@@ -60,10 +60,12 @@ def pack(model: PreTrainedModel, split: Split, rows: Rows, part: slice, compute:
 def label_logits(model: PreTrainedModel, batch: Batch, masks: Masks | None = None) -> torch.Tensor:
     """Logits [O, C] for the outputs of a packed `batch`, in order; with `masks`, as in training.
 
-    An architecture that is not BERT-like, and every GPU, draw from torch's default generators, which the caller seeds
-    for this pass. Nothing here waits for the device; transformers may, to look at the mask of the padding.
+    What draws from torch's default generators (an architecture that is not BERT-like, every GPU) finds them seeded for
+    this pass. Nothing here waits for the device; transformers may, to look at the mask of the padding.
     """
     form = batch.form
+    if masks is not None and (isinstance(form, PaddedRows) or batch.input_ids_N.device.type != "cpu"):
+        masks.seed_generators(batch.tokens_before)
     if isinstance(form, PaddedRows):
         types = {} if form.token_types_BT is None else {"token_type_ids": form.token_types_BT}
         logits_BTC = model.train(masks is not None)(
@@ -80,38 +82,33 @@ def _is_bert_like(model: PreTrainedModel) -> bool:
     return config.model_type in BERT_LIKE and config.hidden_act == "gelu" and not config.is_decoder
 
 
-def _append(values: torch.Tensor, count: int, value: float) -> torch.Tensor:
-    """The values, `count` of them along the first dimension with the `value` behind them."""
-    return functional.pad(values, (0, 0) * (values.ndim - 1) + (0, count - len(values)), value=value)
+def _append(values: torch.Tensor, multiple: int, value: float) -> torch.Tensor:
+    """The values and at least one `value`, up to a multiple of them along the first dimension."""
+    missing = multiple - len(values) % multiple
+    return functional.pad(values, (0, 0) * (values.ndim - 1) + (0, missing), value=value)
 
 
-def _rounded(count: int, *, on_cpu: bool) -> int:
-    """More than `count`."""
-    multiple = CPU_MULTIPLE if on_cpu else max(GPU_MULTIPLE, 2 ** (count.bit_length() - 1) // GPU_STEPS)
-    return round_up(count + 1, multiple)
-
-
-def _round_up_outputs(batch: Batch) -> Batch:
-    """The batch with outputs that count for nothing behind its own, for a GPU."""
-    count = _rounded(batch.outputs, on_cpu=False)
-    answers = tuple(_append(values, count, value) for values, value in zip(batch.answers, batch.padding, strict=True))
+def _round_up_outputs(batch: Batch, multiple: int) -> Batch:
+    """The batch with outputs that count for nothing behind its own."""
+    answers = tuple(
+        _append(values, multiple, value) for values, value in zip(batch.answers, batch.padding, strict=True)
+    )
     if batch.pool is None:
         return replace(batch, answers=answers)
-    return replace(batch, answers=answers, pool=replace(batch.pool, size_O=_append(batch.pool.size_O, count, 1)))
+    return replace(batch, answers=answers, pool=replace(batch.pool, size_O=_append(batch.pool.size_O, multiple, 1)))
 
 
-def _round_up(model: PreTrainedModel, batch: Batch, *, on_cpu: bool) -> Batch:
+def _round_up(model: PreTrainedModel, batch: Batch, multiple: int) -> Batch:
     """The batch with tokens that belong to no row behind its own; the first of them fills up the places."""
     after_padding = model.config.model_type in POSITIONS_AFTER_PADDING
     types_N = _token_types(model, batch)
-    count, places = (_rounded(count, on_cpu=on_cpu) for count in (batch.tokens, len(batch.places_L)))
     return replace(
         batch,
-        input_ids_N=_append(batch.input_ids_N, count, int(batch.input_ids_N[0])),  # an id that occurs in train
-        positions_N=_append(batch.positions_N, count, 0) + (model.config.pad_token_id + 1 if after_padding else 0),
-        token_types_N=None if types_N is None else _append(types_N, count, 0),
-        places_L=_append(batch.places_L, places, batch.tokens),
-        pool=_fill_pool(batch.pool, places),
+        input_ids_N=_append(batch.input_ids_N, multiple, int(batch.input_ids_N[0])),  # an id that occurs in train
+        positions_N=_append(batch.positions_N, multiple, 0) + (model.config.pad_token_id + 1 if after_padding else 0),
+        token_types_N=None if types_N is None else _append(types_N, multiple, 0),
+        places_L=_append(batch.places_L, multiple, batch.tokens),
+        pool=_fill_pool(batch.pool, len(batch.places_L) + multiple - len(batch.places_L) % multiple),
     )
 
 

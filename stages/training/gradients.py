@@ -101,16 +101,6 @@ class Gradients:
             for hook in hooks:
                 hook.remove()
 
-    @property
-    def filled(self) -> frozenset[int]:
-        """The numbers of the slots that hold a gradient of this step: what comes next is added to it."""
-        return frozenset(self._collected.filled)
-
-    @filled.setter
-    def filled(self, slots: frozenset[int]) -> None:
-        """Note what was computed without a backward of autograd."""
-        self._collected.filled = set(slots)
-
     def begin_backward(self, *, is_last: bool) -> None:
         """Announce a backward, and whether it is the last of this step: then a complete bucket is reduced at once."""
         self._collected.is_last = is_last

@@ -16,13 +16,12 @@ import torch
 from transformers import PreTrainedModel
 
 from stages.errors import TrainingError
-from stages.modeling.batches import Batch, Rows, shuffled_rows
+from stages.modeling.batches import Rows, shuffled_rows
 from stages.modeling.device import Compute
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits, pack
 from stages.modeling.head import Head, Split
 from stages.training.distributed import SINGLE_PROCESS, World
-from stages.training.graphs import Graphs
 from stages.training.history import Step
 from stages.training.optimizer import MasterWeights
 from stages.training.prefetch import PackedStep, PackedSteps, packs_ahead
@@ -103,27 +102,19 @@ def train(
         micro_batch_tokens=micro_batch_tokens,
         in_thread=packs_ahead(compute.device),
     )
-
-    def backward(batch: Batch, weight: torch.Tensor, masks: Masks) -> torch.Tensor:
-        loss = head.loss(label_logits(model, batch, masks).float(), batch.answers) / weight
-        loss.backward()
-        return loss.detach()
-
-    graphs = Graphs(backward, weights.gradients, compute.device, world=world)
     with steps, weights.gradients.collect(world):
         for index in range(done, len(plan)):
             epoch, rows = plan[index]
             while True:
                 try:
                     packed = steps.get(index)
-                    loss = _backward(weights, packed, graphs, seed=settings.seed, index=index)
+                    loss = _backward(model, weights, packed, settings, compute, head=head, index=index)
                     break
                 except (MemoryError, RuntimeError) as error:
                     if not _is_out_of_memory(error):
                         raise
-                if not graphs.release():  # they may have taken what was missing
                     micro_batch_tokens = _halve(micro_batch_tokens, steps.longest_row(index), step=index + 1)
-                    steps.repack(micro_batch_tokens)
+                steps.repack(micro_batch_tokens)
                 weights.gradients.restart()
             weights.gradients.reduce()  # before the loss: all processes reduce in the same order
             world.all_reduce([loss])
@@ -145,12 +136,25 @@ def train(
             )
 
 
-def _backward(weights: MasterWeights, packed: PackedStep, graphs: Graphs, *, seed: int, index: int) -> torch.Tensor:
+def _backward(
+    model: PreTrainedModel,
+    weights: MasterWeights,
+    packed: PackedStep,
+    settings: Settings,
+    compute: Compute,
+    *,
+    head: Head,
+    index: int,
+) -> torch.Tensor:
     """Compute the loss and the gradients of this process's shard of a batch; return its share of the loss, in fp64."""
-    loss = torch.zeros((), dtype=torch.float64, device=weights.failed.device)
+    loss = torch.zeros((), dtype=torch.float64, device=compute.device)
     for number, part in enumerate(packed.parts, start=1):
+        batch = part.to(compute.device)
+        logits_OC = label_logits(model, batch, Masks(settings.seed, index)).float()
+        part_loss = head.loss(logits_OC, batch.answers) / packed.weight
         weights.gradients.begin_backward(is_last=number == len(packed.parts))
-        loss += graphs.run(part, packed.weight, Masks(seed, index))
+        part_loss.backward()
+        loss += part_loss.detach()
     return loss
 
 

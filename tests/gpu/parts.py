@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.gpu import correctness, graphs, interruption, speed, step_profile, texts
+from tests.gpu import correctness, interruption, speed, step_profile, texts
 from tests.gpu.workload import Target
 
 
@@ -26,7 +26,6 @@ PARTS = (
     Part(correctness.no_waiting, 90),
     Part(correctness.attention_kernel, 60),
     Part(texts.texts, 90),
-    Part(graphs.replayed_steps, 90),
     Part(correctness.hugging_face_forward, 90),
     Part(correctness.bf16_against_fp32, 90),
     Part(interruption.kill_and_resume, 120),
@@ -37,6 +36,7 @@ PARTS = (
     Part(interruption.two_processes, 90),
     Part(speed.training, 170, measures=True),
     Part(step_profile.where_time_goes, 60, measures=True),
+    Part(step_profile.step_in_a_graph, 60, measures=True),
     Part(speed.inference, 60, measures=True),
     Part(speed.peer_compiled, 120, measures=True),
     Part(step_profile.step_compiled, 120, measures=True),

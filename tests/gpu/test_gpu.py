@@ -98,9 +98,11 @@ def test_the_report_has_the_machine_and_figures_of_each_part_that_measures(whole
     (profiled,) = figures["where-time-goes"].values()
     assert len(profiled["shares_of_busy_time"]) == 15
     assert 0 < sum(profiled["shares_of_busy_time"].values()) <= 1
-    (compared,) = figures["step-compiled"].values()
-    assert compared["eager"] > 0
-    assert compared["compiled"] > 0
+    for part, name in (("step-in-a-graph", "graph"), ("step-compiled", "compiled")):
+        (found,) = figures[part].values()
+        assert found["eager"] > 0
+        assert found[name] > 0
+        assert found["shapes"] <= found["batches"]
     for name in whole.report["parts"]:
         assert name in whole.output
 

@@ -1,6 +1,7 @@
 """Small splits and tiny models for the tests of modeling and training."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,32 @@ def random_model(kind: str = "bert", *, labels: int = len(LABELS), seed: int = 0
 def random(*shape: int, seed: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """A leaf of autograd with normally distributed values."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype).requires_grad_()
+
+
+def flash_attention(
+    query_NHK: torch.Tensor,
+    key_NHK: torch.Tensor,
+    value_NHK: torch.Tensor,
+    starts_q: torch.Tensor,
+    starts_k: torch.Tensor,
+    longest_q: int,
+    longest_k: int,
+    *,
+    dropout_p: float,
+    is_causal: bool,
+    return_debug_mask: bool,
+    scale: float,
+) -> tuple[torch.Tensor, ...]:
+    """What torch.ops.aten._flash_attention_forward computes, row by row; as there, other tokens have no output."""
+    assert starts_q is starts_k
+    assert longest_q == longest_k >= starts_q.diff().max()
+    assert (dropout_p, is_causal, return_debug_mask) == (0, False, False)
+    rows = []
+    for first, after in pairwise(starts_q.tolist()):
+        query_HTK, key_HTK, value_HTK = (x[first:after].transpose(0, 1) for x in (query_NHK, key_NHK, value_NHK))
+        rows.append((query_HTK @ key_HTK.mT * scale).softmax(-1) @ value_HTK)
+    assert after == len(query_NHK)
+    return torch.cat(rows, dim=1).transpose(0, 1).contiguous(), torch.zeros(0)
 
 
 def demo_block() -> Block:

@@ -22,8 +22,7 @@ from stages.modeling.attention import (
 from stages.modeling.batches import collate
 from stages.modeling.device import Compute
 from stages.modeling.dropout import Mask, Masks
-from tests.modeling.conftest import random, random_split
-from tests.modeling.flash import flash_attention
+from tests.modeling.conftest import flash_attention, random, random_split
 
 HEADS, WIDTH = 2, 6
 AFTER = 3  # tokens after the last row

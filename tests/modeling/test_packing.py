@@ -16,8 +16,7 @@ from stages.modeling.batches import Batch, PaddedRows, sorted_rows, split_rows
 from stages.modeling.device import Compute
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits, pack
-from tests.modeling.conftest import LABELS, random_model, random_split
-from tests.modeling.flash import flash_attention
+from tests.modeling.conftest import LABELS, flash_attention, random_model, random_split
 
 CUDA = torch.device("cuda")
 CPU = torch.device("cpu")
