@@ -5,7 +5,8 @@ STAMP := $(VENV)/.installed
 # A file of tests runs in one process; tests/conftest.py orders the files by tests/durations.json, the longest first.
 PYTEST := $(VENV)/bin/pytest --dist loadfile --no-loadscope-reorder --durations 10
 
-.PHONY: run install test test-slow check bench-train bench-quality bench-evaluate bench-encoding bench-flow gpu clean
+.PHONY: run install test test-slow check gpu clean
+.PHONY: bench-train bench-quality bench-corpora bench-intents bench-evaluate bench-scores bench-encoding bench-texts bench-flow
 .DEFAULT_GOAL := run
 
 # The scripts of an environment name its interpreter: in a copy of the checkout, that of the original.
@@ -36,11 +37,23 @@ bench-train: $(STAMP)  ## training speed beside the Hugging Face Trainer and a t
 bench-quality: $(STAMP)  ## time to the Trainer's dev F1, on two corpora and three seeds; forty minutes
 	$(VENV)/bin/python -m tests.benchmarks.bench_quality
 
+bench-corpora: $(STAMP)  ## scores of the text tasks on real corpora with their defaults, three seeds; two hours
+	$(VENV)/bin/python -m tests.benchmarks.texts.bench_corpora
+
+bench-intents: $(STAMP)  ## accuracy and time on 150 intents beside the Trainer and the frozen encoder, three seeds; an hour
+	$(VENV)/bin/python -m tests.benchmarks.texts.bench_intents
+
 bench-evaluate: $(STAMP)  ## scoring beside seqeval, inference beside the pipeline of transformers; ten minutes
 	$(VENV)/bin/python -m tests.benchmarks.bench_evaluate
 
+bench-scores: $(STAMP)  ## scores of a million classified texts beside scikit-learn's report, resampled; two minutes
+	$(VENV)/bin/python -m tests.benchmarks.texts.bench_scores
+
 bench-encoding: $(STAMP)  ## encoding speed beside datasets.map, and memory on 10 and 50 million words
 	$(VENV)/bin/python -m tests.benchmarks.bench_encoding
+
+bench-texts: $(STAMP)  ## encoding a million texts beside datasets.map; five minutes
+	$(VENV)/bin/python -m tests.benchmarks.texts.bench_encoding
 
 bench-flow: $(STAMP)  ## what Prefect costs a run: `tuneline run` beside bare `dvc repro`; five minutes
 	$(VENV)/bin/python -m tests.benchmarks.bench_flow

@@ -17,6 +17,7 @@ from stages.artifacts import atomic_write
 if TYPE_CHECKING:
     from rich.table import Table
 
+CALLED_IN = "TUNELINE_CALLED_IN"  # holds the folder that the command was called in, which it has left for the root
 UNLIMITED = 100_000  # columns: where no terminal limits it, a table is as wide as its content, for grep and awk
 
 # No markup and no emoji: `file:100:` and `model[v2]` must appear literally.
@@ -48,8 +49,19 @@ def make_table(*headers: str) -> "Table":
 
 
 def program(name: str) -> str:
-    """The shell word that calls a program of this Python environment from the working directory."""
-    return name if shutil.which(name) else shlex.quote(os.path.relpath(Path(sys.executable).with_name(name)))
+    """The shell word that calls a program of this Python environment from the folder of `show_path`."""
+    return name if shutil.which(name) else shlex.quote(show_path(Path(sys.executable).with_name(name)))
+
+
+def show_path(path: Path) -> str:
+    """A path as one writes it in the folder that this command was called in."""
+    return os.path.relpath(path, os.environ.get(CALLED_IN, "."))
+
+
+def store_option(uri: str) -> str:
+    """The option by which MLflow's own commands find a store in a SQLite file from that folder; empty for a server."""
+    scheme, _, path = uri.partition(":///")
+    return f" --backend-store-uri {shlex.quote(f'{scheme}:///{show_path(Path(path))}')}" if scheme == "sqlite" else ""
 
 
 def write_text(path: Path, text: str) -> None:

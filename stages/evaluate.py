@@ -54,7 +54,7 @@ def main(params_file: Path) -> None:
         log.info("%s", line)
     event_log = EventLog(record.train_key)
     event_log.restore_from_model(record.logged_parameters, record.datasets, (entry.to_json() for entry in history))
-    event_log.log_metrics(evaluated.metrics)
+    event_log.log_metrics(evaluated.metrics | {"baseline_seconds": evaluated.seconds})
     event_log.log_execution("evaluate", folder_digest(target), current_execution())
     sync.try_sync(event_log, report=target)
 

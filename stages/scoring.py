@@ -16,7 +16,10 @@ import pyarrow as pa
 from stages.statistics.measure import Measure
 
 CHANGES = ("broken", "fixed", "otherwise")  # kinds of changed predictions; see `Scores.list_changes`
-SHORT_NAMES = {"f1": "F1", "r2": "R²", "rmse": "RMSE", "mae": "MAE"}
+SHORT_NAMES = {
+    "f1": "F1", "r2": "R²", "rmse": "RMSE", "mae": "MAE",
+    "pearson": "Pearson", "spearman": "Spearman", "matthews": "Matthews",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,7 @@ class Presentation(Protocol):
 
     WORDS: Words
     LEGEND: Legend
-    SAMPLE: str  # a text to try a model on
+    SERVING_PARAMS: Mapping[str, Any]  # what a request to a served model may ask for, with the default of each
     SCORES_TITLE: str  # of the table that `tabulate_scores` makes
 
     def describe_primary(self, tables: Mapping[str, Any]) -> str:
@@ -215,8 +218,16 @@ class Presentation(Protocol):
     def make_sample(self, config: Mapping[str, Any]) -> Any:
         """An example as the served model with this config.json takes it."""
 
-    def read_input(self, line: str) -> Any:
-        """A line that somebody wrote, as a served model takes it."""
+    def read_input(self, given: str | Mapping[str, Any], config: Mapping[str, Any]) -> Any:
+        """A line that somebody wrote, or the fields of a record, as the served model with this config.json takes it.
+
+        ValueError, which says what is wrong with it, if it cannot.
+        """
+
+    def explain_answers(
+        self, config: Mapping[str, Any], parameters: Mapping[str, Mapping[str, Any]], decision: Mapping[str, Any]
+    ) -> list[str]:
+        """What an answer says, for the model card, by the model's config.json and its training record."""
 
     def answer_to_json(self, answer: Any) -> dict[str, Any]:
         """What a served model answers to one text, as fields of a JSON object beside `text`."""
@@ -254,3 +265,9 @@ def compare_labels(old: Collection[str], new: Collection[str]) -> LabelChange:
 def shorten_score(name: str) -> str:
     """What a score is called in prose: `F1` for entity_strict/micro/f1, `macro F1` for macro_f1."""
     return " ".join(SHORT_NAMES.get(word, word) for word in name.rpartition("/")[2].split("_"))
+
+
+def title_score(name: str) -> str:
+    """The same at the start of a title: `Macro F1`."""
+    short = shorten_score(name)
+    return short[:1].upper() + short[1:]

@@ -21,10 +21,20 @@ def task_names() -> list[str]:
 
 
 def load_part(task: str, part: str) -> Any:
-    """The module `part` of a task, such as `scores.scoring`; ParamsError that lists all if there is no such task."""
+    """The module `part` of a task, such as `scores.scoring`.
+
+    ParamsError if there is no such task, which lists all, or if the task does not have that part.
+    """
     known = task_names()
     if task not in known:
         near = get_close_matches(task, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
         raise ParamsError(f"task.name is {task}; there is no such task: {hint}")
-    return import_module(f"stages.tasks.{task}.{part}")
+    module = f"stages.tasks.{task}.{part}"
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise  # of what the part imports
+        file = f"stages/{TASKS.name}/{task}/{part.replace('.', '/')}.py"
+        raise ParamsError(f"the task {task} cannot do this: it has no {file}") from None

@@ -65,7 +65,7 @@ def check_length(window_length: int, pretrained: Path) -> None:
     if limit is not None and window_length > limit:
         raise ParamsError(
             f"tokenize.window_length is {window_length}, but this encoder reads at most {limit} tokens. "
-            f"Longer sentences become several windows: tuneline run --set tokenize.window_length={limit}"
+            f"What is longer becomes several windows: tuneline run --set tokenize.window_length={limit}"
         )
 
 

@@ -77,7 +77,8 @@ def parameters(node: Any, prefix: str) -> Iterator[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS[:4])
 def test_documented_parameter_exists(document: str) -> None:
-    known = {*parameters(read_document(ROOT / "params.yaml"), ""), *NO_PARAMETERS}
+    files = [ROOT / "params.yaml", *ROOT.glob("stages/tasks/*/params.template.yaml")]
+    known = {*(name for file in files for name in parameters(read_document(file), "")), *NO_PARAMETERS}
     named = set(re.findall(rf"`((?:{'|'.join(SECTIONS)})(?:\.[a-z_0-9]+)+)(?:[=:][^`]*)?`", text_of(document)))
     assert named - known == set()
 

@@ -13,7 +13,7 @@ from stages import tokenize
 from stages.artifacts import folder_digest
 from stages.corpus.readers import text_files
 from stages.encoding.files import IGNORED, read_dropped, read_manifest
-from stages.tasks.token_classification.report.evaluation import describe_dropped
+from stages.reporting.tables import describe_left_out
 from tests.conftest import DEMO, write_params
 
 SPLITS = ("train", "dev", "test")
@@ -98,7 +98,7 @@ def test_sentences_that_are_dropped_stand_in_log_manifest_and_a_file_beside_it(
     ((line,),) = read_dropped(folder / "data/encoded").values()
     assert line.startswith("test.conll:601: left out: 'B_X' is not a tag")
     assert f"warning: corpus/{line}" in caplog.text
-    facts = describe_dropped(manifest, read_dropped(folder / "data/encoded"))
+    facts = describe_left_out(manifest.counts, read_dropped(folder / "data/encoded"), examples="Sentences")
     assert facts == [("Sentences left out", "1, for faults: test.conll:601")]
     assert f"dev is cut from train: {len(rows['dev'])} sentences" in caplog.text
     assert len(rows["dev"]) + len(rows["train"]) == 200

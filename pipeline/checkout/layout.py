@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pipeline.terminal import CALLED_IN
 from stages.errors import UserError
 
 # Files of a pipeline, from its folder; `locate` says where the current pipeline has them.
@@ -17,6 +18,7 @@ LOCK = Path("dvc.lock")
 PARAMS = Path("params.yaml")
 REGISTRATION = Path("data/registration.json")
 TRAINING = Path("data/model/training.json")
+CONFIG = Path("data/model/config.json")
 METRICS = Path("data/report/metrics.json")
 PREDICTIONS = Path("data/report/predictions.parquet")
 PAGE = Path("data/report/report.html")
@@ -44,6 +46,7 @@ def enter_root() -> None:
         raise UserError(f"{here} is not inside a Tuneline project: no dvc.yaml here or above. Change to your checkout.")
     root = find_root(pipeline) or pipeline
     os.environ[VARIABLE] = pipeline.relative_to(root).as_posix()
+    os.environ[CALLED_IN] = str(here)
     os.chdir(root)
 
 

@@ -1,5 +1,6 @@
 """Writes a pipeline: a folder's dvc.yaml from that of the root, its params.yaml from the template of its task."""
 
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,15 @@ from ruamel.yaml import YAML
 from pipeline.checkout.layout import DAG, PARAMS, use_pipeline
 from stages.artifacts import atomic_write
 from stages.errors import UserError, list_faults
-from stages.params import compose, read_text
+from stages.params import compose, read_text, suggest
 from stages.task import TASKS, task_names
 from stages.tracking.lineage_record import recipe_command
 
 TEMPLATE = "params.template.yaml"  # of a task: the sections that differ from task to task
 PLOTS = "report/plots.yaml"  # of a task: its plots, in the form of dvc.yaml
+NAME = re.compile(r"[\w-][\w.-]*")  # of each folder on the way: it stands in dvc.yaml and in commands
+# Folders where nobody looks for pipelines (`find_pipelines`), or that hold code.
+TAKEN = ("data", "mlruns", "pipeline", "stages", "tests")
 IGNORED = "# outputs, which DVC keeps, and what a run leaves beside them\n/data\n/.tuneline\n"
 HEADER = """\
 # The DAG of this pipeline, written by `tuneline new`: the stages are those of the dvc.yaml at the root, with the files
@@ -26,13 +30,14 @@ HEADER = """\
 def write_pipeline(folder: Path, task: str, settings: list[str]) -> list[Path]:
     """Write a pipeline for a task into `folder`, a path from the root; return its files.
 
-    `settings` are `KEY=VALUE` strings for params.yaml. UserError, and nothing is written, if there is no such
-    task, if one of the files exists, or if the parameters are not valid.
+    `settings` are `KEY=VALUE` strings for params.yaml. UserError, and nothing is written, if there is no such task, if
+    the folder cannot hold a pipeline or does so already, or if the parameters are not valid.
     """
     from pipeline.checkout.params_file import apply_settings, check_params
 
     if task not in task_names():
-        raise UserError(f"--task {task}: there is no such task; there are {', '.join(task_names())}")
+        raise UserError(f"--task {task}: no such task{suggest(task, task_names())}")
+    _check_folder(folder)
     ignore = folder / ".gitignore"
     existing = [f"{path}: it exists" for path in (folder / PARAMS, folder / DAG, ignore) if path.exists()]
     if existing:
@@ -48,6 +53,18 @@ def write_pipeline(folder: Path, task: str, settings: list[str]) -> list[Path]:
     for path, text in texts.items():
         _write(path, text)
     return list(texts)
+
+
+def _check_folder(folder: Path) -> None:
+    """UserError if no pipeline may lie in a folder, a path from the root."""
+    if not all(NAME.fullmatch(part) and part not in TAKEN for part in folder.parts):
+        raise UserError(
+            f"{folder} cannot be the folder of a pipeline: each name on the way has letters, digits, '-', '_' and '.', "
+            f"does not begin with '.', and is none of {', '.join(TAKEN)}"
+        )
+    in_the_way = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), None)
+    if in_the_way:
+        raise UserError(f"{in_the_way} is a file; name another folder")
 
 
 def update_dag(folder: Path) -> bool:

@@ -1,5 +1,6 @@
 """Reads, edits and checks params.yaml. `--set SECTION.KEY=VALUE` edits the file itself, so it always says what ran."""
 
+import json
 import re
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from stages.params import parse_document, read_document, read_text, suggest
 from stages.scoring import TaskParts
 from stages.tracking.version_artifacts import load_task
 
+BRACKETS: dict[type, str] = {list: "[]", dict: "{}"}  # around a value on one line
 QUOTED = r"""(?:"(?:[^"\\]|\\.)*"|'(?:[^']|'')*')"""
 
 
@@ -65,6 +67,16 @@ def _apply(text: str, setting: str, values: dict[str, Any], path: Path) -> str:
     return changed
 
 
+def write_setting(key: str, value: Any) -> str:
+    """`KEY=VALUE` by which `apply_settings` sets a key to this value."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    try:
+        is_plain = _parse_value(key, text) == value
+    except ParamsError:
+        is_plain = False
+    return f"{key}={text if is_plain else json.dumps(value, ensure_ascii=False)}"
+
+
 def read_value(path: Path, key: str) -> Any:
     """Return the value of a dotted key of the params file; ParamsError if it has no such key."""
     try:
@@ -80,18 +92,21 @@ def load_own_task() -> TaskParts:
 
 
 def _parse_value(key: str, text: str) -> Any:
-    """Return the value that `text` is; ParamsError if it is no single scalar or map in braces, without a comment."""
+    """Return the value that `text` is; ParamsError if it is no single scalar, list or map, without a comment."""
     try:
         value: Any = YAML(typ="safe").load(f"x: {text}\n")["x"]
     except (YAMLError, ValueError, TypeError, KeyError):
         is_one = False
     else:
-        braced = text.startswith("{") and text.endswith("}")
-        is_one = isinstance(value, dict) == braced and not isinstance(value, list) and not {"#", "\n"} & set(text)
+        ends = text[:1] + text[-1:]
+        is_one = ends == BRACKETS.get(type(value), ends) and not {"#", "\n"} & set(text)
         if isinstance(value, str):
             is_one = value == text or re.fullmatch(QUOTED, text) is not None
     if not is_one:
-        raise ParamsError(f"{key}: {text!r} is not a single YAML value; put it in quotes, inside those of the shell")
+        raise ParamsError(
+            f"{key}: {text!r} is not a single YAML value, such as 3, [a, b] or {{dev: 0.1}}; quote words with other "
+            "signs, inside the quotes of the shell"
+        )
     return value
 
 

@@ -19,7 +19,8 @@ from stages.tracking import sync
 from stages.tracking.client import connect, database_file, shown_uri, tracking_uri, translate_errors
 from stages.tracking.git import has_commit
 from stages.tracking.lineage_record import RECORD, LineageFiles, read_execution, read_lock
-from stages.tracking.registry import DIGEST_TAG, FILE_TAG, MARKER, read_lineage
+from stages.tracking.registry import DIGEST_TAG, MARKER
+from stages.tracking.version_artifacts import FILE_TAG, read_lineage
 from stages.training.record import read_training
 
 if TYPE_CHECKING:

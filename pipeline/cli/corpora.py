@@ -5,16 +5,18 @@ import json
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.checkout.layout import PARAMS, enter_root, locate
 from pipeline.signals import exit_on_interrupt
-from pipeline.terminal import Json, draw_progress, out, print_json, program
+from pipeline.terminal import Json, draw_progress, out, print_json, program, show_path
 from stages.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline.corpora.importing import ImportedCorpus
 
 commands = typer.Typer()
@@ -207,34 +209,45 @@ def _text_or_file(licence: str | None) -> str | None:
 
 def _report_import(imported: "ImportedCorpus") -> None:
     """Print the next commands for a new corpus, ready to copy."""
-    from pipeline.formatting import format_value
+    from pipeline.checkout.new_pipeline import write_params_text
     from stages.config.sections import read_task
-    from stages.params import read_document
+    from stages.params import parse_document, read_document
 
     tuneline, path, dvc_file = program("tuneline"), imported.path, imported.dvc_file
-    document = read_document(locate(PARAMS))
-    is_own_task = read_task(document, PARAMS) == imported.task
+    own = read_document(locate(PARAMS))
+    is_own_task = read_task(own, PARAMS) == imported.task
+    document = own if is_own_task else parse_document(write_params_text(imported.task), PARAMS)
     # How params.yaml reads its current corpus may not apply to this one.
     differing = {
         key: value
         for key, value in imported.reading.items()
         if document.get(key.partition(".")[0], {}).get(key.partition(".")[2], value) != value
     }
-    reading = "".join(f" --set {shlex.quote(f'{key}={format_value(value)}')}" for key, value in differing.items())
+    reading = _write_settings(differing)
     missing = ", ".join(f"{name}: 0.1" for name in ("dev", "test") if name not in imported.profile["splits"])
     shares = f" --set 'data.split={{{missing}}}'" if missing else ""
     if document.get("data", {}).get("split") is not None:
         reading += shares or " --set data.split=null"
         shares = ""
     model = f"{path.name}-{imported.part.MODEL_SUFFIX}"
-    steps = [("track it in git", f"git add {dvc_file} {dvc_file.with_name('.gitignore')}")]
+    files = [show_path(file) for file in (dvc_file, dvc_file.with_name(".gitignore"))]
+    steps = [("track it in git", f"git add {' '.join(files)}")]
     if is_own_task:
         train = f"{tuneline} run --set data.dir={path} --set register.name={model}{reading}{shares}"
-        steps = [("check it", f"{tuneline} check {path}{reading}"), *steps, ("train on it", train)]
+        steps = [("check it", f"{tuneline} check {show_path(path)}{reading}"), *steps, ("train on it", train)]
+    else:
+        folder = show_path(Path("examples") / path.name)
+        written = (
+            f"{tuneline} new {folder} --task {imported.task} --data {show_path(path)} --name {model}{reading}{shares}"
+        )
+        steps += [("a pipeline for it", written), ("train on it", f"cd {folder} && {tuneline} run")]
     out.print("\nNext:", style="bold")
     for what, command in steps:
         out.print(f"  {what:<20} {command}")
-    if not is_own_task:
-        settings = {"task.name": imported.task, "data.dir": str(path), **imported.reading}
-        named = ", ".join(f"{key}={format_value(value)}" for key, value in settings.items())
-        out.print(f"  {'train on it':<20} in a pipeline of this task, whose params.yaml has {named}")
+
+
+def _write_settings(values: "Mapping[str, Any]") -> str:
+    """Options that set these parameters, each with a space in front of it."""
+    from pipeline.checkout.params_file import write_setting
+
+    return "".join(f" --set {shlex.quote(write_setting(key, value))}" for key, value in values.items())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.checkout.layout import enter_root
-from pipeline.terminal import Json, err, make_table, out, print_json, program
+from pipeline.terminal import Json, err, make_table, out, print_json, program, store_option
 from stages.errors import UserError
 
 if TYPE_CHECKING:
@@ -71,9 +71,11 @@ def gc(
     if not yes:
         out.print(f"Delete it: {program('tuneline')} gc --yes")
     elif any(garbage.kind in MLFLOW_KINDS for garbage in found):
+        from stages.tracking.client import tracking_uri
+
         out.print(
             "MLflow has only marked its part as deleted. To free the space, run on the machine of its store: "
-            f"{program('mlflow')} gc"
+            f"{program('mlflow')} gc{store_option(tracking_uri())}"
         )
 
 

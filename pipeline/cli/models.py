@@ -1,17 +1,12 @@
 """The commands that list and use models: models, predict and mistakes."""
 
-import shutil
-import sys
-import tempfile
 from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 import typer
 
 from pipeline.checkout.layout import PREDICTIONS, enter_root, locate
 from pipeline.terminal import MODEL, Json, err, make_table, out, print_json, program
-from stages.errors import UserError
 
 commands = typer.Typer()
 
@@ -49,69 +44,51 @@ def predict(
     model: Annotated[str, MODEL],
     file: Annotated[
         typer.FileBinaryRead,
-        typer.Argument(metavar="[FILE]", help="One text per line, in UTF-8; standard input by default."),
+        typer.Argument(
+            metavar="[FILE]",
+            help="Lines of text, JSON Lines with text and pair, or a .csv or .tsv with these columns; in UTF-8. "
+            "Standard input by default.",
+        ),
     ] = "-",  # type: ignore[assignment]  # click's name of standard input
     all_scores: Annotated[
         bool, typer.Option("--all-scores", help="Of a classifier: the score of every label.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Apply a model to lines of text.
+    """Apply a model to texts.
 
-    Of a model that reads pairs, a line holds both texts with a tab between them, or a JSON object such as
-    {"text": "...", "pair": "..."}, which any model of texts takes.
+    Of a model that reads pairs, a line holds both texts with a tab between them. A line that is a JSON object, such as
+    {"text": "...", "pair": "..."}, may hold texts with line ends; its other fields are not read.
 
     Examples:
 
         echo "Angela Merkel visited Siemens in Munich." | tuneline predict demo-ner
 
         tuneline predict demo-ner@champion letters.txt --json
+
+        tuneline predict sentiment reviews.csv --all-scores
     """
-    from mlflow.exceptions import MlflowException
+    from pipeline.registry.inputs import read_inputs, read_records
+    from pipeline.registry.served import find_served
 
-    from pipeline.registry.versions import load_model, load_reference_task
-
-    texts = _read_lines(file)
-    if not texts:
-        err.print("no text: the input is empty")
+    records = list(read_records(file))
     enter_root()
-    presentation = load_reference_task(model).presentation
-    inputs = [presentation.read_input(text) for text in texts]
-    try:
-        predictions = load_model(model).predict(inputs, **({"params": {"all_scores": True}} if all_scores else {}))
-    except MlflowException as error:
-        raise UserError(f"{model} cannot read this: {error.message}") from None
+    served = find_served(model)
+    inputs = read_inputs(records, served.task.presentation, served.config)
+    if not inputs:
+        err.print("no text: the input is empty")
+    answers = served.answer(inputs, all_scores=all_scores)
+    presentation = served.task.presentation
     if as_json:
-        lines = [
+        print_json({"predictions": [
             {**(given if isinstance(given, dict) else {"text": given}), **presentation.answer_to_json(found)}
-            for given, found in zip(inputs, predictions, strict=True)
-        ]
-        print_json({"predictions": lines})
+            for given, found in answers
+        ]})  # fmt: skip
         return
-    for text, found in zip(texts, predictions, strict=True):
-        out.print(text)
+    for given, found in answers:
+        print("\t".join(given.values()) if isinstance(given, dict) else given)  # rich would replace tabs
         for line in presentation.print_answer(found):
             out.print(f"  {line}")
-
-
-def _read_lines(file: BinaryIO) -> list[str]:
-    """The lines of a file, decoded as carefully as those of a corpus."""
-    from stages.corpus.readers.text_files import open_data, read_text
-    from stages.corpus.text.diagnostics import UnreadableError
-
-    with tempfile.NamedTemporaryFile() as copy:
-        path = Path(file.name)
-        if file is sys.stdin.buffer:  # a pipe has no position, by which a corpus is read
-            path = Path(copy.name)
-            shutil.copyfileobj(file, copy)
-            copy.flush()
-        try:
-            with open_data(path) as stream:
-                text = "".join(piece for _, piece in read_text(path, stream))
-        except UnreadableError as error:
-            place = error.where.replace(copy.name, "standard input")
-            raise UserError(f"{place}: {error.message.replace(copy.name, 'FILE')}") from None
-    return text.removesuffix("\n").split("\n") if text else []
 
 
 @commands.command()

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.checkout.layout import enter_root
-from pipeline.terminal import Json, out, print_json
+from pipeline.checkout.layout import PARAMS, enter_root
+from pipeline.terminal import Json, out, print_json, show_path
 from stages.errors import UserError
 
 commands = typer.Typer()
@@ -31,9 +31,10 @@ def new(
 ) -> None:
     """Write a pipeline into a folder: params.yaml, with the reason of each value, and dvc.yaml.
 
-    A folder with these files is a pipeline. Within it every command means it: `tuneline run`, `status`, `promote` and
-    all others. Its outputs lie in FOLDER/data. Registry, DVC cache, code and corpora are those of the repository; its
-    paths, such as data.dir, are from the root. `dvc repro -P` at the root runs all pipelines.
+    A folder with these files is a pipeline, which runs at once on a demo corpus. Within it every command means it:
+    `tuneline run`, `status`, `promote` and all others. Its outputs lie in FOLDER/data. Registry, DVC cache, code and
+    corpora are those of the repository; its paths, such as data.dir, are from the root. `dvc repro -P` at the root runs
+    all pipelines.
 
     --update renews dvc.yaml after the one at the root has changed; params.yaml stays as it is.
 
@@ -45,9 +46,12 @@ def new(
 
         tuneline new examples/tags --task text_classification --set task.multi_label=true --set data.label=topics
 
+        tuneline new examples/moods --task regression --set "data.target=[joy, anger]" --set "data.slices=[source]"
+
         tuneline new examples/intents --update
     """
     from pipeline.checkout.new_pipeline import update_dag, write_pipeline
+    from pipeline.checkout.params_file import read_value
     from stages.task import task_names
 
     target, corpus = folder.resolve(), data and Path(data).resolve()
@@ -76,4 +80,8 @@ def new(
         print_json({"folder": target.as_posix(), "files": [path.as_posix() for path in files]})
         return
     out.print(f"{target} is a pipeline for {task}: {', '.join(path.name for path in files)}")
-    out.print(f"Next: read params.yaml there, then `cd {folder} && tuneline check`")
+    corpus_place = Path(read_value(target / PARAMS, "data.dir"))
+    first = "read params.yaml there"
+    if not corpus_place.exists():
+        first = f"put the corpus into {show_path(corpus_place)}, in a format of data/corpora/README.md"
+    out.print(f"Next: {first}, then `cd {folder} && tuneline check && tuneline run`")

@@ -1,13 +1,14 @@
 """The commands run and status."""
 
+import json
 import shlex
 from typing import Annotated, Any
 
 import typer
 
-from pipeline.checkout.layout import EVALUATE, METRICS, PAGE, REGISTER, enter_root, locate, pipeline_folder
+from pipeline.checkout.layout import CONFIG, EVALUATE, METRICS, PAGE, REGISTER, enter_root, locate, pipeline_folder
 from pipeline.signals import Stopped, exit_on_interrupt
-from pipeline.terminal import Json, err, make_table, out, print_json, program
+from pipeline.terminal import Json, err, make_table, out, print_json, program, show_path, store_option
 from stages.errors import UserError
 
 commands = typer.Typer()
@@ -42,6 +43,8 @@ def run(
         tuneline run --set train.learning_rate=5e-5 --set train.epochs=4
 
         tuneline run --set data.dir=data/corpora/mine --set register.name=mine
+
+        tuneline run --set "data.slices=[source, region]" --set "data.split={dev: 0.1}"
 
         tuneline run --stage evaluate
 
@@ -130,7 +133,8 @@ def report_run(
     if not marker:
         return
     out.print(f"model     {marker.name} version {marker.version}, digest {marker.model_digest[:12]}")
-    _report_next(marker.name, marker.version, sample=task.presentation.SAMPLE)
+    sample = task.presentation.make_sample(read_json(locate(CONFIG)))
+    _report_next(marker.name, marker.version, sample=sample)
 
 
 def _seed_fields(seeds: list[dict[str, Any]] | None) -> dict[str, Any]:
@@ -151,22 +155,20 @@ def _report_seeds(seeds: list[dict[str, Any]]) -> None:
     out.print(f"mean      {figures}  (standard deviation over {len(seeds)} seeds)")
 
 
-def _report_next(name: str, version: int, *, sample: str) -> None:
-    """Print the next possible steps as commands to copy."""
+def _report_next(name: str, version: int, *, sample: Any) -> None:
+    """Print the next possible steps as commands to copy; `sample` is what the model takes."""
     from stages.tracking.client import shown_uri, tracking_uri
 
     tuneline, model = program("tuneline"), shlex.quote(name)
+    line = sample if isinstance(sample, str) else json.dumps(sample, ensure_ascii=False)
     on_server = tracking_uri().startswith("http")
     out.print("\nNext:", style="bold")
     for what, command in (
-        ("use it", f'echo "{sample}" | {tuneline} predict {model}/{version}'),
+        ("use it", f"echo {shlex.quote(line)} | {tuneline} predict {model}/{version}"),
         ("make it champion", f"{tuneline} promote {model} {version}"),
         ("see its lineage", f"{tuneline} lineage {model}/{version}"),
-        ("look at its mistakes", f"{tuneline} mistakes, or open {locate(PAGE)} in a browser"),
-        (
-            "see runs and models",
-            shown_uri() if on_server else f"{program('mlflow')} ui --backend-store-uri {tracking_uri()}",
-        ),
+        ("look at its mistakes", f"{tuneline} mistakes, or open {show_path(locate(PAGE))} in a browser"),
+        ("see runs and models", shown_uri() if on_server else f"{program('mlflow')} ui{store_option(tracking_uri())}"),
         ("try other values", f"{tuneline} run --set train.learning_rate=2e-4"),
         ("your own text", f"{tuneline} run --set data.dir=FOLDER --set register.name=NAME"),
     ):

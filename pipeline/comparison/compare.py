@@ -16,11 +16,13 @@ from stages.scoring import LabelChange, Score, TaskParts, compare_labels
 from stages.statistics.significance import p_value
 from stages.tracking.client import connect, translate_errors
 from stages.tracking.lineage_record import LineageFiles, LineageRecord, TrainingEnvironment, flatten_params
-from stages.tracking.registry import DIGEST_TAG, altered_files, read_lineage
+from stages.tracking.registry import DIGEST_TAG
 from stages.tracking.version_artifacts import (
     SPLIT,
+    altered_files,
     load_common_task,
     load_version_task,
+    read_lineage,
     read_version_labels,
     read_version_predictions,
 )

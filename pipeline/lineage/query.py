@@ -13,7 +13,8 @@ from stages.errors import UserError
 from stages.scoring import shorten_score
 from stages.tracking.client import connect, translate_errors
 from stages.tracking.lineage_record import LineageRecord
-from stages.tracking.registry import CHAMPION, DIGEST_TAG, altered_files, read_lineage, read_lineage_record
+from stages.tracking.registry import CHAMPION, DIGEST_TAG
+from stages.tracking.version_artifacts import altered_files, read_lineage, read_lineage_record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -34,8 +34,8 @@ from stages.tracking.lineage_record import (
     read_lock,
     record_stage,
 )
-from stages.tracking.registry import DIGEST_TAG, altered_files, read_lineage
-from stages.tracking.version_artifacts import SPLIT, load_task, load_version_task
+from stages.tracking.registry import DIGEST_TAG
+from stages.tracking.version_artifacts import SPLIT, altered_files, load_task, load_version_task, read_lineage
 from stages.training.record import read_training
 
 if TYPE_CHECKING:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stages.errors import UserError
-from stages.scoring import TaskParts
 from stages.task import load_part
 from stages.tracking.client import connect, translate_errors
 from stages.tracking.registry import CHALLENGER, CHAMPION, DIGEST_TAG
-from stages.tracking.version_artifacts import PRIMARY_TAG, TASK_TAG, load_version_task
+from stages.tracking.version_artifacts import PRIMARY_TAG, TASK_TAG
 from stages.training.record import FIRST_TASK
 
 if TYPE_CHECKING:
@@ -128,18 +127,3 @@ def search_all(search: Callable[..., Any], *arguments: Any) -> list[Any]:
         page = search(*arguments, page_token=page.token)
         found += page
     return found
-
-
-def load_model(reference: str) -> Any:
-    """The pyfunc model of the version that `resolve` finds."""
-    with translate_errors():
-        version = resolve(connect(), reference)
-        import mlflow
-
-        return mlflow.pyfunc.load_model(f"models:/{version.name}/{version.version}")
-
-
-def load_reference_task(reference: str) -> TaskParts:
-    """The task of the version that `resolve` finds."""
-    with translate_errors():
-        return load_version_task(resolve(connect(), reference))

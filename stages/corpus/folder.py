@@ -35,7 +35,7 @@ SNIFFED = 4096  # bytes that decide the format
 TABLE_OF_LISTS = re.compile(rb'[^\n]*\t[^\n]*\n[^\n]*\[[^\n]*\]"?\t([^\n]*\t)?"?\[')
 # Files that accompany data. Others that begin so, such as license-plates.csv, are data.
 NO_DATA = re.compile(
-    r"(readme|licen[cs]e|copying|notice)([-_][^.]*)?(\.(txt|md|rst))?"
+    r"(readme|licen[cs]e|copying|notice|guidelines)([-_][^.]*)?(\.txt)?|.*\.(md|rst)"
     r"|(provenance|dataset_infos?|state|dataset_dict)\.json"
     r"|(annotation|visual|tools|kb_shortcuts)\.conf",  # of brat
     re.IGNORECASE,
@@ -57,6 +57,17 @@ def find_data_files(place: Path, *, any_name: bool = False) -> list[DataFile]:
 
     `place` may also be one file. `any_name` includes files of unknown extensions. CorpusError if there are none.
     """
+    files = list_data_files(place, any_name=any_name)
+    if not files:
+        raise CorpusError(
+            f"{place}: no annotated text in it. Files that are read end in {', '.join(FORMATS)}, each also with .gz; "
+            "files of another name if data.format says what they are."
+        )
+    return files
+
+
+def list_data_files(place: Path, *, any_name: bool = False) -> list[DataFile]:
+    """List files as `find_data_files` does, perhaps none; CorpusError if the folder is missing or cannot be read."""
     if place.is_file():
         return [DataFile(place, None)]
     if not place.is_dir():
@@ -70,11 +81,6 @@ def find_data_files(place: Path, *, any_name: bool = False) -> list[DataFile]:
             files += [DataFile(path, split, number) for number, path in enumerate(inside)]
         elif _is_data(entry, any_name=any_name):
             files.append(_parse_name(entry))
-    if not files:
-        raise CorpusError(
-            f"{place}: no annotated text in it. Files that are read end in {', '.join(FORMATS)}, each also with .gz; "
-            "files of another name if data.format says what they are."
-        )
     return files
 
 

@@ -11,6 +11,7 @@ from stages.corpus.text.diagnostics import Diagnostics
 # left for what makes two names different that MLflow would take for one.
 MAX_TYPE = 200
 SHOWN_CHARACTERS = 80
+NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 UNSEEN = {"Cc", "Cf", "Zl", "Zp", "Zs"}  # categories of characters that show nothing, or a gap
 JOINERS = {"Pc", "Pd"}  # underscores and dashes
 INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"  # of other categories, and blank all the same
@@ -57,6 +58,8 @@ def format_type(name: str) -> str:
 def _reduce(name: str) -> str:
     """Return what two names that look alike have in common."""
     text = unicodedata.normalize("NFKC", name).translate(LATIN).casefold().translate(LATIN)
+    if NUMBER.fullmatch(text.strip()):
+        return str(float(text))  # -1 is not 1, and 1.0 is
     return "".join(each for each in text if not _is_unseen(each) and unicodedata.category(each) not in JOINERS)
 
 

@@ -38,6 +38,8 @@ class CheckedCorpus(Protocol):
 class TaskData(Protocol):
     """The part `data.corpus` of a task."""
 
+    NO_PROFILE: Mapping[str, Any]  # the figures of `profile` where a corpus cannot be opened
+
     def check_corpus(self, params: Any, tokenizer: "PreTrainedTokenizerFast") -> CheckedCorpus:
         """Read the corpus of the params of tokenize once, and log warnings; one CorpusError reports all faults."""
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 GOLDEN_ANGLE = 137.508  # degrees; multiples of it are distinct hues, however many there are
+MINUS = "\u2212"
+LARGEST, SMALLEST = 7, 8  # digits before the point, and after it, that are written without an exponent
 CURVE_POINTS = 400  # more than a curve has pixels only make the page heavier
 
 
@@ -68,7 +70,23 @@ def ticks(low: float, high: float, count: int = 5, *, least: float = 0.0) -> lis
 
 def format_tick(value: float) -> str:
     """Format a tick: 20,000 and 0.00005."""
-    return f"{value:,.10f}".rstrip("0").rstrip(".")
+    return f"{value:,.10f}".rstrip("0").rstrip(".").replace("-", MINUS)
+
+
+def format_number(value: float, scale: float | None = None) -> str:
+    """A number of any size in the digits that matter: its first four, or as many decimals as three of `scale` have.
+
+    250,000, 1.5 and 4.193e+09; 0.05 on a scale of 1.795.
+    """
+    size, digits = (value, 4) if scale is None else (scale, 3)
+    exponent = math.floor(math.log10(abs(size))) if size else 0
+    decimals = max(0, digits - 1 - exponent)
+    if exponent >= LARGEST or decimals > SMALLEST:
+        return f"{value:.{digits - 1}e}".replace("-", MINUS)
+    text = f"{round(value, decimals) + 0.0:,.{decimals}f}"  # + 0.0 turns -0.0 into 0.0
+    if scale is None and "." in text:
+        text = text.rstrip("0").rstrip(".")
+    return text.replace("-", MINUS)
 
 
 def downsample(steps: Sequence[Mapping[str, Any]], points: int = CURVE_POINTS) -> list[dict[str, Any]]:

@@ -1,20 +1,75 @@
-"""Texts and pairs of texts as people write them in a line."""
+"""Texts and pairs of texts as a served model takes them."""
 
-import json
+from collections.abc import Mapping
 from typing import Any
 
+import pyarrow as pa
+from pydantic import BaseModel
 
-def read_pair(line: str) -> Any:
-    """A line as a model of texts takes it: a string, or `text` and `pair` of two with a tab between them.
+READS_PAIRS = "text_pair"  # in a model's config.json
+PAIR_AS_LINE = 'TEXT, a tab, TEXT; or {"text": "...", "pair": "..."}'
+SAMPLE = "The delivery arrived two days late, and nobody answered the phone."
+SAMPLE_PAIR = "It took two days longer than promised."
 
-    A JSON object that has a `text` is one such input.
-    """
-    if line.startswith("{"):
-        try:
-            found = json.loads(line)
-        except ValueError:
-            return line
-        if "text" in found:
-            return found
-    text, tab, pair = line.partition("\t")
-    return {"text": text, "pair": pair} if tab else line
+
+class TextPair(BaseModel):
+    """Two texts, such as a question and its answer; fields beside them are not read."""
+
+    text: str
+    pair: str
+
+
+def read_text(given: str | Mapping[str, Any]) -> str:
+    """A line, or the `text` of a record; ValueError, which says what is wrong, if it has none, or a second one."""
+    if isinstance(given, str):
+        return given
+    if given.get("pair") is not None:
+        raise ValueError("has a second text under `pair`, and this model reads one: leave it out, or join the two")
+    return _read_field(given, "text")
+
+
+def read_pair(given: str | Mapping[str, Any]) -> dict[str, str]:
+    """Both texts of a line, with a tab between them, or of a record; ValueError, likewise, unless there are two."""
+    if not isinstance(given, str):
+        return {name: _read_field(given, name) for name in TextPair.model_fields}
+    texts = given.split("\t")
+    if len(texts) != 2:
+        found = "one text" if len(texts) == 1 else f"{len(texts)} texts"
+        raise ValueError(f"holds {found}, and this model reads pairs: {PAIR_AS_LINE}")
+    return dict(zip(TextPair.model_fields, texts, strict=True))
+
+
+def read_text_or_pair(given: str | Mapping[str, Any], config: Mapping[str, Any]) -> Any:
+    """What the model with this config.json takes, by `read_pair` or `read_text`."""
+    return read_pair(given) if config.get(READS_PAIRS) else read_text(given)
+
+
+def explain_pairs(config: Mapping[str, Any], *, symmetric: bool) -> list[str]:
+    """For the model card, that the model with this config.json reads pairs, if it does."""
+    if not config.get(READS_PAIRS):
+        return []
+    order = "; their order changes no answer" if symmetric else "; their order matters"
+    return [f"Reads two texts, `text` and `pair`{order}."]
+
+
+def _read_field(record: Mapping[str, Any], name: str) -> str:
+    value = record.get(name)
+    if isinstance(value, str):
+        return value
+    if value is not None:
+        raise ValueError(f"has {value!r:.80} under `{name}`, which is no text")
+    there = ", ".join(f"`{key}`" for key in record) or "nothing"
+    raise ValueError(f"has no text under `{name}`; there is {there}")
+
+
+def list_inputs(texts: pa.StringArray, pairs: pa.StringArray | None, *, limit: int) -> list[Any]:
+    """The first texts as strings, or as `text` and `pair`."""
+    first: list[Any] = texts[:limit].to_pylist()
+    if pairs is None:
+        return first
+    return [{"text": text, "pair": pair} for text, pair in zip(first, pairs[:limit].to_pylist(), strict=True)]
+
+
+def choose_sample(config: Mapping[str, Any]) -> Any:
+    """A text, or two if the model's config.json says `text_pair`."""
+    return {"text": SAMPLE, "pair": SAMPLE_PAIR} if config.get(READS_PAIRS) else SAMPLE

@@ -23,9 +23,9 @@ def write_learning(folder: Path, learning: Mapping[str, Any]) -> None:
 
 
 def describe_left_out(
-    counts: Mapping[str, Mapping[str, int]], named: Mapping[str, Sequence[str]]
+    counts: Mapping[str, Mapping[str, int]], named: Mapping[str, Sequence[str]], *, examples: str = "Texts"
 ) -> list[tuple[str, str]]:
-    """The fact that texts with faults were left out of the corpus, the first of them by file and line; or none.
+    """The fact that examples with faults were left out of the corpus, the first of them by file and line; or none.
 
     `counts` are those of each split, `named` lines such as `train.csv:3: the label is empty`.
     """
@@ -33,4 +33,4 @@ def describe_left_out(
     places = [line.split(": ")[0] for lines in named.values() for line in lines][:SHOWN_LEFT_OUT]
     more = ", …" if count > len(places) and places else ""
     where = f": {', '.join(places)}{more}" if places else ""
-    return [("Texts left out", f"{count:,}, for faults{where}")] if count else []
+    return [(f"{examples} left out", f"{count:,}, for faults{where}")] if count else []

@@ -91,11 +91,6 @@ def reliability(score_E: npt.NDArray[np.floating[Any]], correct_E: Truths) -> di
     return {"error": error / len(score_E) if len(score_E) else 0.0, "bins": bins}
 
 
-def expected_calibration_error(score_E: npt.NDArray[np.floating[Any]], correct_E: Truths) -> float:
-    """The expected calibration error, as `reliability` has it."""
-    return float(reliability(score_E, correct_E)["error"])
-
-
 def _fit(logits_EC: Logits, slopes: Slopes, best_E: Truths, weight_E: Floats | None) -> float:
     """Find where the derivative of the loss by the inverse temperature is 0.
 

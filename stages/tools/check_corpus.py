@@ -2,11 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from stages.config.sections import load_task_params
 from stages.config.tokenize import Params
-from stages.corpus.text.diagnostics import Diagnostics
+from stages.corpus.text.diagnostics import Diagnostics, UnreadableError
 from stages.encoding.task_data import TaskData
 from stages.encoding.tokenizer import load_tokenizer
 from stages.errors import CorpusError, PretrainedError
@@ -23,12 +23,15 @@ def main(params_file: Path) -> None:
     params = load_task_params(params_file, Params)
     folder: str = params.data.model_dump()["dir"]
     diagnostics = Diagnostics()
-    figures: dict[str, Any] = {"scheme": None, "window": None, "splits": {}}
     tokenizer = find_tokenizer(params, diagnostics)
+    data = cast(TaskData, load_part(params.task.name, "data.corpus"))
+    figures = data.NO_PROFILE
     try:
-        figures = cast(TaskData, load_part(params.task.name, "data.corpus")).profile(params, tokenizer, diagnostics)
+        figures = data.profile(params, tokenizer, diagnostics)
+    except UnreadableError as error:
+        diagnostics.add("error", error.code, error.where, error.message)
     except CorpusError as error:
-        diagnostics.add("error", "corpus", folder, str(error))
+        diagnostics.add("error", "corpus", folder, str(error).removeprefix(f"{folder}: "))
     complete = not diagnostics.of("error")  # otherwise the figures are of the readable part
     output = {"task": params.task.name, **figures, "dir": folder, "complete": complete, **diagnostics.to_json()}
     print(json.dumps(output, ensure_ascii=False))

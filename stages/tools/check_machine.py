@@ -7,10 +7,10 @@ from pathlib import Path
 import psutil
 import torch
 
+from stages.config.sections import load_task_params
 from stages.config.train import Params
 from stages.errors import ParamsError, first_line
 from stages.modeling.device import choose_compute, set_deterministic
-from stages.params import load_params
 from stages.runtime.entry_point import run_recipe
 
 PCI_DEVICES = Path("/sys/bus/pci/devices")
@@ -35,7 +35,7 @@ class Machine:
 
 def main(params_file: Path) -> None:
     """Describe the machine with the parameters of train."""
-    print(json.dumps(asdict(describe_machine(load_params(params_file, Params)))))
+    print(json.dumps(asdict(describe_machine(load_task_params(params_file, Params)))))
 
 
 def describe_machine(params: Params) -> Machine:

@@ -33,13 +33,13 @@ def main(params_file: Path) -> None:
     predictions = load_part(record.task, "service.rescoring").rescore(scored, folder)
     with atomic_write(Path(params.output)) as path:
         files.write_predictions(path, {params.split: predictions})
-    print(json.dumps({"examples": len(predictions.words)}))
+    print(json.dumps({"examples": len(load_part(record.task, "scores.scoring").list_texts(predictions))}))
 
 
 def select_split(splits: dict[str, Any], split: str, path: str) -> Any:
     """The predictions of the other model for a split; ArtifactError if the file has no such split."""
     if split not in splits:
-        raise ArtifactError(f"{path} has no sentences of split '{split}', only of {' and '.join(splits) or 'none'}.")
+        raise ArtifactError(f"{path} has no examples of split '{split}', only of {' and '.join(splits) or 'none'}.")
     return splits[split]
 
 

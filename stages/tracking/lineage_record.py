@@ -175,10 +175,10 @@ def current_lineage(
     )
     corpus, pretrained = values["data"]["dir"], values["model"]["pretrained"]
     dag = (pipeline / DAG).as_posix()
-    new_dag = untracked_files(dag)  # of a pipeline that is not yet committed; the patch has it
+    new_dag = untracked_files(dag) if dag != DAG else []  # of a pipeline that is not yet committed: the patch has it
     outside: list[str] = []
     if git.commit:  # else there may be no git to ask what it tracks
-        outside = [] if new_dag else _untracked_parts(dag)
+        outside = [part for name in sorted({DAG, dag}.difference(new_dag)) for part in _untracked_parts(name)]
         outside += _untracked_parts(corpus) + _untracked_parts(pretrained, may_be_a_name=True)
     diff = git_diff([*new_dag, *untracked_files("stages", *_dvc_files(corpus), *_dvc_files(pretrained))])
     environment = (made_by.get("train") or registration).environment

@@ -3,10 +3,11 @@
 After Mitchell et al., "Model Cards for Model Reporting" (2019).
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from stages.scoring import Presentation, Table, TaskParts
+from stages.scoring import Presentation, Table, TaskParts, shorten_score
 from stages.tracking.lineage_record import LineageRecord
 from stages.training.record import TrainingRecord
 
@@ -16,16 +17,25 @@ UNKNOWN = "unknown"
 
 
 def write_card(
-    name: str, training: TrainingRecord, metrics: dict[str, Any], record: LineageRecord, task: TaskParts
+    name: str,
+    *,
+    training: TrainingRecord,
+    config: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    record: LineageRecord,
+    task: TaskParts,
 ) -> str:
     """The card of a version of the registered model `name`.
 
-    `metrics` is the content of metrics.json.
+    `config` is the content of the model's config.json, `metrics` that of metrics.json.
     """
+    words = task.presentation
     parts = [
-        _task(name, training, metrics, task.presentation),
-        _data(training, record, task.presentation),
-        _scores(metrics, task.presentation),
+        _task(name, training, metrics, words),
+        _use(name, training, config, words),
+        _data(training, record, words),
+        _scores(metrics, words),
+        *_slices(metrics),
         _limits(training, task),
         _lineage(record),
     ]
@@ -33,7 +43,7 @@ def write_card(
     return text if len(text) <= LIMIT else text[: LIMIT - 2] + " …"
 
 
-def _task(name: str, training: TrainingRecord, metrics: dict[str, Any], words: Presentation) -> str:
+def _task(name: str, training: TrainingRecord, metrics: Mapping[str, Any], words: Presentation) -> str:
     sentence, labels = words.describe_task(metrics)
     return (
         f"# {name}\n\n{sentence} ({_join_names(labels)}). "
@@ -41,12 +51,35 @@ def _task(name: str, training: TrainingRecord, metrics: dict[str, Any], words: P
     )
 
 
+def _use(name: str, training: TrainingRecord, config: Mapping[str, Any], words: Presentation) -> str:
+    sample = json.dumps([words.make_sample(config)], ensure_ascii=False)
+    call = f'mlflow.pyfunc.load_model("models:/{name}/VERSION").predict({sample})'
+    lines = words.explain_answers(config, training.parameters, training.decision)
+    return f"## Use\n\n    {call}\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
 def _data(training: TrainingRecord, record: LineageRecord, words: Presentation) -> str:
     return f"## Data\n\n`{record.params['data']['dir']}`\n\n{_format(words.tabulate_data(training.datasets))}"
 
 
-def _scores(metrics: dict[str, Any], words: Presentation) -> str:
+def _scores(metrics: Mapping[str, Any], words: Presentation) -> str:
     return f"## Scores\n\n{_format(words.tabulate_card(metrics, limit=MAX_LISTED))}"
+
+
+def _slices(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """The primary score of each slice of test, those that are answered worst first."""
+    for column, slices in metrics["test"].get("slices", {}).items():
+        worst = sorted(slices.items(), key=lambda item: item[1]["gap"] or 0.0)
+        rows = [
+            [name, f"{row['value']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}", f"{row['support']:,}"]
+            for name, row in worst[:MAX_LISTED]
+        ]
+        score = shorten_score(metrics["test"]["primary"]["name"])
+        columns = [column, score, "95 % interval", "examples"]
+        more = (
+            f"The {MAX_LISTED} slices of {len(slices):,} that are answered worst." if len(slices) > MAX_LISTED else ""
+        )
+        yield f"## Slices by {column}\n\n{_format(Table(columns, rows, caption='On test.', note=more))}"
 
 
 def _limits(training: TrainingRecord, task: TaskParts) -> str:

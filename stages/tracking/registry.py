@@ -3,26 +3,22 @@
 import json
 import logging
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.artifacts import atomic_write, json_digest, parse_dataclass, read_json, write_json
-from stages.errors import ArtifactError, RegistryError, UserError, first_line
+from stages.errors import RegistryError, UserError
 from stages.task import TASKS
-from stages.tracking.client import connect, database_file, is_away, shown_uri, tracking_uri, translate_errors
+from stages.tracking.client import connect, database_file, shown_uri, tracking_uri, translate_errors
 from stages.tracking.environment import Execution
 from stages.tracking.event_log import EventLog
 from stages.tracking.lineage_record import (
     RECORD,
     LineageFiles,
-    LineageRecord,
     current_lineage,
     read_execution,
-    read_record,
 )
 from stages.tracking.model_card import write_card
 from stages.tracking.sync import (
@@ -34,26 +30,33 @@ from stages.tracking.sync import (
     resolve_links,
     sync_event_log,
 )
-from stages.tracking.version_artifacts import PRIMARY_TAG, SPLIT, TASK_TAG, load_task
+from stages.tracking.version_artifacts import (
+    CONFIG,
+    FILE_TAG,
+    PRIMARY_TAG,
+    READS_PAIRS,
+    SPLIT,
+    TASK_TAG,
+    lineage_folder,
+    load_task,
+)
 from stages.training.history import read_history
 from stages.training.record import TrainingRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import LoggedModel
-    from mlflow.entities.model_registry import ModelVersion
 
 MARKER = Path(".tuneline/registered.json")  # in the folder of a pipeline
 STAGES = Path(__file__).parent.parent
 SERVED_CODE = "service/pyfunc.py"  # in the folder of a task
 # The packages that the served model imports; its environment pins them at the installed versions.
 SERVED_PACKAGES = (
-    "mlflow", "numpy", "pyarrow", "pydantic", "regex", "ruamel.yaml", "safetensors", "torch", "transformers",
+    "mlflow", "numpy", "pyarrow", "pydantic", "regex", "safetensors", "scipy", "tokenizers", "torch", "transformers",
 )  # fmt: skip
 
 DIGEST_TAG = "tuneline.model_digest"
 DATA_TAG = "tuneline.data"  # the digest of each file or folder of the corpus, as JSON
-FILE_TAG = "tuneline.sha256."  # followed by the name of one of the lineage files
 CHALLENGER = "challenger"
 CHAMPION = "champion"
 
@@ -95,14 +98,6 @@ def write_marker(registration: Registration, pipeline: Path = Path()) -> None:
         write_json(path, asdict(registration))
 
 
-def lineage_folder(name: str, record_digest: str) -> str:
-    """The artifact folder of a model's run that holds the lineage files of its version of the registered model `name`.
-
-    Each registration has its own, even of two at the same time: `record_digest` is among the tags of the version.
-    """
-    return f"origin/{name}/{record_digest[:12]}"  # a name that registries store
-
-
 @dataclass(frozen=True)
 class TrainedModel:
     """A model that can be registered: the output folders of its stages, their digests, training record and scores.
@@ -115,6 +110,11 @@ class TrainedModel:
     digests: dict[str, str]  # likewise; that of train identifies the model
     training: TrainingRecord
     metrics: dict[str, Any]  # metrics.json
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The model's config.json."""
+        return read_json(self.folders["train"] / CONFIG)
 
 
 def register(name: str, model: TrainedModel) -> Registration:
@@ -171,43 +171,6 @@ def find_registration(name: str, model_digest: str) -> Registration | None:
     return Registration(shown_uri(), name, number, model_digest, found.run_id or "")
 
 
-def read_lineage(client: "MlflowClient", version: "ModelVersion") -> LineageFiles:
-    """Download the lineage files of a version; UserError if Tuneline did not register it or they are missing."""
-    with _download_lineage(client, version) as folder:
-        return LineageFiles.read(folder)
-
-
-def read_lineage_record(client: "MlflowClient", version: "ModelVersion") -> LineageRecord:
-    """Download only the lineage record, with the same errors."""
-    with _download_lineage(client, version, RECORD) as path:
-        return read_record(path)
-
-
-@contextmanager
-def _download_lineage(client: "MlflowClient", version: "ModelVersion", *name: str) -> Iterator[Path]:
-    """Hold a local copy of a version's lineage files, or of one of them; errors of the body are converted too."""
-    from mlflow.exceptions import MlflowException
-
-    with tempfile.TemporaryDirectory() as work:
-        try:
-            artifact = "/".join((lineage_folder(version.name, version.tags.get(f"{FILE_TAG}{RECORD}", "")), *name))
-            yield Path(client.download_artifacts(version.run_id or "", artifact, work))
-        except (MlflowException, OSError, ArtifactError) as error:
-            if is_away(error):
-                raise
-            raise UserError(
-                f"{version.name}/{version.version}: its MLflow run does not hold its lineage ({first_line(error)}). "
-                "Either it was not registered by Tuneline, or the run was changed."
-            ) from None
-
-
-def altered_files(version: "ModelVersion", lineage: LineageFiles) -> list[str]:
-    """The lineage files that were changed after the registration, by the digests among the version's tags."""
-    digests = lineage.digests()
-    wanted = {key.removeprefix(FILE_TAG): digest for key, digest in version.tags.items() if key.startswith(FILE_TAG)}
-    return sorted(name for name in digests.keys() | wanted.keys() if digests.get(name) != wanted.get(name))
-
-
 def _create_version(client: "MlflowClient", run_id: str, name: str, model: TrainedModel) -> int:
     """Create a version; its lineage files are uploaded first, so that no version is ever without them."""
     from mlflow.exceptions import MlflowException
@@ -237,7 +200,14 @@ def _create_version(client: "MlflowClient", run_id: str, name: str, model: Train
         run_id=run_id,
         model_id=logged.model_id,
         tags=_version_tags(lineage, model),
-        description=write_card(name, model.training, model.metrics, lineage.record, load_task(model.training.task)),
+        description=write_card(
+            name,
+            training=model.training,
+            config=model.config,
+            metrics=model.metrics,
+            record=lineage.record,
+            task=load_task(model.training.task),
+        ),
     )
     return int(created.version)
 
@@ -317,10 +287,7 @@ def _upload(run_id: str, model: TrainedModel) -> "LoggedModel":
         with resolve_links(model.folders["train"]) as folder:
             logged = mlflow.pyfunc.log_model(
                 name="model",
-                python_model=str(TASKS / model.training.task / SERVED_CODE),
-                artifacts={"model": str(folder)},
-                code_paths=[str(STAGES)],
-                pip_requirements=[f"{package}=={_public_version(package)}" for package in SERVED_PACKAGES],
+                **describe_served(folder, model.training.task),
                 metadata={DIGEST_TAG: model.digests["train"]},
                 tags={DIGEST_TAG: model.digests["train"]},
             )
@@ -328,6 +295,23 @@ def _upload(run_id: str, model: TrainedModel) -> "LoggedModel":
         mlflow.end_run("FINISHED")  # the status of the training run, whether or not the upload succeeds
     assert logged.model_id is not None
     return mlflow.get_logged_model(logged.model_id)
+
+
+def describe_served(folder: Path, task: str) -> dict[str, Any]:
+    """What MLflow's log_model and save_model need to serve the model in `folder`, a copy of data/model.
+
+    From the hints in the task's code and from the example MLflow derives the model's signature.
+    """
+    config, presentation = read_json(folder / CONFIG), load_task(task).presentation
+    sample, params = [presentation.make_sample(config)], presentation.SERVING_PARAMS
+    return {
+        "python_model": str(TASKS / task / SERVED_CODE),
+        "model_config": {READS_PAIRS: config.get(READS_PAIRS, False)},  # for which inputs the code has a hint
+        "input_example": (sample, dict(params)) if params else sample,
+        "artifacts": {"model": str(folder)},
+        "code_paths": [str(STAGES)],
+        "pip_requirements": [f"{package}=={_public_version(package)}" for package in SERVED_PACKAGES],
+    }
 
 
 def _public_version(package: str) -> str:

@@ -1,13 +1,16 @@
-"""What the registry holds of a version beside its lineage: its task, its predictions, the labels of its model."""
+"""What the registry holds of a version: its lineage, its task, its predictions, the labels of its model."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.errors import ArtifactError, UserError
+from stages.errors import ArtifactError, UserError, first_line
 from stages.scoring import TaskParts
 from stages.task import load_part
 from stages.tracking.client import is_away
+from stages.tracking.lineage_record import RECORD, LineageFiles, LineageRecord, read_record
 from stages.training.record import FIRST_TASK
 
 if TYPE_CHECKING:
@@ -18,8 +21,10 @@ SPLIT = "test"
 PREDICTIONS = "report/predictions.parquet"  # among the artifacts of a version's run
 MODEL_FILES = "artifacts/model"  # within a logged model
 CONFIG = "config.json"  # among these, in the Hugging Face layout
+READS_PAIRS = "text_pair"  # in it: whether the model reads two texts at a time
 TASK_TAG = "tuneline.task"
 PRIMARY_TAG = "tuneline.primary"  # the name of the primary score
+FILE_TAG = "tuneline.sha256."  # followed by the name of one of the lineage files
 
 
 def load_task(name: str, primary: str | None = None) -> TaskParts:
@@ -46,6 +51,51 @@ def load_common_task(version: "ModelVersion", other: "ModelVersion") -> TaskPart
             "Give the models of another task a name of their own: `tuneline run --set register.name=NAME`."
         )
     return common
+
+
+def lineage_folder(name: str, record_digest: str) -> str:
+    """The artifact folder of a model's run that holds the lineage files of its version of the registered model `name`.
+
+    Each registration has its own, even of two at the same time: `record_digest` is among the tags of the version.
+    """
+    return f"origin/{name}/{record_digest[:12]}"  # a name that registries store
+
+
+def read_lineage(client: "MlflowClient", version: "ModelVersion") -> LineageFiles:
+    """Download the lineage files of a version; UserError if Tuneline did not register it or they are missing."""
+    with _download_lineage(client, version) as folder:
+        return LineageFiles.read(folder)
+
+
+def read_lineage_record(client: "MlflowClient", version: "ModelVersion") -> LineageRecord:
+    """Download only the lineage record, with the same errors."""
+    with _download_lineage(client, version, RECORD) as path:
+        return read_record(path)
+
+
+@contextmanager
+def _download_lineage(client: "MlflowClient", version: "ModelVersion", *name: str) -> Iterator[Path]:
+    """Hold a local copy of a version's lineage files, or of one of them; errors of the body are converted too."""
+    from mlflow.exceptions import MlflowException
+
+    with tempfile.TemporaryDirectory() as work:
+        try:
+            artifact = "/".join((lineage_folder(version.name, version.tags.get(f"{FILE_TAG}{RECORD}", "")), *name))
+            yield Path(client.download_artifacts(version.run_id or "", artifact, work))
+        except (MlflowException, OSError, ArtifactError) as error:
+            if is_away(error):
+                raise
+            raise UserError(
+                f"{version.name}/{version.version}: its MLflow run does not hold its lineage ({first_line(error)}). "
+                "Either it was not registered by Tuneline, or the run was changed."
+            ) from None
+
+
+def altered_files(version: "ModelVersion", lineage: LineageFiles) -> list[str]:
+    """The lineage files that were changed after the registration, by the digests among the version's tags."""
+    digests = lineage.digests()
+    wanted = {key.removeprefix(FILE_TAG): digest for key, digest in version.tags.items() if key.startswith(FILE_TAG)}
+    return sorted(name for name in digests.keys() | wanted.keys() if digests.get(name) != wanted.get(name))
 
 
 def read_version_predictions(client: "MlflowClient", version: "ModelVersion") -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What evaluate hands to the part `report.evaluation` of a task, and what it gets back."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from stages.encoding.files import Manifest
 from stages.modeling.device import Compute
+from stages.statistics.baselines import Fitted, list_unbeaten
 from stages.training.history import Entry
 from stages.training.record import TrainingRecord
 
@@ -33,6 +34,7 @@ class Evaluated:
     metrics: dict[str, Any]
     write: Callable[[Path], None]  # writes all files but metrics.json into the folder of the report
     summary: list[str]  # lines for the log
+    seconds: dict[str, float] = field(default_factory=dict)  # of baselines, by name: no output may hold a time
 
 
 class TaskReport(Protocol):
@@ -58,6 +60,20 @@ def describe_training(record: TrainingRecord, *, data: str, score: str) -> list[
         ("Precision", record.precision),
         ("Train key", record.train_key[:12]),
     ]
+
+
+def describe_baselines(fitted: Fitted, names: Mapping[str, str], metrics: Mapping[str, Any]) -> list[str]:
+    """Lines for the log: the scores of the baselines, which of them the model does not beat, and which are missing."""
+    lines = []
+    for name, baseline in fitted.baselines.items():
+        scores = ", ".join(f"{split} {metrics[split]['baselines'][name]['value']:.4f}" for split in sorted(metrics))
+        some = f", fitted on {baseline.train_texts:,} texts" if baseline.train_texts < fitted.train_texts else ""
+        lines.append(f"baseline: {scores}, {names[name]} ({baseline.seconds:.1f} s{some})")
+    unbeaten = [
+        f"warning: on test the model is not better than {names[name]}, beyond chance"
+        for name in list_unbeaten(metrics["test"]["baselines"])
+    ]
+    return [*lines, *unbeaten, *fitted.remarks]
 
 
 def describe_learning(history: list[Entry], best_epoch: int) -> dict[str, Any]:

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from stages.config.sections import load_task_params
 from stages.config.tokenize import Params
 from stages.corpus.reading import DataParams, open_corpus
 from stages.corpus.text.diagnostics import Diagnostics
@@ -33,8 +35,7 @@ from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer
 from stages.encoding.vocabulary import Vocabulary
 from stages.modeling.pretrained import find_pretrained
-from stages.params import load_params
-from stages.tokenize import check_corpus, encode
+from stages.tasks.token_classification.data.corpus import check_corpus
 from tests.conftest import CORPORA, DEMO, ROOT
 
 ROUNDS = 3  # in which the contenders take turns
@@ -115,7 +116,7 @@ def real_sentences() -> tuple[pa.ListArray, pa.ListArray]:
     blocks = [
         block
         for folder in folders
-        for block, _ in open_corpus(data_params(folder), allow_unsplit=True).blocks(Diagnostics())
+        for block, _ in open_corpus(params_for(folder).data, allow_unsplit=True).blocks(Diagnostics())
     ]
     block = blocks[0]
     for following in blocks[1:]:
@@ -123,9 +124,11 @@ def real_sentences() -> tuple[pa.ListArray, pa.ListArray]:
     return block.words, pa.ListArray.from_arrays(block.words.offsets, block.tags.cast(pa.string()))
 
 
-def data_params(folder: Path) -> DataParams:
-    """Read a folder with everything detected from its files."""
-    return DataParams(dir=str(folder), format="auto", words="auto", tags="auto", split=None)
+def params_for(folder: Path) -> Any:
+    """The parameters of tokenize in params.yaml, with another corpus."""
+    params = load_task_params(ROOT / "params.yaml", Params)
+    data = DataParams.model_validate(params.data.model_dump() | {"dir": str(folder)})
+    return params.model_copy(update={"data": data})
 
 
 def measure(role: str, folder: Path) -> dict[str, float]:
@@ -144,17 +147,17 @@ def peak_mib() -> float:
 
 def tuneline(folder: Path) -> dict[str, float]:
     """The two passes of the tokenize stage."""
-    params = load_params(ROOT / "params.yaml", Params)
-    corpus = open_corpus(data_params(folder))
-    vocabulary = Vocabulary(load_tokenizer(find_pretrained(**params.model.model_dump())))
-    encoder = Encoder(vocabulary, length=params.tokenize.window_length, overlap=params.tokenize.window_overlap)
+    params = params_for(folder)
+    tokenizer = load_tokenizer(find_pretrained(**params.model.model_dump()))
     started = time.perf_counter()
-    tags, words = check_corpus(corpus, vocabulary, context="sentence")
+    checked = check_corpus(params, tokenizer)
     checked_at = time.perf_counter()
     # An empty vocabulary cache, as `datasets.map` has: drop what the check has looked up.
-    encoder = Encoder(Vocabulary(vocabulary.tokenizer), length=encoder.length, overlap=encoder.overlap)
+    window = params.tokenize
+    encoder = Encoder(Vocabulary(tokenizer), length=window.window_length, overlap=window.window_overlap)
     with tempfile.TemporaryDirectory(dir=folder) as target:
-        encode(corpus, tags, encoder, Path(target), context="sentence", on_block=lambda _: None)
+        replace(checked, encoder=encoder).encode(Path(target), on_block=lambda _: None)
+    words, _ = checked.progress
     return {
         "words_per_second": words / (time.perf_counter() - checked_at),
         "check_words_per_second": words / (checked_at - started),
@@ -169,7 +172,7 @@ def datasets_map(workers: int | None) -> Callable[[Path], dict[str, float]]:
         import datasets
 
         datasets.disable_progress_bars()
-        params = load_params(ROOT / "params.yaml", Params)
+        params = params_for(folder)
         tokenizer = load_tokenizer(find_pretrained(**params.model.model_dump()))
         files = sorted(str(path) for path in folder.glob("train-*.parquet"))
         with tempfile.TemporaryDirectory(dir=folder) as cache:

@@ -11,6 +11,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ def bench_inference() -> None:
     few = texts[:FEW_TEXTS]
     bf16 = choose_compute("auto", "auto")
     recognizer = Recognizer.load(MODEL)
-    exact = Recognizer(load_classifier(MODEL), recognizer.encoder, choose_compute("auto", "fp32"))
+    exact = replace(recognizer, model=load_classifier(MODEL), compute=choose_compute("auto", "fp32"))
     move_to(exact.model, exact.compute)
     by_length = sorted(texts, key=len)
     documented = pipeline("token-classification", model=str(MODEL))

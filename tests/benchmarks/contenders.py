@@ -1,7 +1,7 @@
 """Tuneline and its peers, each as a function that trains a model: same encoder, same windows, same labels."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from stages.config.sections import load_task_params
 from stages.config.train import Params, TrainParams
 from stages.modeling.classifier import load_classifier
 from stages.modeling.device import Compute, choose_compute
+from stages.modeling.head import Head, Split
 from stages.tasks.token_classification.model.head import TagHead
 from stages.tasks.token_classification.model.inference import predict_logits
 from stages.tasks.token_classification.scores.entities import Tagging, strict_f1
@@ -38,20 +39,24 @@ def defaults(**changes: Any) -> TrainParams:
 
 
 def tuneline(corpus: Corpus, params: TrainParams, compute: Compute) -> tuple[PreTrainedModel, Iterator[Step]]:
-    """A model and the steps that train it in place."""
+    """A model that tags words, and the steps that train it in place."""
     torch.manual_seed(params.seed)
     model = load_classifier(corpus.pretrained, labels=corpus.labels, dropout=params.dropout)
+    return model, start(model, corpus.train, TagHead(params.label_smoothing), params, compute)
+
+
+def start(model: PreTrainedModel, split: Split, head: Head, params: TrainParams, compute: Compute) -> Iterator[Step]:
+    """The steps that train a model in place."""
     weights = MasterWeights(
         model,
         compute,
-        vocabulary=torch.from_numpy(np.unique(corpus.train.input_ids)).long(),
+        vocabulary=torch.from_numpy(np.unique(split.input_ids)).long(),
         weight_decay=params.weight_decay,
         layerwise_lr_decay=params.layerwise_lr_decay,
         head_lr_multiplier=params.head_lr_multiplier,
     )
     settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
-    steps = train(model, weights, corpus.train, settings, compute, head=TagHead(params.label_smoothing))
-    return model, (step.read() for step in steps)
+    return (step.read() for step in train(model, weights, split, settings, compute, head=head))
 
 
 def peer_model(corpus: Corpus, seed: int) -> PreTrainedModel:
@@ -65,16 +70,24 @@ def peer_model(corpus: Corpus, seed: int) -> PreTrainedModel:
 def trainer(
     corpus: Corpus, rows: Rows, folder: Path, *, seed: int = 13, **options: Any
 ) -> tuple[PreTrainedModel, float]:
-    """The Hugging Face Trainer; the trained model and the seconds that `train` took."""
+    """The Hugging Face Trainer for entities; the trained model and the seconds that `train` took."""
+    collator = DataCollatorForTokenClassification(corpus.tokenizer)
+    model = peer_model(corpus, seed)
+    return model, run_trainer(model, rows, collator, folder, seed=seed, **options)
+
+
+def run_trainer(
+    model: PreTrainedModel, rows: Any, collator: Callable[..., Any], folder: Path, *, seed: int, **options: Any
+) -> float:
+    """Train a model in place with the Hugging Face Trainer; the seconds that `train` took."""
     arguments = TrainingArguments(
         output_dir=str(folder), save_strategy="no", report_to="none", disable_tqdm=True, logging_strategy="no",
         use_cpu=not torch.cuda.is_available(), seed=seed, **options,
     )  # fmt: skip
-    collator = DataCollatorForTokenClassification(corpus.tokenizer)
-    peer = Trainer(peer_model(corpus, seed), arguments, train_dataset=rows, data_collator=collator)
+    peer = Trainer(model, arguments, train_dataset=rows, data_collator=collator)
     started = time.perf_counter()
     peer.train()
-    return peer.model, time.perf_counter() - started
+    return time.perf_counter() - started
 
 
 def textbook(corpus: Corpus, rows: Rows) -> float:

@@ -156,6 +156,7 @@ def test_links_into_the_cache_of_a_project_that_was_moved_are_made_again(tmp_pat
         Path("params.yaml").write_text("{}\n")
         Path("corpus").mkdir()
         Path("corpus/train.conll").write_text("Rome B-LOC\n")
+        Path("dvc.yaml").write_text("stages: {tokenize: {cmd: 'true', deps: [corpus]}}\n")
         with Repo() as repo:
             repo.add("corpus")
     before.rename(after)

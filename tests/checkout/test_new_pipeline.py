@@ -62,9 +62,29 @@ def test_the_template_of_the_roots_task_is_what_the_root_has() -> None:
 
 
 def test_an_unknown_task_lists_all_and_nothing_is_written() -> None:
-    with pytest.raises(UserError, match=", ".join(task_names())):
+    with pytest.raises(UserError, match=f"no such task; known here: {', '.join(task_names())}"):
         new_pipeline.write_pipeline(Path("examples/none"), "nonsense", [])
+    with pytest.raises(UserError, match="no such task; did you mean 'regression'"):
+        new_pipeline.write_pipeline(Path("examples/none"), "regresion", [])
     assert not Path("examples/none").exists()
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        ("examples/two words", "cannot be the folder of a pipeline"),
+        ("examples/${task.name}", "cannot be the folder of a pipeline"),
+        (".dvc/mine", "cannot be the folder of a pipeline"),
+        ("data/mine", "is none of data, mlruns, pipeline, stages, tests"),
+        ("examples/data/mine", "is none of data, mlruns, pipeline, stages, tests"),
+        ("stages", "is none of data, mlruns, pipeline, stages, tests"),
+        ("README.md/mine", "README.md is a file"),
+    ],
+)
+def test_a_folder_that_cannot_hold_a_pipeline_is_refused(folder: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        new_pipeline.write_pipeline(Path(folder), "regression", [])
+    assert not (ROOT / folder / "params.yaml").exists()
 
 
 def test_a_pipeline_that_exists_is_never_overwritten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

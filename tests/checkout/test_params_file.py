@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from dvc.utils.serialize import load_yaml
 
-from pipeline.checkout.params_file import apply_settings, read_value
+from pipeline.checkout.params_file import apply_settings, read_value, write_setting
 from stages.errors import ParamsError
 from tests.conftest import ROOT
 
@@ -34,7 +34,9 @@ def test_apply_settings_changes_one_line_and_keeps_its_comment() -> None:
         ("train.lerning_rate=1", r"train\.lerning_rate: no such key in .*; did you mean 'train\.learning_rate'\?"),
         ("train=1", "train: it is a section; set one of its keys, for example train.seed"),
         ("train.epochs", "write it as SECTION.KEY=VALUE"),
-        ("data.dir=[a", "not a single YAML value"),
+        ("data.format=[a", r"data\.format: '\[a' is not a single YAML value, such as 3, \[a, b\] or \{dev: 0\.1\}"),
+        ("data.format=- a", "not a single YAML value"),
+        ("data.format=[a] # b", "not a single YAML value"),
         ("register.name=a # b", "not a single YAML value"),
         ("train.seed=2020-13-45", "not a single YAML value"),
     ],
@@ -87,6 +89,10 @@ HANDWRITTEN = {
     ),
     "block scalar": ("a: |\n  x\n  y\n# c\nb: 1\n", "a=z", "a: z\n# c\nb: 1\n"),
     "words over lines": ("a: x\n  y # c\nb: 1\n", "a=z", "a: z # c\nb: 1\n"),
+    "list": ("a: [x] # c\nb: 1\n", "a=[V, 'A, D']", "a: [V, 'A, D'] # c\nb: 1\n"),
+    "list for a scalar": ("a: auto    # c\nb: 1\n", "a=[V,A]", "a: [V,A]   # c\nb: 1\n"),
+    "list of lines": ("a:\n- x # c\n-   y\nb: 1\n", "a=[]", "a: []\nb: 1\n"),
+    "list in braces": ("a: {b: [1], c: 2}\n", "a.b=[x,y]", 'a: {b: ["x", "y"], c: 2}\n'),
     "value on its own line": ("a:\n  b:\n    x\n", "a.b=y", "a:\n  b:\n    y\n"),
     "empty value": ("a:   # c\nb: 1\n", "a=x", "a: x # c\nb: 1\n"),
     "tag": ("a: !!float 3\n", "a=5e-5", "a: 5e-5\n"),
@@ -144,6 +150,16 @@ def flatten(value: object, name: str = "") -> dict[str, object]:
     if not isinstance(value, dict) or not value:
         return {name: value}
     return {inner: leaf for key in value for inner, leaf in flatten(value[key], f"{name}.{key}".lstrip(".")).items()}
+
+
+@pytest.mark.parametrize(
+    "value", ["a b", "|", "", "1", "true", "- a", "a # b", 'say "a"', 0.5, None, ["V", "A: D"], {"dev": 0.1}]
+)
+def test_a_setting_that_is_written_is_read_as_the_same_value(tmp_path: Path, value: object) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("a:\n  b: 1\n")
+    path.write_text(apply_settings(path, [write_setting("a.b", value)]))
+    assert read_value(path, "a.b") == value
 
 
 def test_apply_settings_refuses_what_would_change_another_key(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ from pipeline.registry import alias_history
 from stages.errors import RegistryError, UserError
 from stages.tracking.client import connect, tracking_uri
 from stages.tracking.lineage_record import RECORD
-from stages.tracking.registry import DIGEST_TAG, FILE_TAG, MARKER, lineage_folder
+from stages.tracking.registry import DIGEST_TAG, MARKER
+from stages.tracking.version_artifacts import FILE_TAG, lineage_folder
 from tests.cleanup.used_checkout import CORPUS, NAME, NOW, STAGES, Checkout, fill_checkout, git, key, put
 
 # DVC 3.67 reads it in the way that pygtrie is about to drop.

@@ -14,8 +14,9 @@ from pipeline.registry import alias_history
 from stages.tracking.environment import Execution
 from stages.tracking.git import GitState
 from stages.tracking.lineage_record import RECORD, LineageFiles, read_lock, record_stage
-from stages.tracking.registry import CHAMPION, DIGEST_TAG, FILE_TAG, lineage_folder
+from stages.tracking.registry import CHAMPION, DIGEST_TAG
 from stages.tracking.sync import EXECUTIONS
+from stages.tracking.version_artifacts import FILE_TAG, lineage_folder
 from stages.training.record import TrainingRecord, write_training
 from tests.registry.versions import RECORDED
 
@@ -130,7 +131,7 @@ def fill_checkout(client: MlflowClient) -> Checkout:
     here.make("present")
     training = TrainingRecord(
         train_key=key("present"), parameters={}, datasets={}, device="cpu", precision="fp32", threads=1,
-        best_epoch=1, dev_f1=[0.5],
+        best_epoch=1, dev_score=[0.5], decision={},
     )  # fmt: skip
     write_training(Path("data/model"), training)
     for model in ("committed", "was-champion", "by-hand", "shadow", "unreached", "present"):

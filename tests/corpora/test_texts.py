@@ -1,15 +1,20 @@
 """Labelled texts in `tuneline check`, `import`, `compare` and `predict`: what the commands ask their tasks for."""
 
+import os
 from pathlib import Path
-from typing import Any
+from unittest import mock
 
 import pytest
 
+from pipeline.checkout.layout import enter_root
+from pipeline.cli.corpora import _report_import
 from pipeline.corpora.download import download
-from stages.reporting.pairs import read_pair
+from pipeline.corpora.importing import ImportedCorpus
+from stages.task import load_part
 from stages.tasks.text_classification import presentation
 from stages.tasks.text_classification.tools.comparison import open_compared
 from stages.tools.compare_corpora import Side, find_differences, pair_examples
+from tests.conftest import ROOT
 from tests.corpus.examples.conftest import ANSWERS, SETTINGS, write
 
 
@@ -35,7 +40,7 @@ def test_texts_are_relabelled_and_moved(tmp_path: Path) -> None:
         Side.read(
             open_compared(
                 {"dir": str(write(tmp_path / name, dict(files))), **SETTINGS, **ANSWERS["labels"]},
-                {"multi_label": False},
+                {"multi_label": False, "symmetric": False},
             )
         )
         for name, files in (("first", first), ("second", second))
@@ -45,21 +50,36 @@ def test_texts_are_relabelled_and_moved(tmp_path: Path) -> None:
     assert found["examples"][0]["second"] == {"text": "a", "labels": ["y"], "where": "train.csv:2", "split": "train"}
 
 
+@pytest.mark.parametrize("task", ["text_classification", "regression"])
+def test_next_steps_of_an_import_are_right_in_the_folder_of_a_pipeline(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], task: str
+) -> None:
+    monkeypatch.chdir(ROOT / "examples/sentiment")
+    with mock.patch.dict(os.environ):
+        enter_root()
+        part = load_part(task, "tools.importing")
+        reading = {**part.READING, "data.text": "review", "data.separator": "|"}
+        path, splits = Path("data/corpora/mine"), {"train": {}, "test": {}}
+        _report_import(ImportedCorpus(path, path.with_suffix(".dvc"), "", "", task, part, reading, {"splits": splits}))
+    shown = {line[2:22].strip(): line[23:] for line in capsys.readouterr().out.partition("Next:\n")[2].splitlines()}
+    assert shown["track it in git"] == "git add ../../data/corpora/mine.dvc ../../data/corpora/.gitignore"
+    values = "--set data.text=review --set 'data.separator=\"|\"'"
+    shares = "--set 'data.split={dev: 0.1}'"
+    if task == "text_classification":
+        values += " --set data.label=auto"  # unlike this pipeline's
+        assert shown["check it"].endswith(f"tuneline check ../../data/corpora/mine {values}")
+        assert (
+            f"run --set data.dir=data/corpora/mine --set register.name=mine-{part.MODEL_SUFFIX} {values} {shares}"
+            in (shown["train on it"])
+        )
+    else:
+        options = f"--task regression --data ../../data/corpora/mine --name mine-regression {values} {shares}"
+        assert shown["a pipeline for it"].endswith(f"tuneline new ../mine {options}")
+        assert shown["train on it"].startswith("cd ../mine && ")
+
+
 @pytest.mark.parametrize("has_class_folders", [True, False])
 def test_folders_of_classes_are_fetched_where_the_task_has_some(tmp_path: Path, has_class_folders: bool) -> None:
     write(tmp_path / "source", {"train/good/1.txt": "a", "train/bad/2": "b", "test.csv": "text,label\n"})
     found = download("source", tmp_path / "copy", here=tmp_path, has_class_folders=has_class_folders)
     assert found.files == ["test.csv", *(["train/bad/2", "train/good/1.txt"] if has_class_folders else [])]
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("a text", "a text"),
-        ("a\tb", {"text": "a", "pair": "b"}),
-        ('{"text": "a", "pair": "b\\tc"}', {"text": "a", "pair": "b\tc"}),
-        ("{no JSON", "{no JSON"),
-    ],
-)
-def test_line_is_a_text_or_a_pair(line: str, expected: Any) -> None:
-    assert read_pair(line) == expected

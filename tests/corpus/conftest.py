@@ -38,10 +38,24 @@ WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\0\t\n\r\x1f\uf
 )
 TAGS = st.sampled_from(["O", "B-PER", "I-PER", "B-creative-work", "I-creative-work"])
 SENTENCES = st.lists(st.lists(st.tuples(WORDS, TAGS), min_size=1, max_size=6), min_size=1, max_size=6)
+NASTY: Pairs = [
+    [("O'Neil", "B-PER"), ('"', "O"), ("'", "O"), ("\\", "O"), ('it\'s "so"', "I-PER")],
+    [("[", "O"), ("]", "O"), (",", "O"), ("...", "O"), ("'],['", "O"), ("\\n", "O"), ("\\", "O"), ("x\\'", "O")],
+    [("None", "O"), ("nan", "O"), ("1", "O"), ("N/A", "O"), ("true", "O")],
+    [("a\u2028b", "B-creative-work"), ("New\u00a0York", "I-creative-work"), ("👩\u200d🔬", "O"), ("\u200b", "O")],
+    [("wort" * 20, "O")] * 40,
+]
 
 
 def pairs(sentences: list[Sentence]) -> Pairs:
     return [list(zip(sentence.words, sentence.tags, strict=True)) for sentence in sentences]
+
+
+def lists(sentences: Pairs) -> dict[str, list[list[str]]]:
+    return {
+        "tokens": [[word for word, _ in sentence] for sentence in sentences],
+        "ner_tags": [[tag for _, tag in sentence] for sentence in sentences],
+    }
 
 
 def jsonl(*records: Any) -> str:

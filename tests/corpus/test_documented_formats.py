@@ -13,7 +13,7 @@ from stages.corpus.text.diagnostics import Diagnostics
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "data/corpora/README.md").read_text(encoding="utf-8")
-SECTION = PAGE[PAGE.index("## Formats") : PAGE.index("## Keep a corpus")]
+SECTION = PAGE[PAGE.index("## Formats") : PAGE.index("## Labelled texts")]
 SUFFIXES = {"Angela ": "conll", '{"': "jsonl", "[": "json", "tokens,": "csv", "T1\t": "ann"}
 EXAMPLES = [
     (suffix, block)

@@ -7,34 +7,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
+from hypothesis import example, given, settings
 
-from stages.corpus.profile import profile_corpus
-from stages.corpus.readers import tables, text_files
+from stages.corpus.readers import text_files
 from stages.corpus.reading import open_corpus
 from stages.corpus.text.diagnostics import Diagnostics
-from tests.corpus.conftest import GOOD, SENTENCES, Pairs, data_params, fill, jsonl, pairs, parquet, read, read_file
+from tests.corpus.conftest import (
+    NASTY,
+    SENTENCES,
+    Pairs,
+    data_params,
+    fill,
+    jsonl,
+    lists,
+    pairs,
+    parquet,
+    read,
+    read_file,
+)
 
-NASTY: Pairs = [
-    [("O'Neil", "B-PER"), ('"', "O"), ("'", "O"), ("\\", "O"), ('it\'s "so"', "I-PER")],
-    [("[", "O"), ("]", "O"), (",", "O"), ("...", "O"), ("'],['", "O"), ("\\n", "O"), ("\\", "O"), ("x\\'", "O")],
-    [("None", "O"), ("nan", "O"), ("1", "O"), ("N/A", "O"), ("true", "O")],
-    [("a\u2028b", "B-creative-work"), ("New\u00a0York", "I-creative-work"), ("👩\u200d🔬", "O"), ("\u200b", "O")],
-    [("wort" * 20, "O")] * 40,
-]
 LABELS = sorted({tag for sentence in NASTY for _, tag in sentence} | {"I-PER", "B-PER"})
 Write = Callable[[Path, Pairs], Path]
-
-
-def lists(sentences: Pairs) -> dict[str, list[list[str]]]:
-    return {
-        "tokens": [[word for word, _ in sentence] for sentence in sentences],
-        "ner_tags": [[tag for _, tag in sentence] for sentence in sentences],
-    }
 
 
 def json_lines(folder: Path, sentences: Pairs) -> Path:
@@ -135,70 +129,6 @@ def test_readers_read_alike_in_chunks_of_any_size(
     assert read_file(path) == whole
 
 
-def test_parquet_counts_rows_over_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "ROWS", 2)
-    sentences = read_file(arrow_parquet(tmp_path, NASTY))
-    assert [sentence.line for sentence in sentences] == [1, 2, 3, 4, 5]
-    assert pairs(sentences) == NASTY
-
-
-@pytest.mark.parametrize(
-    "kind",
-    [
-        pa.list_(pa.string()),
-        pa.large_list(pa.large_string()),
-        pa.list_(pa.string(), 2),
-        pa.list_(pa.dictionary(pa.int8(), pa.string())),
-        pa.list_(pa.dictionary(pa.int32(), pa.large_string())),
-        pa.list_(pa.string_view()),
-        pa.large_list(pa.string_view()),
-        pa.list_(pa.string_view(), 2),
-        pa.list_view(pa.string()),
-        pa.list_view(pa.string_view()),
-        pa.large_list_view(pa.large_string()),
-        pa.list_(pa.binary()),
-        pa.list_(pa.large_binary()),
-        pa.list_(pa.binary_view()),
-    ],
-    ids=str,
-)
-def test_parquet_reads_each_type_of_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: pa.DataType) -> None:
-    monkeypatch.setattr(tables, "ROWS", 2)
-    sentences = [[("Bonn", "B-LOC"), ("rains", "O")], [("a", "O"), ("b", "O")], [("Ulm", "B-LOC"), ("is", "O")]]
-    # Arrow itself does not read lists of a fixed size back from Parquet if one is null.
-    none = [] if pa.types.is_fixed_size_list(kind) else [None]
-    columns = {name: pa.array([*column[:1], *none, *column[1:]]) for name, column in lists(sentences).items()}
-    in_dictionary = pa.types.is_dictionary(kind.value_type)
-    table = pa.table(
-        {
-            name: column.cast(kind) if in_dictionary else pa.array(column.to_pylist(), kind)
-            for name, column in columns.items()
-        }
-    )
-    pq.write_table(table, tmp_path / "x.parquet")
-    assert pq.read_schema(tmp_path / "x.parquet").field(0).type.id == kind.id
-    found = read_file(tmp_path / "x.parquet")
-    assert pairs(found) == sentences
-    assert [sentence.line for sentence in found] == [1, 2 + len(none), 3 + len(none)]
-
-
-@pytest.mark.parametrize(
-    "kind", [pa.list_view(pa.int64()), pa.large_list(pa.uint8()), pa.list_(pa.int32(), 2)], ids=str
-)
-def test_parquet_names_tag_numbers_in_each_type_of_list(tmp_path: Path, kind: pa.DataType) -> None:
-    content = parquet({"tokens": [["Bonn", "rains"]], "ner_tags": pa.array([[1, 0]], kind)}, names=["O", "B-LOC"])
-    path = fill(tmp_path, {"x.parquet": content}) / "x.parquet"
-    assert pairs(read_file(path)) == [[("Bonn", "B-LOC"), ("rains", "O")]]
-
-
-@pytest.mark.parametrize("kind", [pa.string(), pa.string_view(), pa.large_string()], ids=str)
-def test_parquet_reads_text_with_spans(tmp_path: Path, kind: pa.DataType) -> None:
-    spans = [[{"start": 0, "end": 4, "label": "LOC"}], []]
-    columns = {"text": pa.array(["Bonn rains", "It rains"], kind), "entities": spans}
-    path = fill(tmp_path, {"x.parquet": parquet(columns)}) / "x.parquet"
-    assert pairs(read_file(path)) == [[("Bonn", "B-LOC"), ("rains", "O")], [("It", "O"), ("rains", "O")]]
-
-
 def test_csv_reads_text_with_spans(tmp_path: Path) -> None:
     """Label Studio and pandas write spans into one cell, in JSON or in Python."""
     spans = [{"start": 0, "end": 4, "text": "Bonn", "labels": ["LOC"]}]
@@ -208,23 +138,6 @@ def test_csv_reads_text_with_spans(tmp_path: Path) -> None:
         [("Bonn", "B-LOC"), ("rains", "O")],
         [("It", "O"), ("rains", "O")],
     ]
-
-
-def test_parquet_leaves_out_rows_with_a_fault_alone(tmp_path: Path) -> None:
-    columns = {
-        "tokens": [["a"], ["b", "c"], [None], ["d"], ["e"]],
-        "ner_tags": [["O"], ["O"], ["O"], ["B-LOC"], [None]],
-    }
-    diagnostics = Diagnostics()
-    found = read_file(fill(tmp_path, {"x.parquet": parquet(columns)}) / "x.parquet", diagnostics)
-    assert [(sentence.words, sentence.line) for sentence in found] == [(("a",), 1), (("d",), 4)]
-    assert [error.where.rpartition(":")[2] for error in diagnostics.of("error")] == ["2", "3", "5"]
-
-
-def test_parquet_skips_empty_and_null_rows(tmp_path: Path) -> None:
-    columns = {"tokens": [[], ["a"], None, ["b"]], "ner_tags": [[], ["O"], None, ["B-X"]]}
-    sentences = read_file(fill(tmp_path, {"x.parquet": parquet(columns)}) / "x.parquet")
-    assert [(sentence.words, sentence.line) for sentence in sentences] == [(("a",), 2), (("b",), 4)]
 
 
 @pytest.fixture
@@ -306,94 +219,3 @@ def test_readers_read_the_fields_that_the_parameters_name(tmp_path: Path) -> Non
     fill(tmp_path, {"x.jsonl": jsonl(record), "x.parquet": parquet(columns)})
     for name in ("x.jsonl", "x.parquet"):
         assert pairs(read_file(tmp_path / name, words="form", tags="gold")) == [[("Bonn", "B-LOC")]]
-
-
-def check(place: Path) -> None:
-    """Read everything; each fault must be a diagnostic with its place."""
-    diagnostics = Diagnostics()
-    profile_corpus(
-        open_corpus(data_params(place), allow_unsplit=True),
-        diagnostics,
-        count_tokens=None,
-        context="sentence",
-        on_block=lambda _: None,
-    )
-    assert all(diagnostic.message and str(place) in diagnostic.where for diagnostic in diagnostics.of("error"))
-
-
-SOUND = {
-    "x.conll": GOOD.encode() * 3,
-    "x.jsonl": jsonl(
-        {"tokens": ["a", "b"], "tags": ["O", "B-X"], "doc": 1}, {"text": "a", "label": [[0, 1, "X"]]}
-    ).encode(),
-    "x.json": json.dumps([{"text": "a b", "entities": [{"start": 0, "end": 1, "labels": ["X"]}]}] * 2).encode(),
-    "x.csv": b'tokens,ner_tags\n"[\'a\', \'b\\\\n\']","[\'O\' \'B-X\']"\n"[""a""]","[\'O\']"\n',
-    "x.parquet": parquet(lists(NASTY)),
-    "x.conll.gz": gzip.compress(GOOD.encode() * 3, mtime=0),
-    "x.parquet.gz": gzip.compress(parquet(lists(NASTY)), mtime=0),
-}
-
-
-@pytest.mark.parametrize("name", SOUND)
-@given(data=st.data())
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-def test_readers_report_damaged_files_and_raise_nothing(
-    tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
-) -> None:
-    """Bytes overwritten, put in, or cut off at the end: what can be read is read, the rest becomes diagnostics."""
-    content = SOUND[name]
-    at = data.draw(st.integers(0, len(content)))
-    put = data.draw(
-        st.binary(max_size=4) | st.sampled_from([b'"', b"'", b"[", b"{", b"\\u", b"\n", b"\t", b"\r", b"null"])
-    )
-    end = data.draw(st.sampled_from([at, at + len(put), len(content)]))
-    path = tmp_path_factory.mktemp("damaged") / name
-    path.write_bytes(content[:at] + put + content[end:])
-    check(path)
-
-
-FIELDS = (
-    "tokens",
-    "text",
-    "tags",
-    "label",
-    "spans",
-    "entities",
-    "data",
-    "annotations",
-    "result",
-    "value",
-    "type",
-    "answer",
-)
-LEAVES = (
-    st.none() | st.booleans() | st.integers(-2, 9) | st.floats() | st.sampled_from(["O", "B-X", "a b", "accept", " "])
-)
-VALUES = st.recursive(
-    LEAVES | st.text(max_size=3),
-    lambda values: (
-        st.lists(values, max_size=3)
-        | st.dictionaries(st.sampled_from((*FIELDS, "start", "end", "labels", "doc")), values, max_size=4)
-    ),
-    max_leaves=12,
-)
-
-
-@given(st.lists(st.dictionaries(st.sampled_from(FIELDS), VALUES, max_size=6) | VALUES, max_size=4))
-@settings(max_examples=300)
-def test_json_reports_any_other_records_and_raises_nothing(
-    tmp_path_factory: pytest.TempPathFactory, records: list[Any]
-) -> None:
-    check(fill(tmp_path_factory.mktemp("json"), {"x.jsonl": jsonl({"tokens": ["a"], "tags": ["O"]}, *records)}))
-
-
-@given(st.lists(st.lists(st.text(st.sampled_from("[]'\"\\,ab1 \n-Oux{}é")), max_size=3), max_size=4))
-@settings(max_examples=200)
-def test_csv_reports_any_other_cells_and_raises_nothing(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]
-) -> None:
-    cells = [[f"[{cell}]" if number % 2 else cell for cell in row] for number, row in enumerate(rows)]
-    place = tmp_path_factory.mktemp("csv")
-    with (place / "x.csv").open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([["tokens", "tags"], *cells])
-    check(place)

@@ -61,6 +61,7 @@ def block_of(sentences: list[str], documents: list[int] | None = None) -> Block:
             "README.md": "x",
             "README.txt": "x",
             "LICENSE.txt": "x",
+            "guidelines.txt": "x",
             ".train.conll.swp": "x",
             ".test.conll": "x",
             "all.conll": one("d"),
@@ -221,7 +222,8 @@ def test_open_corpus_knows_the_names_that_corpora_are_distributed_by(tmp_path: P
 
 
 def test_open_corpus_reads_files_of_any_name_if_their_format_is_given(tmp_path: Path) -> None:
-    place = fill(tmp_path / "c", {f"{split}.ner": GOOD for split in SPLITS} | {"README.md": "no data", "LICENSE": "CC"})
+    notes = {"README.md": "no data", "LICENSE": "CC", "GUIDELINES.md": "no data", "how-to-tag.rst": "no data"}
+    place = fill(tmp_path / "c", {f"{split}.ner": GOOD for split in SPLITS} | notes)
     assert set(read(open_corpus(data_params(place, format="conll")))) == set(SPLITS)
 
 

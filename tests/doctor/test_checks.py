@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from pipeline.checkout.new_pipeline import write_params_text
 from pipeline.doctor import checks
 from pipeline.doctor.checks import Finding, check_machine, check_packages, check_remote, examine
+from stages.task import task_names
+from stages.tools import check_machine as tool
 from stages.tools.check_machine import has_nvidia_gpu
-from tests.conftest import Project
+from tests.conftest import ROOT, Project
 from tests.processes import free_port
 
 MACHINE = {
@@ -62,6 +65,16 @@ def test_the_machine_is_described_by_torch(
     assert words in found.detail
     assert (found.remedy or "").startswith(remedy or "")
     assert (found.remedy is None) == (remedy is None)
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_the_machine_is_described_for_every_task(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], task: str
+) -> None:
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "params.yaml").write_text(write_params_text(task), encoding="utf-8")
+    tool.main(tmp_path / "params.yaml")
+    assert json.loads(capsys.readouterr().out)["device"] in ("cpu", "cuda")
 
 
 @pytest.mark.parametrize(

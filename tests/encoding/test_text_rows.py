@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
@@ -84,13 +84,12 @@ def test_rows_of_short_pairs_equal_the_tokenizers(
             assert types == [int(place >= split.second[number]) for place in range(len(types))]
 
 
-@given(st.lists(TEXTS, min_size=1, max_size=6), st.integers(8, 30), st.data())
+@given(st.lists(TEXTS, min_size=1, max_size=6), st.integers(8, 30), st.integers(0, 15))
+@example(["Munich Munich Munich Munich"], 8, 3)
 def test_windows_rebuild_each_text(
-    paired: PreTrainedTokenizerFast, texts: list[str], length: int, data: st.DataObject
+    paired: PreTrainedTokenizerFast, texts: list[str], length: int, overlap: int
 ) -> None:
-    overlap = data.draw(st.integers(0, length // 2))
-    encoder = TextEncoder(paired, length=length, overlap=overlap)
-    split = encode(encoder, texts)
+    split = encode(TextEncoder(paired, length=length, overlap=overlap), texts)
     assert split.texts.to_pylist() == texts
     assert split.lengths.max() <= length
     assert np.bincount(split.example, split.weight) == pytest.approx(np.ones(len(texts)))
@@ -98,16 +97,17 @@ def test_windows_rebuild_each_text(
         rows = np.flatnonzero(split.example == number)
         assert split.window[rows].tolist() == list(range(len(rows)))
         expected = paired(text, add_special_tokens=False)["input_ids"]
-        end = 0
-        for each in rows:  # the text is what the windows show, one after the other, less what they share
+        ends = {0}  # where the windows so far may end: in a text that repeats itself, there are several such places
+        for each in rows:
             before, *content, after = row(split, each)
             assert [before, after] == paired("")["input_ids"]
-            starts = [place for place in range(max(0, end - overlap), end + 1)
-                      if expected[place : place + len(content)] == content
-                      and place + len(content) >= end]  # fmt: skip
-            assert starts
-            end = max(end, starts[-1] + len(content)) if each != rows[-1] else len(expected)
-        assert set(expected) == {token for each in rows for token in row(split, each)[1:-1]}
+            ends = {
+                start + len(content)
+                for end in ends
+                for start in range(max(0, end - overlap), end + 1)
+                if start + len(content) >= end and expected[start : start + len(content)] == content
+            }
+        assert len(expected) in ends  # the text is what the windows show, one after the other, less what they share
 
 
 @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=6), st.integers(12, 40))

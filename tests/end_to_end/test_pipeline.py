@@ -151,7 +151,7 @@ def test_dvc_compares_metrics_and_draws_plots_between_two_commits(project: Proje
     for name, command in (("show", ["show"]), ("diff", ["diff", "HEAD~1", "HEAD"])):
         project.command("dvc", "plots", *command, "--out", f"plots-{name}")
         page = (project.folder / f"plots-{name}/index.html").read_text()
-        for plot in ("loss", "dev_f1", "test_types", "test_confusion", "test_reliability"):
+        for plot in ("loss", "dev_score", "test_types", "test_confusion", "test_reliability"):
             assert plot in page
         assert "vega" in page
 

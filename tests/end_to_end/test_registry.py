@@ -19,7 +19,7 @@ from mlflow import MlflowClient
 
 from pipeline.checkout.params_file import apply_settings
 from stages.tracking.lineage_record import RECORD
-from stages.tracking.registry import FILE_TAG, lineage_folder
+from stages.tracking.version_artifacts import FILE_TAG, lineage_folder
 from tests.conftest import Project, checkout, set_in
 from tests.processes import PATIENCE, free_port, mlflow_server
 
@@ -59,9 +59,8 @@ def team(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path, server
         with (project.folder / "data/corpora/demo/train.conll").open("a", encoding="utf-8") as stream:
             stream.write(ADDED)
         (project.folder / "stages/extra.py").write_text('"""A module that is not committed."""\n', encoding="utf-8")
-        tokenize = project.folder / "stages/tokenize.py"
-        text = tokenize.read_text(encoding="utf-8")
-        tokenize.write_text(text.replace("import numpy as np\n", "import numpy as np\n\nimport stages.extra\n"))
+        with (project.folder / "stages/tokenize.py").open("a", encoding="utf-8") as stream:
+            stream.write("\nimport stages.extra\n")
         project.command("dvc", "repro")
         yield project
 

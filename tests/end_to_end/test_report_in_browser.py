@@ -114,6 +114,13 @@ def test_filters_show_the_sentences_that_fit_all_of_them_and_tell_how_many(
     assert opened.page.locator("#none").is_visible() == (not sentences)
 
 
+def test_words_are_sought_in_the_sentences(opened: Opened) -> None:
+    opened.page.fill("input[name=text]", ATTACK.upper())
+    assert [head.split(":")[0] for head in opened.shown] == ["test sentence 3"]
+    opened.page.fill("input[name=text]", "Berlin")
+    assert opened.page.locator("#none").inner_text() == "No sentence matches all filters."
+
+
 def test_show_all_undoes_the_filters(opened: Opened) -> None:
     opened.choose(split="dev", kind="spurious")
     assert opened.count == "1 of 6 sentences"

@@ -55,7 +55,7 @@ def assert_synced_once(training: Trainable, steps: int) -> None:
     client = MlflowClient(f"sqlite:///{training.folder}/mlflow.db")
     (run,) = client.search_runs([client.get_experiment_by_name("tuneline").experiment_id])
     assert run.info.status == "FINISHED"
-    for field, name in (("loss", "train/loss"), ("dev_f1", "dev/entity_strict_f1")):
+    for field, name in (("loss", "train/loss"), ("dev_score", "dev/entity_strict_f1")):
         synced = [metric.step for metric in client.get_metric_history(run.info.run_id, name)]
         assert sorted(synced) == [entry["step"] for entry in history if field in entry]
 

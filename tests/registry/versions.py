@@ -20,7 +20,8 @@ from stages.tracking.lineage_record import (
     StageRecord,
     TrainingEnvironment,
 )
-from stages.tracking.registry import DIGEST_TAG, FILE_TAG, lineage_folder
+from stages.tracking.registry import DIGEST_TAG
+from stages.tracking.version_artifacts import FILE_TAG, lineage_folder
 
 NAME = "demo-ner"
 CORPUS = Path("data/corpora/mine")

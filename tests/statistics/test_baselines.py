@@ -6,16 +6,19 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from stages.statistics import baselines
 from stages.statistics.baselines import (
     predict_label_shares,
     predict_labels_by_tfidf,
+    predict_labels_by_vectors,
     predict_mean,
     predict_numbers_by_tfidf,
+    predict_numbers_by_vectors,
 )
 from stages.statistics.measure import Truths
+from stages.statistics.tfidf import choose_evenly, count_characters, join_texts, take_texts
 from tests.conftest import ROOT
 
 GOOD, BAD = ["good", "tasty", "fresh", "warm"], ["bad", "stale", "cold", "late"]
@@ -125,13 +128,31 @@ def test_texts_without_words_get_what_is_most_frequent(texts: list[str]) -> None
         assert predict_numbers_by_tfidf((texts, None), numbers, (["a"], None)).tolist() == [[3]]
 
 
-def test_of_many_texts_some_are_taken_from_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "MAX_TRAIN", 50)
-    texts, gold = ["bad"] * 100 + ["good"] * 100, np.eye(2, dtype=bool)[np.arange(200) // 100]
-    found = predict_labels_by_tfidf((texts, None), gold, (["bad", "good"], None), multi_label=False)
-    assert found.argmax(1).tolist() == [0, 1]
-    pairs = predict_numbers_by_tfidf((texts, texts), gold[:, 1:].astype(float), (["bad", "good"], ["bad", "good"]))
-    assert pairs[1, 0] > pairs[0, 0]
+def test_of_many_texts_some_are_taken_from_everywhere() -> None:
+    assert choose_evenly(200, 50).tolist() == list(range(0, 200, 4))
+    assert choose_evenly(3, 50).tolist() == [0, 1, 2]
+    assert choose_evenly(0).tolist() == []
+    columns = pa.array(["a", "b", "c"]), pa.array(["d", "e", "f"])
+    assert join_texts([take_texts(columns, choose_evenly(3, 2)), columns]) == (
+        ["a", "b", "a", "b", "c"],
+        ["d", "e", "d", "e", "f"],
+    )
+    assert count_characters([columns, (columns[0], None)]) == 9
+
+
+def test_vectors_tell_labels_and_numbers() -> None:
+    generator = np.random.default_rng(0)
+    gold = np.eye(3, dtype=bool)[np.arange(120) % 3]
+    vectors = (gold @ generator.normal(0, 1, (3, 8)) + generator.normal(0, 0.1, (120, 8))).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    one = predict_labels_by_vectors(vectors[:90], gold[:90], vectors[90:], multi_label=False)
+    assert (one.argmax(1) == gold[90:].argmax(1)).all()
+    several = predict_labels_by_vectors(vectors[:90], gold[:90], vectors[90:], multi_label=True)
+    assert ((several > 0.5) == gold[90:]).all()
+    numbers = np.stack([gold.argmax(1) * 5.0, 100 - gold.argmax(1)], axis=1)
+    found = predict_numbers_by_vectors(vectors[:90], numbers[:90], vectors[90:])
+    assert np.corrcoef(found[:, 0], numbers[90:, 0])[0, 1] > 0.9
+    assert found[:, 1].mean() == pytest.approx(99, abs=0.1)
 
 
 PROGRAM = """
@@ -140,7 +161,12 @@ from tests.statistics.test_baselines import *
 (train, classes), (texts, _) = write_texts(300), write_texts(100, 1)
 labels = predict_labels_by_tfidf((train, train[::-1]), classes, (texts, texts), multi_label=False)
 numbers = predict_numbers_by_tfidf((train, None), classes.astype(float), (texts, None))
-print(hashlib.sha256(labels.tobytes() + numbers.tobytes()).hexdigest())
+vectors = np.random.default_rng(0).normal(0, 1, (300, 64)).astype(np.float32)
+found = [
+    predict_labels_by_vectors(vectors, classes, vectors, multi_label=False),
+    predict_numbers_by_vectors(vectors, classes.astype(float), vectors),
+]
+print(hashlib.sha256(b"".join(each.tobytes() for each in [labels, numbers, *found])).hexdigest())
 """
 
 

@@ -128,7 +128,7 @@ def cut(file: str) -> Spoil:
         (lambda folder: shutil.rmtree(folder / MODEL), "data/model/training.json: no such file"),
         (removed(str(SENTENCES)), "predictions.parquet: no such file"),
         (cut(str(SENTENCES)), "predictions.parquet is damaged"),
-        (lambda folder: write_section(folder, split="train"), "no sentences of split 'train', only of test and dev."),
+        (lambda folder: write_section(folder, split="train"), "no examples of split 'train', only of test and dev."),
         (lambda folder: write_section(folder, modle="x"), "rescore.modle: unknown key; did you mean 'model'?"),
         (lambda folder: write_json(folder / "rescore.json", {}), "rescore: missing"),
     ],

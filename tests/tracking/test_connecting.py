@@ -19,8 +19,8 @@ from pipeline.registry.versions import read_scores
 from stages.errors import RegistryError, RegistryUnavailableError, TryAgainError, UserError
 from stages.tracking.client import connect, translate_errors
 from stages.tracking.event_log import EventLog
-from stages.tracking.registry import read_lineage_record
 from stages.tracking.sync import sync_event_log
+from stages.tracking.version_artifacts import read_lineage_record
 
 Answer = Callable[[BaseHTTPRequestHandler], tuple[int, str, str]]  # status, type and body
 EMPTY = (200, "application/json", "{}")
@@ -244,4 +244,4 @@ def test_a_server_that_goes_away_says_nothing_about_what_it_holds(
     with pytest.raises(RegistryUnavailableError, match=server.uri), translate_errors():
         read_lineage_record(connect(), version)
     with pytest.raises(RegistryUnavailableError, match=server.uri), translate_errors():
-        read_scores(connect(), version.run_id)
+        read_scores(connect(), version)

@@ -20,6 +20,7 @@ from stages.tracking.lineage_record import (
     RECORD,
     FileEntry,
     LineageFiles,
+    LineageRecord,
     current_lineage,
     read_execution,
     read_lock,
@@ -127,7 +128,7 @@ def test_without_a_repository_the_record_and_the_card_say_why_the_model_cannot_b
     files.write(folder)
     assert LineageFiles.read(folder) == files
     table = {"entity_strict": {"micro": scores(f1=0.75), "per_type": {}}}
-    card = model_card.write_card("mine", TRAINING, {"dev": table, "test": table}, files.record, TASK)
+    card = write_card(TRAINING, table, files.record)
     assert f"It cannot be rebuilt, for its code is not known: {reason}." in card
 
 
@@ -141,6 +142,18 @@ def test_a_commit_of_another_project_does_not_rebuild_a_model(checkout: Path) ->
     git("rm", "--quiet", "--cached", "dvc.yaml")  # as where this project was unpacked inside another repository
     record = lineage().record
     assert (record.rebuildable, record.outside) == (False, ["dvc.yaml"])
+
+
+def test_a_pipeline_that_is_not_yet_committed_is_rebuilt_from_the_patch(checkout: Path) -> None:
+    folder = Path("examples/own")
+    folder.mkdir(parents=True)
+    for name in ("dvc.yaml", "dvc.lock", "params.yaml"):
+        shutil.copyfile(name, folder / name)
+    files = current_lineage({}, **MODEL, pipeline=folder)
+    assert (files.record.rebuildable, files.record.outside, files.record.pipeline) == (True, [], "examples/own")
+    assert b"+++ b/examples/own/dvc.yaml" in files.diff
+    Path(".gitignore").write_text("/examples/own\n", encoding="utf-8")  # and so it is not in the patch either
+    assert current_lineage({}, **MODEL, pipeline=folder).record.outside == ["examples/own/dvc.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -279,6 +292,11 @@ def test_values_that_were_changed_during_the_training_run_are_listed(checkout: P
         require_unchanged(Path("params.yaml"), training)
 
 
+def write_card(training: TrainingRecord, table: dict[str, Any], record: LineageRecord) -> str:
+    metrics = {"dev": table, "test": table}
+    return model_card.write_card("mine", training=training, config={}, metrics=metrics, record=record, task=TASK)
+
+
 def scores(*, f1: float) -> dict[str, float]:
     return {"f1": f1, "precision": f1, "recall": f1, "f1_low": f1 - 0.1, "f1_high": f1 + 0.1, "support": 9}
 
@@ -287,11 +305,9 @@ def test_the_card_counts_the_sentences_that_were_left_out(checkout: Path) -> Non
     table = {"entity_strict": {"micro": scores(f1=0.75), "per_type": {}}}
     counts = {"sentences": 1200, "words": 15000, "entities": 800}
     training = replace(TRAINING, datasets={"train": counts | {"dropped": 3}, "test": counts | {"dropped": 1}})
-    text = model_card.write_card("mine", training, {"dev": table, "test": table}, lineage().record, TASK)
+    text = write_card(training, table, lineage().record)
     assert "Sentences left out for faults: 4 (`data.faulty: drop`)." in text
-    assert "left out" not in model_card.write_card(
-        "mine", TRAINING, {"dev": table, "test": table}, lineage().record, TASK
-    )
+    assert "left out" not in write_card(TRAINING, table, lineage().record)
 
 
 def test_the_card_has_task_data_scores_limits_and_lineage_and_fits_into_mlflow(checkout: Path) -> None:
@@ -299,7 +315,7 @@ def test_the_card_has_task_data_scores_limits_and_lineage_and_fits_into_mlflow(c
     table = {"entity_strict": {"micro": scores(f1=0.75), "per_type": types}}
     record = lineage().record
 
-    text = model_card.write_card("mine", TRAINING, {"dev": table, "test": table}, record, TASK)
+    text = write_card(TRAINING, table, record)
 
     assert len(text) <= model_card.LIMIT
     for words in (

@@ -71,9 +71,12 @@ class Team:
         for process in processes_in(self.folder / machine):
             process.kill()
 
-    def start_run(self, *settings: str) -> UUID:
-        """Create a run of the deployment, as a person or an automation would, and return without waiting."""
-        deployment = self.client.read_deployment_by_name(f"tuneline/{self.name}")
+    def start_run(self, *settings: str, name: str | None = None) -> UUID:
+        """Create a run of a deployment, as a person or an automation would, and return without waiting.
+
+        It is that of the model `name`, by default of the one at the root.
+        """
+        deployment = self.client.read_deployment_by_name(f"tuneline/{name or self.name}")
         parameters = {**deployment.parameters, "settings": list(settings)}
         return self.client.create_flow_run_from_deployment(deployment.id, parameters=parameters).id
 

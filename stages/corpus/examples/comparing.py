@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.corpus.examples.figures import name_targets
 from stages.corpus.examples.readers.blocks import ExampleBlock
 from stages.corpus.examples.reading import ExampleCorpus
 from stages.corpus.parts import ComparedBlock, name_file
@@ -44,18 +45,11 @@ class ComparedExamples:
         if examples.labels is not None:
             shown["labels"] = sorted(examples.labels[number].as_py())
         if examples.numbers is not None:
-            shown["targets"] = dict(zip(self._targets(examples), examples.numbers[number].tolist(), strict=True))
+            names = name_targets(self.corpus.params.answers.columns, examples.numbers.shape[1])
+            shown["targets"] = dict(zip(names, examples.numbers[number].tolist(), strict=True))
         if examples.names is None:
             return shown | {"where": f"{name_file(examples.source, self.place)}:{examples.lines[number]}"}
         return shown | {"where": name_file(examples.where(number), self.place)}
-
-    def _targets(self, block: ExampleBlock) -> list[str]:
-        """The names of the columns of numbers."""
-        assert block.numbers is not None
-        columns = self.corpus.params.answers.columns
-        if isinstance(columns, tuple):
-            return [str(column) for column in columns]
-        return ["target"] if block.numbers.shape[1] == 1 else [str(n) for n in range(1, block.numbers.shape[1] + 1)]
 
 
 def _digest_answers(block: ExampleBlock) -> UInt64s:

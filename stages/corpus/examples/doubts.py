@@ -16,7 +16,10 @@ MAJORITY = 0.9  # share of one label beyond which accuracy says little
 MANY_UNKNOWN = 0.2  # share of tokens; another encoder knows more
 MANY_LONG = 0.05  # share of examples that are longer than a window
 MANY_LABELS = 0.5  # share of all examples: labels that are nearly as many are texts, numbers or ids
-JOINTS = (";", "|", ",", "/", "+")  # that may stand between labels in one cell
+JOINTS = (";", "|", ",", "#", "/", "+")  # that may stand between labels in one cell; # as doccano writes them
+CLEAR_JOINTS = JOINTS[:4]  # that hardly stand within a label
+MANY_VALUES = 0.5  # of a slice, as a share of all examples
+NO_SPLIT_NAME = "its name says neither train, dev nor test"
 
 
 def report_doubts(
@@ -36,6 +39,7 @@ def report_doubts(
         _report_labels(profile, corpus, diagnostics)
     else:
         _report_numbers(profile, corpus, diagnostics)
+    _report_slices(profile, corpus, diagnostics)
     if profile.has_tokens:
         _report_tokens(profile, corpus, diagnostics, window=window)
 
@@ -44,14 +48,15 @@ def report_gaps(corpus: ExampleCorpus, diagnostics: Diagnostics) -> None:
     """Say how examples without a text or an answer can be left out, if there are some and nothing else is wrong."""
     count = sum(diagnostics.counts[gap] for gap in GAPS)
     if count and corpus.params.faulty == "refuse":
-        what = "1 example has" if count == 1 else f"{count:,} examples have"
-        message = f"{what} no text or no answer. Fill them in, or leave them out: --set data.faulty=drop"
+        what = f"{count_examples(count, 'has', 'have')} no text or no answer"
+        message = f"{what}. Fill them in, or leave them out: --set data.faulty=drop"
         diagnostics.add_all("error", "gaps", 1, [(str(corpus.place), message)], faulty=0)
 
 
 def _report_files(corpus: ExampleCorpus, diagnostics: Diagnostics) -> None:
     for path in corpus.ignored:
-        diagnostics.add("warning", "ignored-file", path, "not read: its name says neither train, dev nor test")
+        what = "it stands beside files. If it is a class: --set data.format=folders" if path.is_dir() else NO_SPLIT_NAME
+        diagnostics.add("warning", "ignored-file", path, f"not read: {what}")
     missing = [name for name in SPLITS[1:] if name not in corpus.splits]
     if missing:
         what = "train, dev and test" if corpus.splits == (UNSPLIT,) else missing[0]
@@ -71,7 +76,7 @@ def _report_splits(
             message = f"no example in {name}. Equal texts stay in one split, and {there}"
             diagnostics.add("error", "no-example", corpus.place, message)
         elif corpus.given and name not in (*corpus.given, TRAIN):
-            message = f"{name} is cut from train: {split.examples:,} examples"
+            message = f"{name} is cut from train: {count_examples(split.examples)}"
             diagnostics.add("note", "cut-split", corpus.place, message)
 
 
@@ -96,8 +101,9 @@ def _report_labels(profile: ExampleProfile, corpus: ExampleCorpus, diagnostics: 
         diagnostics.add("error", "many-labels", corpus.place, message)
         return
     _report_rare_labels(profile, corpus, total, diagnostics)
+    has_joined = corpus.columns.answers.separator is None and _report_joined(total, corpus, diagnostics)
     if is_multiple:
-        _report_label_counts(profile, corpus, diagnostics)
+        _report_label_counts(profile, corpus, diagnostics, has_joined=has_joined)
     else:
         label, count = train.labels.most_common(1)[0]
         if count > MAJORITY * train.examples:
@@ -105,7 +111,6 @@ def _report_labels(profile: ExampleProfile, corpus: ExampleCorpus, diagnostics: 
                 f"{count / train.examples:.0%} of train is {format_type(label)}: judge by macro F1, not by accuracy"
             )
             diagnostics.add("warning", "imbalance", corpus.place, message)
-        _report_joined(total, corpus, diagnostics)
 
 
 def _report_rare_labels(
@@ -115,59 +120,84 @@ def _report_rare_labels(
     for label in sorted(total):
         there = [name for name, split in others if split.labels[label]]
         if not train.labels[label]:
-            message = (
-                f"{format_type(label)} is in {' and '.join(there)} only, {total[label]:,} times: no model can learn it"
-            )
+            where = f"in {' and '.join(there)} only, in {count_examples(total[label])}"
+            message = f"{format_type(label)} is {where}: no model can learn it"
             diagnostics.add("warning", "unseen-label", corpus.place, message)
         elif train.labels[label] < FEW:
-            count = train.labels[label]
-            what = "1 example" if count == 1 else f"{count} examples"
+            what = count_examples(train.labels[label])
             message = f"{format_type(label)} has only {what} in {first}, too few to learn from"
             diagnostics.add("warning", "few-examples", corpus.place, message)
-        if train.labels[label] and others and not there:
-            names = " nor ".join(name for name, _ in others)
-            message = f"{format_type(label)} is neither in {names}, so its score is unknown"
+        missing = [name for name, _ in others if name not in there]
+        if train.labels[label] and missing:
+            names = f"neither in {' nor in '.join(missing)}" if len(missing) > 1 else f"not in {missing[0]}"
+            message = f"{format_type(label)} is {names}, so its score there is unknown"
             diagnostics.add("note", "untested-label", corpus.place, message)
 
 
-def _report_label_counts(profile: ExampleProfile, corpus: ExampleCorpus, diagnostics: Diagnostics) -> None:
+def _report_label_counts(
+    profile: ExampleProfile, corpus: ExampleCorpus, diagnostics: Diagnostics, *, has_joined: bool
+) -> None:
     counts = sum((split.label_counts for split in profile.splits.values()), Counter[int]())
     if counts[0]:
-        message = f"{counts[0]:,} examples have no label; they count as examples of none"
+        message = f"{count_examples(counts[0], 'has', 'have')} no label, as examples of none"
         diagnostics.add("note", "unlabelled", corpus.place, message)
-    if set(counts) == {1}:
+    if set(counts) == {1} and not has_joined:
         message = "each example has exactly one label; with task.multi_label=false they exclude each other, which helps"
         diagnostics.add("warning", "one-label", corpus.place, message)
 
 
-def _report_joined(total: Counter[str], corpus: ExampleCorpus, diagnostics: Diagnostics) -> None:
-    """Report labels that are made of others, as if several stood in one cell."""
+def _report_joined(total: Counter[str], corpus: ExampleCorpus, diagnostics: Diagnostics) -> bool:
+    """Report labels that are made of others, as if several stood in one cell; return whether there are some."""
+    found = False
     for joint in JOINTS:
-        joined = [
-            label
-            for label in sorted(total)
-            if joint in label and all(part.strip() in total for part in label.split(joint)) and label.strip(joint)
-        ]
+        joined = _find_joined(total, joint)
         if joined:
+            found = True
             message = (
                 f"{format_type(joined[0])} looks like several labels in one"
                 f"{f', as do {len(joined) - 1:,} others' if len(joined) > 1 else ''}. If so: set "
-                f"task.multi_label=true and data.label_separator={joint!r}"
+                f"{'' if corpus.columns.multi_label else 'task.multi_label=true and '}data.label_separator={joint!r}"
             )
             diagnostics.add("warning", "joined-labels", corpus.place, message)
+    return found
+
+
+def _find_joined(total: Counter[str], joint: str) -> list[str]:
+    """List the labels each of whose parts is a label too, or, at a clear joint, a part of another such label."""
+    parts = {
+        label: [part.strip() for part in label.split(joint)]
+        for label in sorted(total)
+        if joint in label and label.strip(joint)
+    }
+    counts = Counter(part for each in parts.values() for part in set(each)) if joint in CLEAR_JOINTS else Counter[str]()
+    return [label for label, each in parts.items() if all(part in total or counts[part] > 1 for part in each)]
 
 
 def _report_numbers(profile: ExampleProfile, corpus: ExampleCorpus, diagnostics: Diagnostics) -> None:
-    columns = corpus.columns.answers.columns
     for name, split in profile.splits.items():
-        for number, numbers in enumerate(split.numbers):
-            said = columns[number] if isinstance(columns, tuple) else columns
-            which = f"the target {said}" if len(split.numbers) > 1 else "the target"
-            if numbers.low == numbers.high:
+        for said, numbers in zip(profile.target_names, split.numbers, strict=True):
+            which = f"the target {said.removeprefix('target ')}" if len(split.numbers) > 1 else "the target"
+            if numbers.low == numbers.high or not numbers.squares:  # of differences too small for a double
                 is_train = name in (TRAIN, UNSPLIT)
                 what = "so there is nothing to learn" if is_train else "so no score says anything"
                 message = f"{which} is {numbers.low:g} for all of {name}, {what}. Is data.target the right column?"
                 diagnostics.add("error" if is_train else "warning", "constant", corpus.place, message)
+
+
+def _report_slices(profile: ExampleProfile, corpus: ExampleCorpus, diagnostics: Diagnostics) -> None:
+    for name in corpus.columns.slices:
+        values = {value for split in profile.splits.values() for value in split.slices.get(name, ())}
+        examples = sum(split.examples for split in profile.splits.values())
+        if len(values) > max(20, MANY_VALUES * examples):
+            message = (
+                f"the slice {name} has {len(values):,} values on {count_examples(examples)}: is it an id or a text?"
+            )
+            diagnostics.add("warning", "many-slices", corpus.place, message)
+
+
+def count_examples(count: int, one: str = "", many: str = "") -> str:
+    """Return a number of examples, and what follows it: `one` or `many`."""
+    return f"1 example {one}".rstrip() if count == 1 else f"{count:,} examples {many}".rstrip()
 
 
 def _report_tokens(profile: ExampleProfile, corpus: ExampleCorpus, diagnostics: Diagnostics, *, window: int) -> None:
@@ -185,8 +215,8 @@ def _report_tokens(profile: ExampleProfile, corpus: ExampleCorpus, diagnostics: 
         count = split.longer_than(window)
         if count:
             message = (
-                f"{count:,} examples of {name} ({count / split.examples:.1%}) are longer than a window of {window} "
-                f"tokens, the longest {split.length_at(1.0):,}; they become several windows, whose answers are averaged"
+                f"{count_examples(count, f'of {name} is', f'of {name} are')} longer than a window of {window} tokens "
+                f"({count / split.examples:.1%}; the longest has {split.longest:,}); several windows are averaged"
             )
             diagnostics.add(
                 "warning" if count > MANY_LONG * split.examples else "note", "long-texts", corpus.place, message

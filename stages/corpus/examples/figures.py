@@ -10,9 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.corpus.examples.readers.blocks import ExampleBlock, Float64s
+from stages.corpus.readers.columns import AUTO
 from stages.corpus.text.sentences import Int32s
 
-LONGEST = 1 << 16  # tokens; longer texts are counted as that long
+UNNAMED = "target"  # where the column is found by its usual names, which may differ from file to file
+LONGEST = 1 << 16  # tokens; shares of texts that are longer are not told apart
 
 
 @dataclass
@@ -56,6 +58,7 @@ class ExampleSplit:
     lengths: npt.NDArray[np.int64] = field(
         default_factory=lambda: np.zeros(LONGEST + 1, np.int64)
     )  # by tokens: examples
+    longest: int = 0  # tokens
     tokens: int = 0
     unknown_tokens: int = 0
     dropped: int = 0  # examples that were left out; what would have been cut from train counts there
@@ -78,6 +81,7 @@ class ExampleSplit:
                 known[value] += count
         if tokens_E is not None and unknown_E is not None:
             self.lengths += np.bincount(np.minimum(tokens_E, LONGEST), minlength=LONGEST + 1)
+            self.longest = max(self.longest, int(tokens_E.max(initial=0)))
             self.tokens += int(tokens_E.sum())
             self.unknown_tokens += int(unknown_E.sum())
 
@@ -96,21 +100,29 @@ class ExampleProfile:
 
     splits: dict[str, ExampleSplit]
     has_tokens: bool  # whether tokens were counted
+    targets: int | str | tuple[int | str, ...] | None  # the columns of numbers; none of labels
 
     @property
     def labels(self) -> list[str]:
         """All labels, sorted."""
         return sorted({label for split in self.splits.values() for label in split.labels})
 
-    def to_json(self, *, window: int) -> dict[str, Any]:
-        """Return the figures for JSON output; `window` is the number of tokens that one window holds."""
+    @property
+    def target_names(self) -> list[str]:
+        """The names of the numbers of an example."""
+        assert self.targets is not None
+        counts = [len(split.numbers) for split in self.splits.values() if split.numbers]
+        return name_targets(self.targets, max(counts, default=1))
+
+    def to_json(self, *, window: int | None) -> dict[str, Any]:
+        """Return the figures for JSON output; `window` is how many tokens a window holds, if they were counted."""
         return {
-            "labels": self.labels,
+            **({"labels": self.labels} if self.targets is None else {"targets": self.target_names}),
             "window": window,
             "splits": {name: self._split_to_json(split, window) for name, split in self.splits.items()},
         }
 
-    def _split_to_json(self, split: ExampleSplit, window: int) -> dict[str, Any]:
+    def _split_to_json(self, split: ExampleSplit, window: int | None) -> dict[str, Any]:
         figures: dict[str, Any] = {"examples": split.examples, "characters": split.characters}
         if split.label_counts:
             figures["labels"] = dict(sorted(split.labels.items()))
@@ -119,14 +131,22 @@ class ExampleProfile:
             figures["numbers"] = [numbers.to_json() for numbers in split.numbers]
         if split.slices:
             figures["slices"] = {name: dict(counts.most_common()) for name, counts in split.slices.items()}
-        if self.has_tokens:
-            shares = (("median", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))
-            figures["tokens"] = {key: split.length_at(share) for key, share in shares}
+        if window is not None and self.has_tokens:
+            shares = (("median", 0.5), ("p90", 0.9), ("p99", 0.99))
+            figures["tokens"] = {key: split.length_at(share) for key, share in shares} | {"max": split.longest}
             figures["longer_than_window"] = split.longer_than(window)
             figures["unknown_tokens"] = split.unknown_tokens
         if split.dropped:
             figures["dropped"] = split.dropped
         return figures
+
+
+def name_targets(columns: int | str | tuple[int | str, ...], count: int) -> list[str]:
+    """Return the names of `count` numbers: those of their columns, or that of the one column that holds all of them."""
+    if isinstance(columns, tuple):
+        return [str(column) for column in columns]
+    name = UNNAMED if columns == AUTO else str(columns)
+    return [name] if count == 1 else [f"{name} {number}" for number in range(1, count + 1)]
 
 
 def _count(values: pa.StringArray) -> tuple[list[str], list[int]]:

@@ -31,4 +31,4 @@ def copy_examples(corpus: ExampleCorpus, folder: Path) -> dict[str, Any]:
             shutil.copyfile(corpus.place, copy / corpus.place.name)
         else:
             shutil.copytree(corpus.place, copy, copy_function=shutil.copyfile)
-    return profile.to_json(window=0) | {"window": None} | diagnostics.to_json()
+    return profile.to_json(window=None) | diagnostics.to_json()

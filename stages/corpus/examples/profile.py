@@ -44,7 +44,8 @@ def profile_examples(
     Faults and doubts are added to `diagnostics`; the caller decides whether to continue. Without `count_tokens`, tokens
     are not profiled. `window` is the number of tokens that one window holds.
     """
-    profile = ExampleProfile({name: ExampleSplit() for name in corpus.splits}, count_tokens is not None)
+    targets = corpus.columns.answers.columns if corpus.columns.wanted == "numbers" else None
+    profile = ExampleProfile({name: ExampleSplit() for name in corpus.splits}, count_tokens is not None, targets)
     repetition = Repetition(corpus.splits)
     for block, splits_E in corpus.blocks(diagnostics):
         counts_E, unknown_E = _count_tokens(block, count_tokens)
@@ -55,8 +56,8 @@ def profile_examples(
                 block if is_all else block.select(chosen_E), _take(counts_E, chosen_E), _take(unknown_E, chosen_E)
             )
         repetition.add(block, splits_E)
-        if unknown_E is not None:
-            _report_unknown(block, unknown_E, diagnostics)
+        if counts_E is not None and unknown_E is not None:
+            _report_unknown(block, counts_E, unknown_E, diagnostics)
         on_block(len(block))
     _report_faulty(profile, corpus, diagnostics)
     if not diagnostics.of("error"):  # figures of the readable part alone would mislead
@@ -82,7 +83,10 @@ def _take(values_E: Int32s | None, chosen_E: Bools) -> Int32s | None:
     return None if values_E is None else values_E[chosen_E]
 
 
-def _report_unknown(block: ExampleBlock, unknown_E: Int32s, diagnostics: Diagnostics) -> None:
+def _report_unknown(block: ExampleBlock, counts_E: Int32s, unknown_E: Int32s, diagnostics: Diagnostics) -> None:
+    at = np.flatnonzero(counts_E == 0)
+    examples = ((block.where(n), f"the tokenizer sees nothing in {block.show(n)}") for n in at)
+    diagnostics.add_all("warning", "no-token", len(at), examples)
     at = np.flatnonzero(unknown_E)
     examples = (
         (block.where(n), f"the tokenizer does not know {_say_words(int(unknown_E[n]))} of {block.show(n)}") for n in at

@@ -15,6 +15,8 @@ from stages.corpus.text.sentences import UInt64s
 from stages.corpus.type_names import format_type
 from stages.errors import SHOWN
 
+MANY_REPEATED = 0.5  # share of the texts of a split
+
 Int64s = npt.NDArray[np.int64]
 
 
@@ -69,8 +71,10 @@ class Repetition:
             if repeated:
                 first = of_split[1:] & of_split[:-1] & (table.digests[1:] == table.digests[:-1])
                 where = self._format_place(table, int(np.argmax(first)) + 1)
-                message = f"{repeated:,} texts of {name} repeat an earlier one of {name}; this is one of them"
-                diagnostics.add("note", "repeated", where, message)
+                what = "1 text repeats" if repeated == 1 else f"{repeated:,} texts repeat"
+                message = f"{what} an earlier one of {name}, this one among them"
+                is_most = repeated > MANY_REPEATED * int(of_split.sum())
+                diagnostics.add("warning" if is_most else "note", "repeated", where, message)
 
     def _report_shared(self, table: _Table, groups: Int64s, diagnostics: Diagnostics) -> None:
         """Report each text that is in two splits, at its first place in the later of them."""

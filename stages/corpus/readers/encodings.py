@@ -1,15 +1,14 @@
 """Decode the bytes of text files: UTF-8, and CESU-8 of old exports; other encodings are refused by name."""
 
-import re
 import shlex
 from pathlib import Path
 
 from stages.corpus.text.diagnostics import UnreadableError
+from stages.corpus.text.raw_text import LONE_SURROGATE
 
 BOMS = {  # those of UTF-32 first: one of them begins as one of UTF-16
     b"\xff\xfe\0\0": "UTF-32", b"\0\0\xfe\xff": "UTF-32", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"
 }  # fmt: skip
-SURROGATE = re.compile("[\ud800-\udfff]")
 MODIFIED_NUL = b"\xc0\x80"  # as Java's modified UTF-8 writes it
 REMOVE_NUL = "perl -pe 's/\\xc0\\x80//g'"
 SHOWN_CHARACTERS = 40
@@ -37,7 +36,7 @@ def decode_text(path: Path, data: bytes, *, number: int) -> tuple[str, int]:
     except UnicodeDecodeError as error:
         raise _describe_fault(path, error, number) from None
     text = halves.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-    if lone := SURROGATE.search(text):
+    if lone := LONE_SURROGATE.search(text):
         line = number + text.count("\n", 0, lone.start())
         message = f"holds {lone[0]!a}, half of a surrogate pair in CESU-8, which is not a character. Remove it."
         raise UnreadableError("encoding", f"{path}:{line}", message)

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from stages.reporting import pairs
 from stages.reporting.corpus_rows import example_rows
-from stages.reporting.pairs import read_pair
 from stages.scoring import Legend, Run, Table, Words, shorten_score
 from stages.tasks.regression.scores.predictions import Predictions
 
@@ -19,8 +19,7 @@ LEGEND = Legend(
     same="a number of both",
     other="one of this side only",
 )
-SAMPLE = "The delivery arrived two days late, and nobody answered the phone."
-SAMPLE_PAIR = "It took two days longer than promised."
+SERVING_PARAMS: dict[str, Any] = {}
 SCORES_TITLE = "The scores of all targets together and of each."
 FIGURES = ("pearson", "spearman", "rmse", "mae", "r2")
 
@@ -104,21 +103,37 @@ def read_answer(side: Mapping[str, Any]) -> list[list[Any]]:
 
 def make_inputs(predictions: Predictions, *, limit: int) -> list[Any]:
     """The first texts as strings, or as `text` and `pair`."""
-    texts: list[Any] = predictions.texts[:limit].to_pylist()
-    if predictions.pairs is None:
-        return texts
-    pairs = predictions.pairs[:limit].to_pylist()
-    return [{"text": text, "pair": pair} for text, pair in zip(texts, pairs, strict=True)]
+    return pairs.list_inputs(predictions.texts, predictions.pairs, limit=limit)
 
 
 def make_sample(config: Mapping[str, Any]) -> Any:
     """A text, or two if the model's config.json says `text_pair`."""
-    return {"text": SAMPLE, "pair": SAMPLE_PAIR} if config.get("text_pair") else SAMPLE
+    return pairs.choose_sample(config)
 
 
-def read_input(line: str) -> Any:
-    """A text; two of them if there is a tab, or a JSON object with `text` and perhaps `pair`."""
-    return read_pair(line)
+def read_input(given: str | Mapping[str, Any], config: Mapping[str, Any]) -> Any:
+    """A text, or both of a pair."""
+    return pairs.read_text_or_pair(given, config)
+
+
+def explain_answers(
+    config: Mapping[str, Any],
+    parameters: Mapping[str, Mapping[str, Any]],
+    decision: Mapping[str, Any],
+) -> list[str]:
+    """The unit, and the numbers in train, which are what the model may be expected to answer."""
+    task, unit = parameters["task"], parameters["task"]["unit"]
+    ranges = ", ".join(
+        f"`{target}` {mean:.4g} ± {deviation:.4g}"
+        for target, mean, deviation in zip(
+            config["id2label"].values(), decision["means"], decision["deviations"], strict=True
+        )
+    )
+    return [
+        *pairs.explain_pairs(config, symmetric=task["symmetric"]),
+        f"`number` is in {unit}." if unit else "`number` is in the unit of the training data.",
+        f"Mean and standard deviation in train: {ranges}.",
+    ]
 
 
 def answer_to_json(answer: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,7 +144,8 @@ def answer_to_json(answer: Mapping[str, Any]) -> dict[str, Any]:
 def print_answer(answer: Mapping[str, Any]) -> list[str]:
     """A line for each number."""
     return [
-        f"{name}  {value:.4g}" if isinstance(value, float) else f"{name}  {value}" for name, value in answer.items()
+        f"{found['target']}  {found['number']:.4g}" + (f" {found['unit']}" if found.get("unit") else "")
+        for found in answer.get("numbers", [answer])
     ]
 
 

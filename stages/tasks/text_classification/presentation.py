@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from stages.reporting import pairs
 from stages.reporting.corpus_rows import MOST, count_rows, example_rows, list_names
-from stages.reporting.pairs import read_pair
 from stages.scoring import Legend, Run, Table, Words, shorten_score
 from stages.tasks.text_classification.scores.predictions import Predictions
 
@@ -20,10 +20,8 @@ LEGEND = Legend(
     same="a label of both",
     other="one of this side only",
 )
-SAMPLE = "The delivery arrived two days late, and nobody answered the phone."
-SAMPLE_PAIR = "It took two days longer than promised."
+SERVING_PARAMS = {"all_scores": False}
 SCORES_TITLE = "Scores of all labels together, and the F1 of each; low to high: 95 % interval."
-AVERAGES = ("micro", "macro", "weighted")
 
 
 def describe_primary(tables: Mapping[str, Any]) -> str:
@@ -110,21 +108,37 @@ def read_answer(side: Mapping[str, Any]) -> list[str]:
 
 def make_inputs(predictions: Predictions, *, limit: int) -> list[Any]:
     """The first texts as strings, or as `text` and `pair`."""
-    texts: list[Any] = predictions.texts[:limit].to_pylist()
-    if predictions.pairs is None:
-        return texts
-    pairs = predictions.pairs[:limit].to_pylist()
-    return [{"text": text, "pair": pair} for text, pair in zip(texts, pairs, strict=True)]
+    return pairs.list_inputs(predictions.texts, predictions.pairs, limit=limit)
 
 
 def make_sample(config: Mapping[str, Any]) -> Any:
     """A text, or two if the model's config.json says `text_pair`."""
-    return {"text": SAMPLE, "pair": SAMPLE_PAIR} if config.get("text_pair") else SAMPLE
+    return pairs.choose_sample(config)
 
 
-def read_input(line: str) -> Any:
-    """A text; two of them if there is a tab, or a JSON object with `text` and perhaps `pair`."""
-    return read_pair(line)
+def read_input(given: str | Mapping[str, Any], config: Mapping[str, Any]) -> Any:
+    """A text, or both of a pair."""
+    return pairs.read_text_or_pair(given, config)
+
+
+def explain_answers(
+    config: Mapping[str, Any], parameters: Mapping[str, Mapping[str, Any]], decision: Mapping[str, Any]
+) -> list[str]:
+    """How labels are chosen, their thresholds, and the temperature."""
+    thresholds = decision["thresholds"]
+    lines = pairs.explain_pairs(config, symmetric=parameters["task"]["symmetric"])
+    if thresholds is None:
+        lines.append("Each text gets one label, the most probable.")
+    else:
+        chosen = dict(zip(config["id2label"].values(), thresholds, strict=True))
+        shown = ", ".join(f"`{label}` {chosen[label]:.4f}" for label in list(chosen)[:MOST])
+        more = f" and {len(chosen) - MOST} more" if len(chosen) > MOST else ""
+        lines.append(f"A text gets each label whose `score` reaches its threshold, chosen on dev: {shown}{more}.")
+    return [
+        *lines,
+        f"`score` is a probability, calibrated on dev (temperature {decision['temperature']:.4f}).",
+        'With `params={"all_scores": True}` an answer has the score of each label, under `scores`.',
+    ]
 
 
 def answer_to_json(answer: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from stages.reporting.corpus_rows import count_row, length_rows
+from stages.reporting.pairs import read_text
 from stages.scoring import Legend, Run, Table, Words
 from stages.tasks.token_classification.scores.marking import extract_entities, mark_entities
 from stages.tasks.token_classification.scores.predictions import Predictions
@@ -22,6 +23,7 @@ LEGEND = Legend(
     other="one of this side only",
 )
 SAMPLE = "Angela Merkel visited Siemens in Munich."
+SERVING_PARAMS: dict[str, Any] = {}
 SCORES_TITLE = "Entity scores, strict; f1_low to f1_high: 95 % interval."
 FIGURES = ("precision", "recall", "f1", "f1_low", "f1_high")
 
@@ -96,7 +98,7 @@ def list_limits(parameters: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What a tagger cannot do."""
     return [
         f"Reads at most {parameters['tokenize']['window_length']} tokens at a time, and each text without its context.",
-        "Entities do not overlap or nest. Their scores are not calibrated probabilities: see the report.",
+        "Entities do not overlap or nest.",
     ]
 
 
@@ -126,9 +128,23 @@ def make_sample(config: Mapping[str, Any]) -> str:  # noqa: ARG001 - as of any t
     return SAMPLE
 
 
-def read_input(line: str) -> str:
-    """The line as it is."""
-    return line
+def read_input(given: str | Mapping[str, Any], config: Mapping[str, Any]) -> str:  # noqa: ARG001 - as of any task
+    """A text."""
+    return read_text(given)
+
+
+def explain_answers(
+    config: Mapping[str, Any],  # noqa: ARG001 - as of any task
+    parameters: Mapping[str, Mapping[str, Any]],  # noqa: ARG001 - likewise
+    decision: Mapping[str, Any],
+) -> list[str]:
+    """What offsets count, and the temperature; none is known of models from before it was fitted."""
+    temperature = decision.get("temperature")
+    fitted = f", calibrated on dev (temperature {temperature:.4f})" if temperature else ", not calibrated"
+    return [
+        "`start` and `end` count characters.",
+        f"`score` is the mean probability of the tags of an entity's words{fitted}.",
+    ]
 
 
 def answer_to_json(answer: list[dict[str, Any]]) -> dict[str, Any]:

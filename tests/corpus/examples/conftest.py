@@ -55,10 +55,16 @@ def make_params(folder: Path, wanted: Wanted = "labels", **settings: Any) -> Exa
 
 
 def open_files(
-    folder: Path, files: Files, wanted: Wanted = "labels", *, multi_label: bool = False, **settings: Any
+    folder: Path,
+    files: Files,
+    wanted: Wanted = "labels",
+    *,
+    multi_label: bool = False,
+    symmetric: bool = False,
+    **settings: Any,
 ) -> ExampleCorpus:
     params = make_params(write(folder, files), wanted, **settings)
-    return open_examples(params, wanted=wanted, multi_label=multi_label, allow_unsplit=True)
+    return open_examples(params, wanted=wanted, multi_label=multi_label, symmetric=symmetric, allow_unsplit=True)
 
 
 def read_all(corpus: ExampleCorpus, diagnostics: Diagnostics | None = None) -> list[Read]:

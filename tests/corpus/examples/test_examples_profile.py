@@ -61,16 +61,16 @@ def test_profile_of_numbers_has_mean_deviation_and_extremes(tmp_path: Path) -> N
 DOUBTS: dict[str, tuple[Files, dict[str, Any], str, str, str]] = {
     "unseen label": (
         {"train.csv": table(*many("a", "b")), "dev.csv": table("x,a"), "test.csv": table("y,c", "z,b")}, {},
-        "unseen-label", "", "c is in test only, 1 times"),
+        "unseen-label", "", "c is in test only, in 1 example: no"),
     "few examples": ({"train.csv": table(*many("a", "b"), "x,c")}, {}, "few-examples", "", "c has only 1 example in all"),
     "untested label": (
         {"train.csv": table(*many("a", "b")), "dev.csv": table("x,a"), "test.csv": table("y,a")}, {},
-        "untested-label", "", "b is neither in dev nor test"),
+        "untested-label", "", "b is neither in dev nor in test"),
     "imbalance": ({"train.csv": table(*(f"x{n},a" for n in range(19)), "y,b")}, {}, "imbalance", "", "95% of train is a"),
     "alike": ({"train.csv": table(*many("Spam", "spam"))}, {}, "types-alike", "", "the labels 'Spam' (6) and 'spam' (6)"),
     "joined": ({"train.csv": table(*many("a", "b", "a|b"))}, {}, "joined-labels", "", "data.label_separator='|'"),
     "one label each": ({"train.csv": table(*many("a", "b"))}, {"multi_label": True}, "one-label", "", "exactly one label"),
-    "none": ({"train.csv": table(*many("a", "b"), "x,")}, {"multi_label": True}, "unlabelled", "", "1 examples have no"),
+    "none": ({"train.csv": table(*many("a", "b"), "x,")}, {"multi_label": True}, "unlabelled", "", "1 example has no"),
     "contradiction": (
         {"train.csv": table(*many("a", "b"), "text a 0,b")}, {},
         "contradictions", "train.csv:14", "the same text is b here, and a at FOLDER/train.csv:2"),
@@ -82,13 +82,13 @@ DOUBTS: dict[str, tuple[Files, dict[str, Any], str, str, str]] = {
         "in-train-and-test", "test.csv:3", "also in train at FOLDER/train.csv:3"),
     "within a split": (
         {"train.csv": table(*many("a", "b"), "text a 0,a")}, {},
-        "repeated", "train.csv:14", "1 texts of all repeat an earlier one"),
+        "repeated", "train.csv:14", "1 text repeats an earlier one of all"),
     "unsplit": ({"train.csv": table(*many("a", "b"))}, {}, "unsplit", "", "no train, dev and test. To train on it: tune"),
     "unknown word": ({"train.csv": table(*many("a", "b"), "x Y Z w v u,a")}, {}, "unknown-word", "train.csv:14",
                      "does not know 2 words of 'x Y Z w v u'"),
     "unknown words": ({"train.csv": table("X y,a", "Z w,b")}, {}, "unknown-words", "", "50% of the words (2 of 4 tokens)"),
     "long text": ({"train.csv": table(*many("a", "b"), f"{'x ' * 30},a")}, {}, "long-texts", "",
-                  "1 examples of all (7.7%) are longer than a window of 10 tokens, the longest 30"),
+                  "1 example of all is longer than a window of 10 tokens (7.7%; the longest has 30)"),
     "ignored file": ({"train.csv": table(*many("a", "b")), "dev.csv": table("x,a"), "test.csv": table("y,a"),
                       "more.csv": table("z,a")}, {}, "ignored-file", "more.csv", "not read: its name says neither"),
 }  # fmt: skip

@@ -19,8 +19,8 @@ TEXTS = ("good", "bad, really", 'he said "no"')
 LABELS = ("pos", "neg", "neg")
 
 
-def parquet(columns: dict[str, Any], features: dict[str, Any] | None = None) -> bytes:
-    table = pa.table(columns)
+def parquet(columns: dict[str, Any] | pa.Table, features: dict[str, Any] | None = None) -> bytes:
+    table = pa.table(columns) if isinstance(columns, dict) else columns
     if features:
         table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
     buffer = io.BytesIO()
@@ -228,7 +228,7 @@ def test_label_studio_skips_what_is_not_annotated(tmp_path: Path) -> None:
     assert [each.answer for each in found] == [["a"]]
     messages = " ".join(each.message for each in find(diagnostics, "records"))
     assert "2 tasks without an annotation" in messages
-    assert "1 tasks without a choice" in messages
+    assert "1 tasks without choices or taxonomy" in messages
 
 
 def test_label_studio_ratings_are_numbers(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def train(content: str | bytes, expected: str, wanted: Wanted = "labels", name: 
 
 CASES: dict[str, Case] = {
     # The file as a whole.
-    "no file": Case({"notes.doc": "x"}, "FOLDER: no annotated text in it"),
+    "no file": Case({"notes.doc": "x"}, "FOLDER: no labelled texts in it. Files that are read end in csv, tsv"),
     "empty file": train("", "train.csv: is empty"),
     "only a BOM": train(b"\xef\xbb\xbf\n", "train.csv: is empty"),
     "header alone": train("text,label\n", "FOLDER: no example in all"),
@@ -49,7 +49,7 @@ CASES: dict[str, Case] = {
         parquet({"text": ["x"], "label": ["a"]}).replace(b"label", b"lab\xffl"), "train.parquet: is not a complete Parquet", name="train.parquet"
     ),
     "csv in quotes that never end": train('text,label\ngood,a\n"bad,b\nx,a\n', "train.csv:3: a cell that begins with a"),
-    "csv with text behind a quote": train('text,label\n"good" one,a\nbad,b\n', "train.csv:2: not CSV with ',' between"),
+    "csv with text behind a quote": train('text,label\n"good" one,a\nbad,b\n', "train.csv:2: text follows the quote"),
     "json cut off": train('[{"text": "x", "label": "a"},\n {"text": "y"', "train.json:2: not JSON", name="train.json"),
     "json with more behind it": train('[{"text": "x", "label": "a"}]\n[]', "train.json:2: more follows", name="train.json"),
     "object over several lines": train('{\n "text": "x"}', "train.json:1: an object over several", name="train.json"),
@@ -66,7 +66,7 @@ CASES: dict[str, Case] = {
     "no second text": train(GOOD, "train.csv: holds 'text', 'label', but no text_pair as", text_pair="auto"),
     "no slice": train(GOOD, "train.csv: holds 'text', 'label', but no 'region', which data.slices", slices=["region"]),
     "no split column": train(GOOD, "train.csv: holds 'text', 'label', but no 'split', which", split_column="split"),
-    "a name twice": train("text,label,label\nx,a,b\n", "train.csv:1: its header names 'label' twice"),
+    "a name twice": train("text,label,label\nx,a,b\n", "train.csv: has 2 columns named 'label'"),
     "no names, three columns": train("x\ty\t1\nz\ty\t1\n", "train.tsv: has 3 columns without names", name="train.tsv"),
     "text and label in one": train("text,x\na,b\nc,d\n", "train.csv: text, text_pair and label would all be read from",
                                    label="text"),
@@ -99,7 +99,7 @@ CASES: dict[str, Case] = {
                                 name="train.jsonl"),
     "label is a fraction": train(jsonl({"text": "x", "label": 0.5}), "train.jsonl:1: a label is a string or a whole",
                                  name="train.jsonl"),
-    "label of two lines": train('text,label\nx,"a\nb"\ny,c\n', "train.csv:2: a label with a tab or line end in it"),
+    "label of two lines": train('text,label\nx,"a\nb"\ny,c\n', "train.csv:2: a label with a tab, a line end"),
     "a number without a name": train(
         parquet({"text": ["x", "y"], "label": [0, 7]}, CLASS), "train.parquet:2: the label 7 has no name",
         name="train.parquet"),
@@ -126,7 +126,7 @@ CASES: dict[str, Case] = {
     "true": train(jsonl({"text": "x", "score": True}), "train.jsonl:1: a target is a number, not True", "numbers",
                   "train.jsonl"),
     "two numbers, then one": train(jsonl({"text": "x", "score": [1, 2]}, {"text": "y", "score": [1]}),
-                                   "train.jsonl:2: holds 1 numbers, where those before it hold 2", "numbers",
+                                   "train.jsonl:2: holds 1 number, but train.jsonl:1 holds 2", "numbers",
                                    "train.jsonl"),
     "constant": train("text,score\nx,1\ny,1\n", "FOLDER: the target is 1 for all of all", "numbers"),
     # Other formats.

@@ -12,12 +12,15 @@ import pytest
 import yaml
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
+from stages.reporting.axes import format_number
+from stages.reporting.evaluation import MAX_MISTAKES, Report
 from stages.tasks.regression.report import baselines
 from stages.tasks.regression.report.analysis import MAX_POINTS, report_on
 from stages.tasks.regression.report.evaluation import describe_scores
 from stages.tasks.regression.report.plots import write_plots
-from stages.tasks.regression.report.report import MAX_MISTAKES, TEMPLATE, Report, render
+from stages.tasks.regression.report.report import TEMPLATE, render
 from stages.tasks.regression.scores.predictions import Predictions
+from stages.training.frozen_encoder import FrozenVectors
 
 TASK = {"name": "regression", "primary": "pearson", "unit": None}
 HOSTILE = [
@@ -49,14 +52,24 @@ def predictions_of(
 
 def made(splits: dict[str, Predictions], **task: Any) -> tuple[Report, dict[str, Any]]:
     targets = next(iter(splits.values())).targets
-    texts = [f"word {number % 7}" for number in range(30)]
+    texts = pa.array([f"word {number % 7}" for number in range(30)])
     pairs = texts if splits["test"].pairs is not None else None
     train = baselines.Train((texts, pairs), np.random.default_rng(3).normal(50, 10, (30, len(targets))))
-    report, metrics = report_on(splits, train, TASK | task)
+    report, metrics = report_on(splits, baselines.fit_baselines(train, splits, vectors_of(train, splits)), TASK | task)
     steps = [{"step": step, "loss": 2.0 / step, "learning_rate": 1e-5 * step} for step in range(1, 5)]
     epochs = [{"epoch": 1, "step": 2, "dev_score": 0.4}, {"epoch": 2, "step": 4, "dev_score": 0.6}]
     learning = {"steps": steps, "epochs": epochs, "best_epoch": 2}
     return report | {"facts": [("Seed", "13")], "learning": learning}, metrics
+
+
+def vectors_of(train: baselines.Train, splits: dict[str, Predictions]) -> FrozenVectors:
+    """Vectors that tell the gold numbers."""
+    return FrozenVectors(
+        train_MF=train.gold_ED.astype(np.float32),
+        chosen_M=np.arange(len(train.gold_ED)),
+        splits={split: own.gold_ED.astype(np.float32) for split, own in splits.items()},
+        seconds=100.0,
+    )
 
 
 def both(**options: Any) -> dict[str, Predictions]:
@@ -99,10 +112,10 @@ def test_metrics_of_a_split_can_be_written_and_hold_each_target() -> None:
 @pytest.mark.parametrize("primary", ["pearson", "spearman", "r2", "rmse", "mae"])
 def test_gain_over_a_baseline_is_positive_where_the_model_is_better(primary: str) -> None:
     report, metrics = made(both(), primary=primary)
-    assert list(metrics["test"]["baselines"]) == ["mean", "tfidf"]
-    for row in metrics["test"]["baselines"].values():
+    assert list(metrics["test"]["baselines"]) == ["mean", "tfidf", "frozen_encoder"]
+    for name, row in metrics["test"]["baselines"].items():
         assert row["gain_low"] <= row["gain"] <= row["gain_high"]
-        assert row["gain"] > 0
+        assert (row["gain"] < 0) == (name == "frozen_encoder")  # whose vectors are the gold numbers
     assert metrics["test"]["primary"]["name"] == primary
     assert "nan" not in Read(render(report)).text
 
@@ -110,9 +123,10 @@ def test_gain_over_a_baseline_is_positive_where_the_model_is_better(primary: str
 def test_baseline_of_words_is_left_out_with_a_remark_if_it_would_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(baselines, "MAX_CHARACTERS", 100)
     report, metrics = made(both())
-    assert list(metrics["test"]["baselines"]) == ["mean"]
-    assert report["remark"] in Read(render(report)).text
-    assert "characters are more than 100" in report["remark"]
+    assert list(metrics["test"]["baselines"]) == ["mean", "frozen_encoder"]
+    (remark,) = report["remarks"]
+    assert remark in Read(render(report)).text
+    assert "characters are more than 100" in remark
 
 
 def test_texts_of_several_windows_are_scored_apart() -> None:
@@ -167,6 +181,25 @@ def test_same_predictions_give_the_same_bytes(tmp_path: Path) -> None:
         write_plots(tmp_path / name, report)
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "other" / path.name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("value", "scale", "shown"),
+    [
+        (1.79512, None, "1.795"),
+        (250_000.0, None, "250,000"),
+        (4_193_341_252.0, None, "4.193e+09"),
+        (-0.00012345, None, "\u22120.0001234"),
+        (9.0, None, "9"),
+        (0.0, None, "0"),
+        (-0.05018, 1.795, "\u22120.05"),
+        (-0.0005791, 1.6, "0.00"),
+        (123.456, 17.0, "123.5"),
+        (1e-12, 1e-12, "1.00e\u221212"),
+    ],
+)
+def test_number_has_the_digits_that_matter(value: float, scale: float | None, shown: str) -> None:
+    assert format_number(value, scale) == shown
 
 
 def test_numbers_of_any_size_are_readable() -> None:

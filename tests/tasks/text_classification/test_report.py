@@ -13,6 +13,7 @@ import pytest
 import yaml
 from sklearn.metrics import f1_score
 
+from stages.reporting.evaluation import MAX_MISTAKES, MAX_TEXT, Report
 from stages.reporting.tables import describe_left_out
 from stages.statistics.calibration import reliability, sigmoid, softmax
 from stages.tasks.text_classification.report import baselines
@@ -23,9 +24,11 @@ from stages.tasks.text_classification.report.confidence import (
     undo_calibration,
 )
 from stages.tasks.text_classification.report.plots import MAX_LABELS, write_plots
-from stages.tasks.text_classification.report.report import MAX_MISTAKES, MAX_TEXT, TEMPLATE, Report, render
+from stages.tasks.text_classification.report.report import TEMPLATE, render
 from stages.tasks.text_classification.scores.predictions import Predictions
 from stages.tasks.text_classification.scores.thresholds import predict_one, predict_several
+from stages.training.evaluation import describe_baselines
+from stages.training.frozen_encoder import FrozenVectors
 
 TASK = {"name": "text_classification", "primary": "macro_f1", "multi_label": False, "thresholds": "per_label"}
 LABELS = ("bad", "good", "so-so")
@@ -72,13 +75,30 @@ def train_of(labels: tuple[str, ...] = LABELS) -> baselines.Train:
     count = max(30, 3 * len(labels))
     gold_EC = np.zeros((count, len(labels)), dtype=bool)
     gold_EC[np.arange(count), np.arange(count) % len(labels)] = True
-    return baselines.Train(([f"this is {labels[number % len(labels)]}" for number in range(count)], None), gold_EC)
+    texts = pa.array([f"this is {labels[number % len(labels)]}" for number in range(count)])
+    return baselines.Train((texts, None), gold_EC)
 
 
-def made(splits: dict[str, Predictions], train: baselines.Train | None = None) -> tuple[Report, dict[str, Any]]:
+def vectors_of(train: baselines.Train, splits: dict[str, Predictions]) -> FrozenVectors:
+    """Vectors that tell the gold labels, of every second text of train."""
+    chosen_M = np.arange(0, len(train.gold_EC), 2)
+    return FrozenVectors(
+        train_MF=train.gold_EC[chosen_M].astype(np.float32),
+        chosen_M=chosen_M,
+        splits={split: own.gold_EC.astype(np.float32) for split, own in splits.items()},
+        seconds=100.0,
+    )
+
+
+def made(
+    splits: dict[str, Predictions],
+    train: baselines.Train | None = None,
+    vectors: FrozenVectors | str = "it would take minutes",
+) -> tuple[Report, dict[str, Any]]:
     own = next(iter(splits.values()))
     task = TASK | {"multi_label": own.is_multi_label}
-    report, metrics = report_on(splits, train or train_of(own.labels), task)
+    fitted = baselines.fit_baselines(train or train_of(own.labels), splits, vectors)
+    report, metrics = report_on(splits, fitted, task)
     steps = [{"step": step, "loss": 2.0 / step, "learning_rate": 1e-5 * step} for step in range(1, 5)]
     epochs = [{"epoch": 1, "step": 2, "dev_score": 0.4}, {"epoch": 2, "step": 4, "dev_score": 0.6}]
     learning = {"steps": steps, "epochs": epochs, "best_epoch": 2}
@@ -187,16 +207,52 @@ def test_baseline_of_words_is_left_out_with_a_remark_if_it_would_take_long(monke
     monkeypatch.setattr(baselines, "MAX_CELLS", 89)  # of 30 texts by 3 labels
     report, metrics = made(both())
     assert list(metrics["test"]["baselines"]) == ["majority"]
-    assert report["remark"] == "No baseline of TF-IDF and logistic regression: 90 texts times labels are more than 89."
-    assert report["remark"] in Read(render(report)).text
+    assert report["remarks"] == [
+        "No baseline of TF-IDF and logistic regression: 90 texts times labels are more than 89.",
+        "No baseline of the encoder without fine-tuning and logistic regression: it would take minutes.",
+    ]
+    for remark in report["remarks"]:
+        assert remark in Read(render(report)).text
     monkeypatch.setattr(baselines, "MAX_CELLS", 90)
-    assert made(both())[0]["remark"] is None
+    assert len(made(both())[0]["remarks"]) == 1
+
+
+@pytest.mark.parametrize("multi_label", [False, True], ids=["one label", "several"])
+def test_baseline_of_the_encoder_tells_what_its_vectors_tell_and_on_how_many_texts_it_was_fitted(
+    multi_label: bool,
+) -> None:
+    splits, train = both(multi_label=multi_label), train_of()
+    report, metrics = made(splits, train, vectors_of(train, splits))
+    row = metrics["test"]["baselines"]["frozen_encoder"]
+    assert row["value"] == 1.0
+    assert row["train_texts"] == 15
+    assert report["remarks"] == []
+    page = Read(render(report)).text
+    assert "the encoder without fine-tuning and logistic regression fitted on 15 of 30 texts" in page
+    assert (
+        "On test the model is not better, beyond chance, than the encoder without fine-tuning and logistic regression."
+        in page
+    )
+
+
+def test_time_of_a_baseline_is_in_the_log_and_in_no_output(tmp_path: Path) -> None:
+    splits, train = both(), train_of()
+    fitted = baselines.fit_baselines(train, splits, vectors_of(train, splits))
+    assert fitted.seconds["frozen_encoder"] > 100
+    report, metrics = made(splits, train, vectors_of(train, splits))
+    (line,) = [
+        line
+        for line in describe_baselines(fitted, baselines.NAMES, metrics)
+        if "(100." in line and "dev 1.0000" in line
+    ]
+    assert "fitted on 15 texts" in line
+    assert "seconds" not in json.dumps([report, metrics])
 
 
 def test_pairs_are_fitted_as_pairs() -> None:
     pairs = pa.array([f"answer {number}" for number in range(60)])
     train = train_of()
-    train = baselines.Train((train.texts[0], ["answer"] * 30), train.gold_EC)
+    train = baselines.Train((train.texts[0], pa.array(["answer"] * 30)), train.gold_EC)
     report, metrics = made(both(pairs=pairs), train)
     assert "tfidf" in metrics["test"]["baselines"]
     assert "answer" in Read(render(report)).text
@@ -236,7 +292,7 @@ def test_render_shows_every_string_as_text(hostile: str, multi_label: bool) -> N
             pairs=pa.array([string] * 8),
             slices={string: pa.array([string] * 4 + ["other"] * 4).dictionary_encode()},
         )
-        train = baselines.Train((["a", "b"] * 8, ["c", "d"] * 8), np.eye(2, dtype=bool)[[0, 1] * 8])
+        train = baselines.Train((pa.array(["a", "b"] * 8), pa.array(["c", "d"] * 8)), np.eye(2, dtype=bool)[[0, 1] * 8])
         report, _ = made({"test": own, "dev": own}, train)
         return Read(render(report | {"facts": [(string, string)]}))
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.reporting.axes import ticks
-from stages.tasks.token_classification.report.report import CURVE_POINTS, Record, Report, downsample, render
+from stages.reporting.axes import CURVE_POINTS, downsample, ticks
+from stages.reporting.evaluation import Record, Report
+from stages.tasks.token_classification.report.report import render
 from stages.tasks.token_classification.scores.marking import mark_entities
 
 HOSTILE = [

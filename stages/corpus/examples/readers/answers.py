@@ -2,8 +2,10 @@
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from stages.corpus.readers.list_cells import is_list, parse_list
@@ -16,6 +18,12 @@ CHOICES = "choices"  # of Label Studio, in its JSON-MIN and CSV exports too
 UNLABELLED = -1  # in datasets of Hugging Face whose test answers are secret
 FLAGS = {"0": False, "1": True, "0.0": False, "1.0": True, "false": False, "true": True}
 SHOWN_LABELS = 5
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")  # characters that no label needs, and that databases refuse
+WHOLE = re.compile(r"(-?\d+)(?:\.0+)?")  # pandas writes 1.0 where another cell of the column is empty
+MAX_NUMBER = 1e100  # squares of more, summed up, are beyond a double
+GAP_HINT = "; where there is none, leave it empty"
+SPAN = (int, int, str)  # as doccano exports entities
+GAP_WORDS = {"na", "n/a", "#n/a", "none", "null", "nan", "-", "?"}
 
 
 @dataclass(frozen=True)
@@ -30,8 +38,8 @@ class LabelForm:
         """Return the labels that a value holds, each once; none for a gap. AnnotationError if they are not labels."""
         labels = tuple(dict.fromkeys(self._list_labels(value)))
         check_characters(labels)
-        if broken := next((label for label in labels if any(end in label for end in "\n\r\t\x1f")), None):
-            raise AnnotationError(f"a label with a tab or line end in it: {broken[:80]!r}")
+        if broken := next((label for label in labels if CONTROL.search(label)), None):
+            raise AnnotationError(f"a label with a tab, a line end or another control character in it: {broken[:80]!r}")
         return labels
 
     def _list_labels(self, value: Any) -> list[str]:
@@ -58,8 +66,7 @@ class LabelForm:
     def _name(self, value: Any) -> str:
         """Return one label; empty if there is none."""
         if isinstance(value, str):
-            label = value.strip()
-            return self._look_up(int(label)) if self.names and label.isdecimal() else label
+            return self._name_string(value.strip())
         if value is None or (isinstance(value, float) and math.isnan(value)):
             return ""
         if isinstance(value, bool):
@@ -68,18 +75,33 @@ class LabelForm:
             return self._look_up(value) if self.names else str(value)
         if isinstance(value, float) and value.is_integer():
             return self._name(int(value))
-        hint = ". For numbers take the task regression" if isinstance(value, float) else ""
-        raise AnnotationError(f"a label is a string or a whole number, not {format_value(value)}{hint}")
+        raise AnnotationError(
+            f"a label is a string or a whole number, not {format_value(value)}{_suggest_label(value)}"
+        )
+
+    def _name_string(self, label: str) -> str:
+        """Return a label that is a string: a number among `names`, or one of them."""
+        if not self.names or not label:
+            return label
+        if number := WHOLE.fullmatch(label):
+            return self._look_up(int(number[1]))
+        if label not in self.names:
+            raise AnnotationError(f"the label {label[:80]!r} is neither a number nor one of {self._show_names()}")
+        return label
 
     def _look_up(self, number: int) -> str:
         assert self.names is not None
         if number == UNLABELLED:
             return ""
         if not 0 <= number < len(self.names):
-            shown = ", ".join(self.names[:SHOWN_LABELS])
-            source = f"data.label_names or {DATASET_INFO}"
-            raise AnnotationError(f"the label {number} has no name; {source} has {len(self.names)}, from 0: {shown}")
+            raise AnnotationError(f"the label {number} has no name; there are {self._show_names()}")
         return self.names[number]
+
+    def _show_names(self) -> str:
+        assert self.names is not None
+        more = " ..." if len(self.names) > SHOWN_LABELS else ""
+        shown = ", ".join(name[:80] for name in self.names[:SHOWN_LABELS])
+        return f"the {len(self.names)} of data.label_names, {DATASET_INFO} or the file itself, from 0: {shown}{more}"
 
 
 def parse_flags(names: Sequence[str], values: Sequence[Any]) -> tuple[str, ...] | None:
@@ -108,7 +130,7 @@ def parse_numbers(values: Sequence[Any]) -> tuple[float, ...] | None:
 def _parse_number(value: Any) -> float | None:
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         raise AnnotationError(f"a target is a number, not {format_value(value)}")
     try:
         if isinstance(value, str) and "_" in value:
@@ -118,15 +140,26 @@ def _parse_number(value: Any) -> float | None:
         hint = _suggest_number(value)
         raise AnnotationError(f"{format_value(value)} is not a number{hint}") from None
     if not math.isfinite(number):
-        raise AnnotationError(f"{format_value(value)} is not a finite number")
+        hint = GAP_HINT if math.isnan(number) else ""
+        raise AnnotationError(f"{format_value(value)} is not a finite number{hint}")
+    if abs(number) > MAX_NUMBER:
+        raise AnnotationError(f"{format_value(value)} is beyond {MAX_NUMBER:g}, the largest number that can be learnt")
     return number
 
 
 def _suggest_number(value: Any) -> str:
     if not isinstance(value, str):
         return " that a computer can hold"
-    try:
-        float(value.replace(",", "."))
-    except ValueError:
-        return "; is data.target the right column?"
-    return "; write it with a point, not a comma"
+    if value.strip().lower() in GAP_WORDS:
+        return GAP_HINT
+    if re.search(r"\d", value) and not re.search(r"[^\W\d_]", value):
+        return "; write it with a point before decimals, and nothing else beside the digits"
+    return "; is data.target the right column?"
+
+
+def _suggest_label(value: Any) -> str:
+    if isinstance(value, float):
+        return ". For numbers take the task regression"
+    if isinstance(value, list | tuple) and len(value) == len(SPAN) and all(map(isinstance, value, SPAN)):
+        return ", a span of the text. For entities take the task token_classification"
+    return ""

@@ -30,6 +30,7 @@ class ExampleBlock:
     lines: Int32s  # [E] the line or row of the file where each begins, from 1
     slices: dict[str, pa.DictionaryArray]  # by column: [E] strings, empty where the file has none
     names: pa.StringArray | None = None  # [E] the file of each text within `source`, where each has its own
+    is_symmetric: bool = False  # whether two texts are the same pair in either order
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -39,7 +40,11 @@ class ExampleBlock:
         """[E] a 64-bit hash of each text, with its second text, stable across processes and versions."""
         if self.pairs is None:
             return digests_of(self.texts.to_pylist())
-        return digests_of(pc.binary_join_element_wise(self.texts, self.pairs, PAIR_SEPARATOR).to_pylist())
+        first, second = self.texts, self.pairs
+        if self.is_symmetric:
+            is_sorted = pc.less_equal(first, second)
+            first, second = pc.if_else(is_sorted, first, second), pc.if_else(is_sorted, second, first)
+        return digests_of(pc.binary_join_element_wise(first, second, PAIR_SEPARATOR).to_pylist())
 
     def where(self, example: SupportsIndex) -> str:
         """Format the place of an example as `file:line`, or as its file."""
@@ -64,4 +69,5 @@ class ExampleBlock:
             lines=self.lines[chosen_E],
             slices={name: column.filter(mask) for name, column in self.slices.items()},
             names=None if self.names is None else self.names.filter(mask),
+            is_symmetric=self.is_symmetric,
         )

@@ -31,6 +31,7 @@ TARGET_NAMES = (
     "target", "targets", "score", "scores", "rating", "ratings", "stars", "value", "number", "similarity",
     "similarityscore", "relevance", "severity", "label", "labels", "y",
 )  # fmt: skip
+SHOWN_CHARACTERS = 200  # of the names of columns in a message
 IGNORED = re.compile(r"[\s_\-.]")  # in a name, as is the case of its letters
 
 
@@ -47,6 +48,7 @@ class Columns:
     slices: tuple[str, ...]
     split: int | str | None
     separator: str | None
+    symmetric: bool = False  # whether two texts are the same pair in either order
 
 
 @dataclass(frozen=True)
@@ -99,9 +101,13 @@ def choose_columns(columns: Columns, present: Sequence[str], where: object) -> C
     slices = tuple(choose("slices", name, ()) for name in columns.slices)
     split = None if columns.split is None else choose("split_column", columns.split, ())
     if faults:
-        names = ", ".join(map(repr, present)) or "nothing"
-        raise UnreadableError("column", where, f"holds {names}, but {'; '.join(faults)}")
+        raise UnreadableError("column", where, f"holds {show_names(present)}, but {'; '.join(faults)}")
     read = [text, *([pair] if pair else []), *chosen]
+    if repeated := next(
+        (name for name in (*read, *slices, split) if name is not None and present.count(name) > 1), None
+    ):
+        message = f"has {present.count(repeated)} columns named {repeated!r}; give each a name of its own"
+        raise UnreadableError("column", where, message)
     if repeated := next((name for name in read if read.count(name) > 1), None):
         message = f"text, text_pair and {parameter} would all be read from {repeated!r}: name each with data.*"
         raise UnreadableError("column", where, message)
@@ -109,6 +115,12 @@ def choose_columns(columns: Columns, present: Sequence[str], where: object) -> C
     extra = tuple(name for name in present if name not in used)
     is_spread = isinstance(answers, tuple) and columns.wanted == "labels"
     return Chosen(text, pair, chosen, is_spread, slices, split, extra)
+
+
+def show_names(names: Sequence[str]) -> str:
+    """Return the names of columns for a message: the first of many."""
+    shown = ", ".join(map(repr, names)) or "nothing"
+    return shown if len(shown) <= SHOWN_CHARACTERS else f"{shown[:SHOWN_CHARACTERS]} ..."
 
 
 def has_usual_name(columns: Columns, names: Sequence[str]) -> bool:

@@ -38,9 +38,11 @@ class RecordFlattener:
         annotation = choose_annotation(task, self.notes)
         if annotation is None:
             return None
-        answers = self._list_answers(annotation.get("result"))
+        results = annotation.get("result")
+        answers = self._list_answers(results)
         if not answers and self._must_have_one:
-            self.notes["tasks without a choice were skipped"] += 1
+            wanted = " or ".join(ANSWERS[self.columns.wanted])
+            self.notes[f"tasks without {wanted} were skipped{_list_kinds(results)}"] += 1
             return None
         texts = dict(task["data"])
         for name in (self.columns.text, self.columns.pair):
@@ -69,7 +71,8 @@ class RecordFlattener:
             value = result.get("value") if isinstance(result, dict) else None
             if kind in OTHER_LABELS:
                 raise AnnotationError(
-                    f"an annotation of type {kind} in it marks spans, not {self.columns.wanted} of a text"
+                    f"an annotation of type {kind} in it marks spans, not {self.columns.wanted} of a text. "
+                    "For entities take the task token_classification"
                 )
             if kind in wanted and isinstance(value, dict):
                 name = str(result.get("from_name", ""))
@@ -91,3 +94,9 @@ class RecordFlattener:
             raise AnnotationError(f"has answers to {', '.join(answers)}: name one with data.{parameter}")
         usual = "label" if self.columns.wanted == "labels" else "target"
         return {usual: next(iter(answers.values()), [] if self.columns.wanted == "labels" else None)}
+
+
+def _list_kinds(results: Any) -> str:
+    """Continue a note with the types of the results of a task, which are none of those that are read."""
+    kinds = sorted({str(result.get("type")) for result in results if isinstance(result, dict)})
+    return f"; they have {', '.join(kinds)[:80]}" if kinds else ""

@@ -17,6 +17,7 @@ from stages.corpus.readers.json_records import ARRAY_LIMIT, describe_json_fault
 from stages.corpus.readers.records import format_value
 from stages.corpus.readers.text_files import read_text
 from stages.corpus.text.diagnostics import AnnotationError, Diagnostics, UnreadableError
+from stages.corpus.text.sentences import SPLITS
 
 Record = dict[str, Any]
 BLANK = re.compile(r"[ \t\n\r]*")
@@ -39,13 +40,18 @@ def read_json(
 
 
 def list_splits(path: Path, stream: BinaryIO) -> list[str]:
-    """Return the splits of a file that holds an object by split, as its keys name them; none for any other file."""
+    """Return the splits of a file that holds an object by split, as its keys name them; none for any other file.
+
+    All of them if it is cut off or malformed: `read_json` says where.
+    """
     pieces = read_text(path, stream)
     start = next(pieces, (1, ""))[1]
     if not _is_by_split(start):
         return []
-    text = _read_whole(path, start, pieces)
-    keys = [key for key, _ in _walk_splits(path, text)]
+    try:
+        keys = [key for key, _ in _walk_splits(path, _read_whole(path, start, pieces))]
+    except UnreadableError:
+        return list(SPLITS)
     return list(dict.fromkeys(ALIASES[key.lower()] for key in keys if key.lower() in ALIASES))
 
 

@@ -63,6 +63,8 @@ def find_parallel(folder: Path) -> tuple[Path, Path] | None:
 def read_folders(folder: Path, columns: Columns, diagnostics: Diagnostics) -> Iterator[tuple[Chosen, Rows]]:
     """Yield the text files in the folders of a folder, each labelled with the name of its own."""
     chosen = _choose(columns, folder, "folders of classes")
+    for empty in sorted(set(_list_folders(folder)) - set(list_classes(folder))):
+        diagnostics.add("warning", "empty-class", empty, "no text file in it, so it is no class: none ends in .txt")
     names: list[str] = []
     texts: list[str] = []
     for path in list_texts(folder):
@@ -91,8 +93,11 @@ def list_texts(folder: Path) -> Iterator[Path]:
 
 def list_classes(folder: Path) -> list[Path]:
     """List the folders in a folder that hold text files."""
-    entries = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    return [entry for entry in entries if any(is_text(path) for path in entry.iterdir())]
+    return [entry for entry in _list_folders(folder) if any(is_text(path) for path in entry.iterdir())]
+
+
+def _list_folders(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
 def is_text(path: Path) -> bool:

@@ -21,7 +21,8 @@ from stages.corpus.text.sentences import check_characters
 ROWS = 16_384  # in a block
 KNOWN = 100_000  # answers that are remembered with what they mean; bounds the memory
 GAP, FAULT = -1, -2  # in place of the number of an answer
-GAPS = {"empty-text": "no text", "no-label": "no label", "no-target": "no number"}  # what a row may lack, by code
+# What a row may lack, by code.
+GAPS = {"empty-text": "no text", "empty-pair": "no second text", "no-label": "no label", "no-target": "no number"}
 NO_SPLIT = "is neither train, dev (valid, validation, val) nor test"
 
 
@@ -40,10 +41,19 @@ class Rows:
 
 
 @dataclass
+class Width:
+    """How many numbers each example of a corpus has, and where the first one is."""
+
+    count: int | None = None
+    where: str = ""
+
+
+@dataclass
 class RowReader:
     """Turns the rows of one file into blocks; its `chosen` columns are the same for all of them.
 
-    `names` are those of labels that are numbers; else `features`, those of Hugging Face datasets, name them.
+    `names` are those of labels that are numbers; else `features`, those of Hugging Face datasets, name them. All files
+    share a `width`.
     """
 
     columns: Columns
@@ -51,18 +61,18 @@ class RowReader:
     features: dict[str, Any]
     names: Sequence[str] | None
     diagnostics: Diagnostics
+    width: Width
     _numbers: dict[Any, int] = field(default_factory=dict)  # of known answers
     _answers: list[tuple[Any, ...]] = field(default_factory=list)  # by number
     _messages: dict[Any, tuple[str, str]] = field(default_factory=dict)  # code and message of answers that are faulty
-    _width: int | None = None  # how many numbers the examples have
 
     def read(self, rows: Rows) -> tuple[ExampleBlock, list[str] | None] | None:
         """Return the examples without a fault, each with its split where the file says it; None if there are none."""
         faults: dict[int, list[tuple[str, str]]] = {}
         gaps: dict[int, str] = {}
-        texts = self._read_texts(rows.columns[self.chosen.text], faults, gaps)
+        texts = self._read_texts(rows.columns[self.chosen.text], "empty-text", faults, gaps)
         pair = self.chosen.pair
-        pairs = None if pair is None else self._read_texts(rows.columns[pair], faults, gaps)
+        pairs = None if pair is None else self._read_texts(rows.columns[pair], "empty-pair", faults, gaps)
         answers_R = self._read_answers(rows, faults, gaps)
         splits = self._read_splits(rows, faults)
         self._report(rows, faults, gaps)
@@ -80,6 +90,7 @@ class RowReader:
             lines=np.array(rows.lines, np.int32),
             slices={name: _read_slice(rows.columns[name]) for name in self.chosen.slices},
             names=None if rows.names is None else pa.array(rows.names, pa.string()),
+            is_symmetric=self.columns.symmetric,
         )
         if usable_R.all():
             return block, splits
@@ -87,7 +98,7 @@ class RowReader:
         return block.select(usable_R), splits and [splits[row] for row in kept]
 
     def _read_texts(
-        self, values: Sequence[Any], faults: dict[int, list[tuple[str, str]]], gaps: dict[int, str]
+        self, values: Sequence[Any], gap: str, faults: dict[int, list[tuple[str, str]]], gaps: dict[int, str]
     ) -> pa.StringArray:
         try:
             texts = pa.array(values, pa.string())
@@ -103,7 +114,7 @@ class RowReader:
         texts = pc.utf8_trim_whitespace(texts)
         is_empty = pc.fill_null(pc.equal(texts, ""), True).to_numpy(zero_copy_only=False)
         for row in np.flatnonzero(is_empty).tolist():
-            gaps.setdefault(row, "empty-text")
+            gaps.setdefault(row, gap)
         return pc.fill_null(texts, "")
 
     def _read_answers(
@@ -119,7 +130,7 @@ class RowReader:
             key = _make_key(value)
             number = self._numbers.get(key)
             if number is None:
-                number = self._learn(key, parse, value)
+                number = self._learn(key, parse, value, _where(rows, row))
             answers[row] = number
             if number == GAP:
                 gaps.setdefault(row, "no-label" if self.columns.wanted == "labels" else "no-target")
@@ -127,11 +138,13 @@ class RowReader:
                 faults.setdefault(row, []).append(self._messages[key])
         return answers
 
-    def _learn(self, key: Any, parse: Callable[[Any], tuple[Any, ...] | None], value: Any) -> int:
+    def _learn(self, key: Any, parse: Callable[[Any], tuple[Any, ...] | None], value: Any, where: str) -> int:
         """Return the number of an answer that is new."""
         number = GAP
         try:
             answer = parse(value)
+            if answer is not None and self.columns.wanted == "numbers":
+                self._check_width(len(answer), where)
         except AnnotationError as error:
             code = "several-labels" if isinstance(error, SeveralLabelsError) else "record"
             self._messages[key] = (code, str(error))
@@ -165,13 +178,14 @@ class RowReader:
         return labels or None
 
     def _parse_numbers(self, value: Any) -> tuple[float, ...] | None:
-        numbers = parse_numbers(value if len(self.chosen.answers) > 1 else [value])
-        if numbers is not None:
-            if self._width is None:
-                self._width = len(numbers)
-            if len(numbers) != self._width:
-                raise AnnotationError(f"holds {len(numbers)} numbers, where those before it hold {self._width}")
-        return numbers
+        return parse_numbers(value if len(self.chosen.answers) > 1 else [value])
+
+    def _check_width(self, count: int, where: str) -> None:
+        if self.width.count is None:
+            self.width.count, self.width.where = count, where
+        if count != self.width.count:
+            what = "1 number" if count == 1 else f"{count} numbers"
+            raise AnnotationError(f"holds {what}, but {self.width.where} holds {self.width.count}")
 
     def _look_up(self, answers_R: np.ndarray[Any, Any], usable_R: Bools) -> tuple[pa.ListArray | None, Float64s | None]:
         """Return the labels or the numbers of R rows; those of rows that are not usable have no meaning."""

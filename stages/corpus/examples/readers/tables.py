@@ -7,7 +7,13 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from stages.corpus.examples.readers.columns import Chosen, Columns, choose_columns
+from stages.corpus.examples.readers.columns import (
+    Chosen,
+    Columns,
+    choose_columns,
+    has_usual_name,
+    show_names,
+)
 from stages.corpus.examples.readers.dialect import (
     QUOTED,
     SAMPLE_CHARACTERS,
@@ -38,6 +44,9 @@ def read_table(
     try:
         if dialect.is_named:
             next(row for row in reader if row)
+            if not has_usual_name(columns, dialect.header):
+                message = f"was read as the names of the columns: {show_names(dialect.header)}"
+                diagnostics.add("note", "header", f"{path}:{reader.line_num}", message)
         start = reader.line_num + 1
         width = len(dialect.header)
         places = {name: dialect.header.index(name) for name in chosen.names}
@@ -47,7 +56,9 @@ def read_table(
                 line, start, seen = start, reader.line_num + 1, seen + 1
                 if dialect.text_first and len(cells) > width:
                     cells = [dialect.separator.join(cells[:-1]), cells[-1]]  # noqa: PLW2901 - the row as it is meant
-                if len(cells) == width:
+                if dialect.is_named and tuple(cells) == dialect.header:
+                    diagnostics.add("error", "record", f"{path}:{line}", "repeats the header; remove it")
+                elif len(cells) == width:
                     rows.append(cells)
                     numbers.append(line)
                 elif any(cells):
@@ -82,13 +93,8 @@ def _find_dialect(path: Path, stream: BinaryIO, columns: Columns) -> tuple[Diale
 
 def _choose(path: Path, dialect: Dialect, columns: Columns, start: str) -> Chosen:
     names = dialect.header
-    if len(set(names)) < len(names):
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise UnreadableError(
-            "column", f"{path}:1", f"its header names {repeated!r} twice; give each column its own name"
-        )
     if dialect.is_named or columns.text != AUTO or columns.answers.columns != AUTO:
-        return choose_columns(columns, names, path)
+        return _choose_named(path, dialect, columns)
     sample = dialect.rows(start[: start.rfind("\n")].split("\n"))
     guessed = guess_columns(_take_sound(sample), columns) if len(names) == 2 else None
     if guessed is None:
@@ -101,6 +107,18 @@ def _choose(path: Path, dialect: Dialect, columns: Columns, start: str) -> Chose
     return Chosen(
         text, None, (answer,), False, columns.slices and choose_columns(columns, names, path).slices, None, ()
     )
+
+
+def _choose_named(path: Path, dialect: Dialect, columns: Columns) -> Chosen:
+    """Choose among the columns by their names; where there are no such, the first line may be no header."""
+    try:
+        return choose_columns(columns, dialect.header, path)
+    except UnreadableError as error:
+        if not dialect.is_named or has_usual_name(columns, dialect.header):
+            raise
+        advice = "Put one above it, such as text,label" if len(dialect.header) > 1 else "Set data.separator"
+        what = "no header" if len(dialect.header) > 1 else f"divided by another character than {dialect.separator!r}"
+        raise UnreadableError(error.code, error.where, f"{error.message}. Is line 1 {what}? {advice}") from None
 
 
 def _take_sound(reader: Iterator[list[str]]) -> list[list[str]]:
@@ -119,6 +137,8 @@ def _describe_width(cells: Sequence[str], dialect: Dialect) -> str:
 def _describe_fault(error: csv.Error, dialect: Dialect) -> str:
     if "unexpected end of data" in str(error):
         return 'a cell that begins with a quote (") here does not end; double the quotes within it, and close it'
+    if "expected after" in str(error):
+        return 'text follows the quote (") that closes a cell; within a cell in quotes, write each of them twice ("")'
     if "field larger" in str(error):
         return 'a cell of over 16 million characters: is a quote (") not closed?'
     what = "tab" if dialect.separator == "\t" else repr(dialect.separator)

@@ -7,7 +7,6 @@ import pyarrow as pa
 
 from stages.corpus.examples.readers.blocks import ExampleBlock
 from stages.corpus.examples.reading import open_examples
-from stages.corpus.readers.columns import AUTO
 from stages.corpus.text.diagnostics import Diagnostics
 from stages.encoding.examples import CheckedExamples, check_examples, describe_examples
 from stages.encoding.text_rows import TextEncoder
@@ -16,7 +15,7 @@ from stages.tasks.regression.data.rows import targets_of
 if TYPE_CHECKING:  # transformers takes a second to import
     from transformers import PreTrainedTokenizerFast
 
-UNNAMED = "target"  # where the column is found by its usual names, which may differ from file to file
+NO_PROFILE: dict[str, Any] = {"targets": [], "window": None, "splits": {}}
 
 log = logging.getLogger("tokenize")
 
@@ -24,9 +23,9 @@ log = logging.getLogger("tokenize")
 def check_corpus(params: Any, tokenizer: "PreTrainedTokenizerFast") -> CheckedExamples:
     """Read the corpus once; log warnings, first those on the corpus as a whole; one CorpusError reports all faults."""
     task, window = params.task, params.tokenize
-    corpus = open_examples(params.data, wanted="numbers")
+    corpus = open_examples(params.data, wanted="numbers", symmetric=task.symmetric)
     profile, diagnostics = check_examples(corpus, tokenizer, window_length=window.window_length)
-    targets = _name_targets(params)
+    targets = profile.target_names
     numbers = [found.to_json() for found in profile.splits["train"].numbers]
     for name, figures in zip(targets, numbers, strict=True):
         log.info("%s: %s is %.4g on average, from %.4g to %.4g", corpus.place, name, *_range(figures))
@@ -52,14 +51,8 @@ def check_corpus(params: Any, tokenizer: "PreTrainedTokenizerFast") -> CheckedEx
 
 def profile(params: Any, tokenizer: "PreTrainedTokenizerFast | None", diagnostics: Diagnostics) -> dict[str, Any]:
     """For each split its texts, numbers and tokens; CorpusError if there is no corpus."""
-    corpus = open_examples(params.data, wanted="numbers", allow_unsplit=True)
-    figures = describe_examples(corpus, diagnostics, tokenizer, window_length=params.tokenize.window_length)
-    return {"targets": _name_targets(params), **figures}
-
-
-def _name_targets(params: Any) -> list[str]:
-    columns = params.data.target if isinstance(params.data.target, list) else [params.data.target]
-    return [UNNAMED if column == AUTO else str(column) for column in columns]
+    corpus = open_examples(params.data, wanted="numbers", symmetric=params.task.symmetric, allow_unsplit=True)
+    return describe_examples(corpus, diagnostics, tokenizer, window_length=params.tokenize.window_length)
 
 
 def _encode_targets(block: ExampleBlock) -> pa.ListArray:

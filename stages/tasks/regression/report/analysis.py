@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from stages.statistics.baselines import Fitted
 from stages.statistics.lengths import SEVERAL, list_lengths, slice_by_length, slice_by_windows
 from stages.statistics.measure import Floats
 from stages.statistics.slices import list_slices, score_slices
@@ -21,17 +22,22 @@ BINS = 24  # of residuals
 
 
 def report_on(
-    predictions: dict[str, Predictions], train: baselines.Train, task: dict[str, Any]
+    predictions: dict[str, Predictions], fitted: Fitted, task: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The report, without its facts and the course of training, and the metrics.
 
     `task` is the section of params.yaml.
     """
     name = task["primary"]
-    remark = baselines.explain_skipping(train, predictions)
-    tables = baselines.score_baselines(train, predictions, name=name, tfidf=remark is None)
+    tables = baselines.score_baselines(fitted, predictions, name=name)
     splits = {split: analyze(own, name) | {"baselines": tables[split]} for split, own in predictions.items()}
-    report = {"primary": name, "unit": task["unit"], "remark": remark, "splits": splits}
+    report = {
+        "primary": name,
+        "unit": task["unit"],
+        "train_texts": fitted.train_texts,
+        "remarks": fitted.remarks,
+        "splits": splits,
+    }
     return report, {split: list_metrics(analysis) for split, analysis in splits.items()}
 
 

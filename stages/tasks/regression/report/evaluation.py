@@ -15,7 +15,14 @@ from stages.tasks.regression.report.plots import write_plots
 from stages.tasks.regression.report.report import render
 from stages.tasks.regression.scores.metric import ERRORS
 from stages.tasks.regression.scores.predictions import Predictions, write_predictions
-from stages.training.evaluation import Evaluated, Evaluation, describe_learning, describe_training
+from stages.training.evaluation import (
+    Evaluated,
+    Evaluation,
+    describe_baselines,
+    describe_learning,
+    describe_training,
+)
+from stages.training.frozen_encoder import embed_splits
 
 SPLITS = ("test", "dev")
 
@@ -26,7 +33,8 @@ def evaluate(evaluation: Evaluation) -> Evaluated:
     train = read_train(read_texts(evaluation.encoded, "train"), len(manifest.labels))
     predictions = {split: predict_split(evaluation, split) for split in SPLITS}
     task = record.parameters["task"]
-    report, metrics = report_on(predictions, train, task)
+    fitted = baselines.fit_baselines(train, predictions, embed_splits(evaluation, SPLITS))
+    report, metrics = report_on(predictions, fitted, task)
     unit = [("Unit", task["unit"])] if task["unit"] else []
     report["facts"] = [
         *describe_training(record, data=f"{len(train.gold_ED):,} texts", score=shorten_score(task["primary"])),
@@ -41,8 +49,8 @@ def evaluate(evaluation: Evaluation) -> Evaluated:
         write_plots(folder / "plots", report)
         (folder / "report.html").write_text(render(report), encoding="utf-8")
 
-    remark = [report["remark"]] if report["remark"] else []
-    return Evaluated(metrics, write, [*(summarize(split, metrics[split]) for split in reversed(SPLITS)), *remark])
+    scored = [summarize(split, metrics[split]) for split in reversed(SPLITS)]
+    return Evaluated(metrics, write, [*scored, *describe_baselines(fitted, baselines.NAMES, metrics)], fitted.seconds)
 
 
 def describe_scores(learning: dict[str, Any], primary: str) -> dict[str, Any]:
@@ -54,8 +62,7 @@ def describe_scores(learning: dict[str, Any], primary: str) -> dict[str, Any]:
 
 def read_train(split: EncodedTexts, targets: int) -> baselines.Train:
     """The texts and numbers of train."""
-    texts = baselines.read_texts_of_train(split.texts, split.pairs)
-    return baselines.Train(texts, read_numbers(split, targets))
+    return baselines.Train((split.texts, split.pairs), read_numbers(split, targets))
 
 
 def predict_split(evaluation: Evaluation, split: str) -> Predictions:
@@ -75,10 +82,9 @@ def predict_split(evaluation: Evaluation, split: str) -> Predictions:
 
 
 def summarize(split: str, metrics: dict[str, Any]) -> str:
-    """The primary score of a split and what the encoder brings, in one line."""
+    """The primary score of a split, in one line."""
     primary = metrics["primary"]
-    others = ", ".join(f"{baselines.NAMES[name]} {row['value']:.4f}" for name, row in metrics["baselines"].items())
     return (
         f"{split:<4} {shorten_score(primary['name'])} {primary['value']:.4f} "
-        f"(95 % interval {primary['low']:.4f} to {primary['high']:.4f}, {primary['support']:,} texts; {others})"
+        f"(95 % interval {primary['low']:.4f} to {primary['high']:.4f}, {primary['support']:,} texts)"
     )

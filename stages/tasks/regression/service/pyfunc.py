@@ -4,35 +4,69 @@ mlflow.pyfunc.load_model("models:/demo-severity@challenger").predict(["The deliv
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from mlflow.exceptions import MlflowException
-from mlflow.models import set_model
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
+from mlflow.models import ModelConfig, set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from pydantic import BaseModel
 
-from stages.errors import UserError
+from stages.reporting.pairs import READS_PAIRS, TextPair
 from stages.tasks.regression.service.predictor import Regressor
 
 
-class ServedRegressor(PythonModel):
-    """Takes strings, or `{"text", "pair"}`; returns the number of each target by its name."""
+class Number(BaseModel):
+    """A number of a target, in the user's unit."""
+
+    target: str
+    number: float
+    unit: str | None = None
+
+
+class Answer(BaseModel):
+    """From its fields MLflow derives the output schema: those of a number, or else `numbers`."""
+
+    target: str | None = None
+    number: float | None = None
+    unit: str | None = None
+    numbers: list[Number] | None = None
+
+
+class Served(PythonModel):
+    """What both models share."""
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model from the artifacts of the model version."""
         self.model = Regressor.load(Path(context.artifacts["model"]))
 
+    def answer(self, inputs: list[Any]) -> list[Answer]:
+        """Plain dictionaries, ready for JSON."""
+        return cast(list[Answer], self.model(inputs))
+
+
+class TextRegressor(Served):
+    """Takes strings."""
+
     def predict(
         self,
         context: PythonModelContext,  # noqa: ARG002 - MLflow passes it by name
-        model_input: list[Any],
+        model_input: list[str],
         params: dict[str, Any] | None = None,  # noqa: ARG002 - likewise
-    ) -> list[dict[str, float]]:
-        """An answer for each input, ready for JSON; a malformed input is the client's fault."""
-        try:
-            return self.model(model_input)
-        except UserError as error:
-            raise MlflowException(str(error), error_code=INVALID_PARAMETER_VALUE) from None
+    ) -> list[Answer]:
+        """An answer for each text."""
+        return self.answer(model_input)
 
 
-set_model(ServedRegressor())
+class PairRegressor(Served):
+    """Takes `{"text", "pair"}`."""
+
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002 - likewise
+        model_input: list[TextPair],
+        params: dict[str, Any] | None = None,  # noqa: ARG002 - likewise
+    ) -> list[Answer]:
+        """An answer for each pair of texts."""
+        return self.answer([dict(each) for each in model_input])
+
+
+set_model(PairRegressor() if ModelConfig().to_dict()[READS_PAIRS] else TextRegressor())

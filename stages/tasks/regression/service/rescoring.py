@@ -3,9 +3,6 @@
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow as pa
-
-from stages.encoding.texts import texts_of
 from stages.errors import UserError
 from stages.tasks.regression.scores.predictions import Predictions
 from stages.tasks.regression.service.predictor import Regressor
@@ -16,11 +13,8 @@ def rescore(scored: Predictions, folder: Path) -> Predictions:
 
     UserError if one is a model of pairs and the other is not, or if their targets differ.
     """
-    model = Regressor.load(folder)
-    if getattr(model.trained.model.config, "text_pair", False) != (scored.pairs is not None):
-        raise UserError("one of the two models reads pairs of texts, the other single texts")
-    rows = model.encoder.encode(scored.texts, scored.pairs).rows()
-    found = model.predict(texts_of(pa.Table.from_batches([rows])))
+    regressor = Regressor.load(folder)
+    found = regressor.predict(regressor.text_model.encode_scored(scored.texts, scored.pairs))
     if found.targets != scored.targets:
         raise UserError(f"it predicts {', '.join(found.targets)}, not {', '.join(scored.targets)}")
     return replace(found, gold_ED=scored.gold_ED, slices=scored.slices)

@@ -8,6 +8,7 @@ from stages.corpus.examples.reading import open_examples
 from stages.tasks.regression.data.params import DataParams
 
 
-def open_compared(params: Mapping[str, Any], task: Mapping[str, Any]) -> ComparedExamples:  # noqa: ARG001 - as of any
-    """The corpus that this section of the params names."""
-    return ComparedExamples(open_examples(DataParams.model_validate(params), wanted="numbers"))
+def open_compared(params: Mapping[str, Any], task: Mapping[str, Any]) -> ComparedExamples:
+    """The corpus that these sections of the params name."""
+    data = DataParams.model_validate(params)
+    return ComparedExamples(open_examples(data, wanted="numbers", symmetric=task["symmetric"]))

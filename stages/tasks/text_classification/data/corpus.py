@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # transformers takes a second to import
     from transformers import PreTrainedTokenizerFast
 
 SHOWN_LABELS = 20
+NO_PROFILE: dict[str, Any] = {"labels": [], "window": None, "splits": {}}
 
 log = logging.getLogger("tokenize")
 
@@ -21,7 +22,7 @@ log = logging.getLogger("tokenize")
 def check_corpus(params: Any, tokenizer: "PreTrainedTokenizerFast") -> CheckedExamples:
     """Read the corpus once; log warnings, first those on the corpus as a whole; one CorpusError reports all faults."""
     task, window = params.task, params.tokenize
-    corpus = open_examples(params.data, wanted="labels", multi_label=task.multi_label)
+    corpus = open_examples(params.data, wanted="labels", multi_label=task.multi_label, symmetric=task.symmetric)
     profile, diagnostics = check_examples(corpus, tokenizer, window_length=window.window_length)
     labels = profile.labels
     more = f" and {len(labels) - SHOWN_LABELS} more" if len(labels) > SHOWN_LABELS else ""
@@ -48,6 +49,8 @@ def check_corpus(params: Any, tokenizer: "PreTrainedTokenizerFast") -> CheckedEx
 
 def profile(params: Any, tokenizer: "PreTrainedTokenizerFast | None", diagnostics: Diagnostics) -> dict[str, Any]:
     """For each split its texts, labels and tokens; CorpusError if there is no corpus."""
-    multi_label = params.task.multi_label
-    corpus = open_examples(params.data, wanted="labels", multi_label=multi_label, allow_unsplit=True)
+    task = params.task
+    corpus = open_examples(
+        params.data, wanted="labels", multi_label=task.multi_label, symmetric=task.symmetric, allow_unsplit=True
+    )
     return describe_examples(corpus, diagnostics, tokenizer, window_length=params.tokenize.window_length)

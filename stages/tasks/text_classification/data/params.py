@@ -1,8 +1,9 @@
 """The sections of params.yaml that tokenize alone reads, with the fields of this task."""
 
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from stages.corpus.examples.readers.params import Answers, Column, ExampleDataParams
 from stages.params import Section, WindowParams
@@ -21,6 +22,13 @@ class DataParams(ExampleDataParams):
         """The columns of the labels."""
         columns = tuple(self.label) if isinstance(self.label, list) else self.label
         return Answers("label", columns, self.label_separator, self.label_names)
+
+    @field_validator("label_names")
+    @classmethod
+    def _is_in_the_folder(cls, file: str | None) -> str | None:
+        if file is not None and (Path(file).is_absolute() or ".." in Path(file).parts):
+            raise ValueError("label_names must be a file within dir, by its path from there")
+        return file
 
     @model_validator(mode="after")
     def _separates_what_one_column_holds(self) -> "DataParams":

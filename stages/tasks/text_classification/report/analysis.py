@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from stages.statistics.baselines import Fitted
 from stages.statistics.lengths import SEVERAL, list_lengths, slice_by_length, slice_by_windows
 from stages.statistics.slices import score_slices
 from stages.tasks.text_classification.report import baselines
@@ -59,19 +60,22 @@ def analyze(predictions: Predictions, name: str) -> dict[str, Any]:
 
 
 def report_on(
-    predictions: dict[str, Predictions], train: baselines.Train, task: dict[str, Any]
+    predictions: dict[str, Predictions], fitted: Fitted, task: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The report, without its facts and the course of training, and the metrics.
 
     `task` is the section of params.yaml.
     """
     name = task["primary"]
-    remark = baselines.explain_skipping(train, predictions)
-    tables = baselines.score_baselines(
-        train, predictions, name=name, per_label=task["thresholds"] == "per_label", tfidf=remark is None
-    )
+    tables = baselines.score_baselines(fitted, predictions, name=name, per_label=task["thresholds"] == "per_label")
     splits = {split: analyze(own, name) | {"baselines": tables[split]} for split, own in predictions.items()}
-    report = {"primary": name, "multi_label": task["multi_label"], "remark": remark, "splits": splits}
+    report = {
+        "primary": name,
+        "multi_label": task["multi_label"],
+        "train_texts": fitted.train_texts,
+        "remarks": fitted.remarks,
+        "splits": splits,
+    }
     return report, {split: list_metrics(analysis) for split, analysis in splits.items()}
 
 

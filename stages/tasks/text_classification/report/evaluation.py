@@ -14,7 +14,14 @@ from stages.tasks.text_classification.report.analysis import report_on
 from stages.tasks.text_classification.report.plots import write_plots
 from stages.tasks.text_classification.report.report import render
 from stages.tasks.text_classification.scores.predictions import Predictions, write_predictions
-from stages.training.evaluation import Evaluated, Evaluation, describe_learning, describe_training
+from stages.training.evaluation import (
+    Evaluated,
+    Evaluation,
+    describe_baselines,
+    describe_learning,
+    describe_training,
+)
+from stages.training.frozen_encoder import embed_splits
 
 SPLITS = ("test", "dev")
 
@@ -24,7 +31,8 @@ def evaluate(evaluation: Evaluation) -> Evaluated:
     manifest, record = evaluation.manifest, evaluation.record
     train = read_train(read_texts(evaluation.encoded, "train"), manifest.labels)
     predictions = {split: predict_split(evaluation, split) for split in SPLITS}
-    report, metrics = report_on(predictions, train, record.parameters["task"])
+    fitted = baselines.fit_baselines(train, predictions, embed_splits(evaluation, SPLITS))
+    report, metrics = report_on(predictions, fitted, record.parameters["task"])
     report["facts"] = [
         *describe_training(
             record,
@@ -41,14 +49,13 @@ def evaluate(evaluation: Evaluation) -> Evaluated:
         write_plots(folder / "plots", report)
         (folder / "report.html").write_text(render(report), encoding="utf-8")
 
-    remark = [report["remark"]] if report["remark"] else []
-    return Evaluated(metrics, write, [*(summarize(split, metrics[split]) for split in reversed(SPLITS)), *remark])
+    scored = [summarize(split, metrics[split]) for split in reversed(SPLITS)]
+    return Evaluated(metrics, write, [*scored, *describe_baselines(fitted, baselines.NAMES, metrics)], fitted.seconds)
 
 
 def read_train(split: EncodedTexts, labels: list[str]) -> baselines.Train:
     """The texts and labels of train."""
-    texts = baselines.read_texts_of_train(split.texts, split.pairs)
-    return baselines.Train(texts, mark_labels(split, len(labels)))
+    return baselines.Train((split.texts, split.pairs), mark_labels(split, len(labels)))
 
 
 def predict_split(evaluation: Evaluation, split: str) -> Predictions:
@@ -69,10 +76,9 @@ def predict_split(evaluation: Evaluation, split: str) -> Predictions:
 
 
 def summarize(split: str, metrics: dict[str, Any]) -> str:
-    """The primary score of a split and what the encoder brings, in one line."""
+    """The primary score of a split, in one line."""
     primary = metrics["primary"]
-    others = ", ".join(f"{baselines.NAMES[name]} {row['value']:.4f}" for name, row in metrics["baselines"].items())
     return (
         f"{split:<4} {shorten_score(primary['name'])} {primary['value']:.4f} "
-        f"(95 % interval {primary['low']:.4f} to {primary['high']:.4f}, {primary['support']:,} texts; {others})"
+        f"(95 % interval {primary['low']:.4f} to {primary['high']:.4f}, {primary['support']:,} texts)"
     )

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from stages.reporting.evaluation import Report
 from stages.reporting.tables import write_csv, write_learning
-from stages.tasks.text_classification.report.report import Report
 
 MAX_LABELS = 20  # in the plot of confusion
 

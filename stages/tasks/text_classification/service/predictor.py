@@ -5,35 +5,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.encoding.text_rows import TextEncoder
-from stages.encoding.texts import EncodedTexts, texts_of
+from stages.encoding.texts import EncodedTexts
 from stages.modeling.classifier import labels_of
 from stages.tasks.text_classification.model.inference import INFERENCE_BATCH_TOKENS, predict_texts
 from stages.tasks.text_classification.scores.predictions import Predictions
-from stages.training.trained_model import TrainedModel, load_trained
+from stages.training.trained_model import TextModel, load_text_model
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained model with the encoder that it needs to read texts."""
+    """A trained model that reads texts as they arrive."""
 
-    trained: TrainedModel
-    encoder: TextEncoder
+    text_model: TextModel
 
     @classmethod
     def load(cls, folder: Path) -> "Classifier":
         """Load data/model, or a copy of it, on the best device of this machine."""
-        trained = load_trained(folder)
-        window, task = trained.record.parameters["tokenize"], trained.record.parameters["task"]
-        return cls(
-            trained,
-            TextEncoder(
-                trained.tokenizer,
-                length=window["window_length"],
-                overlap=window["window_overlap"],
-                symmetric=task["symmetric"],
-            ),
-        )
+        return cls(load_text_model(folder))
 
     def __call__(self, inputs: Sequence[Any], *, all_scores: bool = False) -> list[dict[str, Any]]:
         """`label` and its calibrated `score` for each input; with several labels a text, `labels`, a list of these.
@@ -43,8 +31,7 @@ class Classifier:
         """
         if not inputs:
             return []
-        rows = self.encoder.encode_inputs(inputs, pairs=getattr(self.trained.model.config, "text_pair", False))
-        found = self.predict(texts_of(rows))
+        found = self.predict(self.text_model.encode_inputs(inputs))
         answers = []
         for predicted_C, probability_C in zip(found.predicted_EC, found.probability_EC, strict=True):
             scores = {label: float(score) for label, score in zip(found.labels, probability_C, strict=True)}
@@ -56,7 +43,7 @@ class Classifier:
 
     def predict(self, texts: EncodedTexts) -> Predictions:
         """The labels of encoded texts."""
-        trained = self.trained
+        trained = self.text_model.trained
         return predict_texts(
             trained.model,
             texts,

@@ -6,10 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
-from stages.encoding.texts import texts_of
-from stages.errors import UserError
 from stages.tasks.text_classification.scores.predictions import Predictions
 from stages.tasks.text_classification.scores.thresholds import DEFAULT
 from stages.tasks.text_classification.service.predictor import Classifier
@@ -22,11 +19,8 @@ def rescore(scored: Predictions, folder: Path) -> Predictions:
 
     Both have the labels of both models. UserError if one is a model of pairs and the other is not.
     """
-    model = Classifier.load(folder)
-    if getattr(model.trained.model.config, "text_pair", False) != (scored.pairs is not None):
-        raise UserError("one of the two models reads pairs of texts, the other single texts")
-    rows = model.encoder.encode(scored.texts, scored.pairs).rows()
-    found = model.predict(texts_of(pa.Table.from_batches([rows])))
+    classifier = Classifier.load(folder)
+    found = classifier.predict(classifier.text_model.encode_scored(scored.texts, scored.pairs))
     labels = tuple(sorted({*scored.labels, *found.labels}))
     return replace(
         found,

@@ -11,4 +11,5 @@ from stages.tasks.text_classification.data.params import DataParams
 def open_compared(params: Mapping[str, Any], task: Mapping[str, Any]) -> ComparedExamples:
     """The corpus that these sections of the params name."""
     data = DataParams.model_validate(params)
-    return ComparedExamples(open_examples(data, wanted="labels", multi_label=task["multi_label"]))
+    corpus = open_examples(data, wanted="labels", multi_label=task["multi_label"], symmetric=task["symmetric"])
+    return ComparedExamples(corpus)

@@ -27,6 +27,8 @@ from stages.runtime.progress import progress_bar
 if TYPE_CHECKING:  # transformers takes a second to import
     from transformers import PreTrainedTokenizerFast
 
+NO_PROFILE: dict[str, Any] = {"scheme": None, "window": None, "splits": {}}
+
 log = logging.getLogger("tokenize")
 
 

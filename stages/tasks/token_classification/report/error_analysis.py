@@ -4,6 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from stages.statistics.calibration import reliability
 from stages.tasks.token_classification.scores import mistakes
 from stages.tasks.token_classification.scores.mistake_list import list_mistakes
 from stages.tasks.token_classification.scores.predictions import Predictions
@@ -33,7 +34,7 @@ def analyze_errors(predictions: Predictions, train_surfaces: pa.Array) -> dict[s
             {"before": before, "tag": tag, "count": count}
             for (before, tag), count in predictions.predicted.invalid_transitions().items()
         ],
-        "reliability": mistakes.reliability(score_E, predicted.is_in(gold)),
+        "reliability": reliability(score_E, predicted.is_in(gold)),
         "mistakes": listed[:MAX_MISTAKES],
         "mistake_count": len(listed),
     }

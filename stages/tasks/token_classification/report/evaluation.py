@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from stages.encoding.files import EncodedSplit, Manifest, read_dropped, read_split
+from stages.encoding.files import EncodedSplit, read_dropped, read_split
 from stages.errors import ArtifactError
+from stages.reporting.evaluation import Report
+from stages.reporting.tables import describe_left_out
 from stages.tasks.token_classification.model.inference import WordPredictions, predict
 from stages.tasks.token_classification.report.error_analysis import analyze_errors, error_metrics
 from stages.tasks.token_classification.report.plots import write_plots
-from stages.tasks.token_classification.report.report import Report, render
+from stages.tasks.token_classification.report.report import render
 from stages.tasks.token_classification.report.seqeval_report import report_by_seqeval
 from stages.tasks.token_classification.scores.entities import Tagging
 from stages.tasks.token_classification.scores.metric import scores
@@ -20,7 +22,6 @@ from stages.tasks.token_classification.scores.scoring import primary
 from stages.training.evaluation import Evaluated, Evaluation, describe_learning, describe_training
 
 SPLITS = ("test", "dev")
-SHOWN_DROPPED = 5  # sentences that were left out of the corpus
 
 
 def evaluate(evaluation: Evaluation) -> Evaluated:
@@ -35,7 +36,7 @@ def evaluate(evaluation: Evaluation) -> Evaluated:
             *describe_training(
                 record, data=f"{counts['sentences']:,} sentences, {counts['words']:,} words", score="F1"
             ),
-            *describe_dropped(manifest, read_dropped(evaluation.encoded)),
+            *describe_left_out(manifest.counts, read_dropped(evaluation.encoded), examples="Sentences"),
         ],
         "splits": {},
         "learning": describe_learning(evaluation.history, record.best_epoch),
@@ -84,14 +85,6 @@ def join_words(encoded: EncodedSplit, predictions: WordPredictions, labels: list
         Tagging(ids_W, encoded.word_bounds, tuple(labels)) for ids_W in (predictions.gold_W, predictions.predicted_W)
     )
     return Predictions(encoded.words, gold, predicted, predictions.probability_W)
-
-
-def describe_dropped(manifest: Manifest, named: dict[str, list[str]]) -> list[tuple[str, str]]:
-    """The fact that sentences with faults were left out of the corpus, the first of them by file and line; or none."""
-    count = sum(counts.get("dropped", 0) for counts in manifest.counts.values())
-    places = [line.split(": ")[0] for lines in named.values() for line in lines][:SHOWN_DROPPED]
-    more = ", …" if count > len(places) else ""
-    return [("Sentences left out", f"{count:,}, for faults: {', '.join(places)}{more}")] if count else []
 
 
 def summarise(split: str, metrics: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.tasks.token_classification.scores.entities import Entities, Floats, Numbers, Tagging, Truths, ratios
+from stages.tasks.token_classification.scores.entities import Entities, Floats, Numbers, Tagging, ratios
 
 # The relations of a gold and a predicted entity that share a word, the best first.
 RELATIONS = ("correct", "type", "boundary", "boundary_and_type")
@@ -21,7 +21,6 @@ NOTHING = "nothing"
 
 ENTITY_LENGTHS = {"1": (1, 1), "2": (2, 2), "3": (3, 3), "4": (4, 4), "5+": (5, None)}
 SENTENCE_LENGTHS = {"1-10": (1, 10), "11-20": (11, 20), "21-30": (21, 30), "31-40": (31, 40), "41+": (41, None)}
-RELIABILITY_BINS = 10
 
 
 @dataclass(frozen=True)
@@ -111,25 +110,6 @@ def entity_scores(entities: Entities, probability_W: npt.NDArray[np.float32]) ->
     summed = np.append(0.0, np.cumsum(probability_W, dtype=np.float64))
     score_E: Floats = (summed[entities.after_E] - summed[entities.first_E]) / entities.length_E
     return score_E
-
-
-def reliability(score_E: Floats, correct_E: Truths) -> dict[str, Any]:
-    """Precision of entities by their score, in bins, and the expected calibration error (Guo et al., 2017)."""
-    bin_E = np.minimum((score_E * RELIABILITY_BINS).astype(np.int64), RELIABILITY_BINS - 1)
-    bins = []
-    for number in np.unique(bin_E).tolist():
-        own = bin_E == number
-        bins.append(
-            {
-                "low": number / RELIABILITY_BINS,
-                "high": (number + 1) / RELIABILITY_BINS,
-                "score": float(score_E[own].mean()),
-                "precision": float(correct_E[own].mean()),
-                "count": int(own.sum()),
-            }
-        )
-    error = sum(entry["count"] * abs(entry["score"] - entry["precision"]) for entry in bins)
-    return {"error": error / len(score_E) if len(score_E) else 0.0, "bins": bins}
 
 
 def _best(one: Numbers, other: Numbers, relation: Numbers, common: Numbers, count: int) -> Matching:

@@ -1,6 +1,6 @@
 """Speed of encoding raw texts against `datasets.map` with the fast tokenizer, and peak memory.
 
-    python -m tests.benchmarks.bench_texts        about three minutes on two cores
+    python -m tests.benchmarks.texts.bench_encoding        about three minutes on two cores
 
 Texts of 20 words, drawn from the real corpora beside the project. The peer reads 100,000 of them from memory, Tuneline
 a million (its cache of chunks fills on the way, so fewer would be slower a text), and both end with an Arrow file of
@@ -62,7 +62,7 @@ def main() -> None:
 
 def measure(role: str, count: int) -> dict[str, float]:
     """Measure one contender in a separate process."""
-    command = [sys.executable, "-m", "tests.benchmarks.bench_texts", "--role", role, "--texts", str(count)]
+    command = [sys.executable, "-m", "tests.benchmarks.texts.bench_encoding", "--role", role, "--texts", str(count)]
     finished = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True)
     found: dict[str, float] = json.loads(finished.stdout.splitlines()[-1])
     return found

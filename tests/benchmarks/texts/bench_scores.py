@@ -1,6 +1,6 @@
 """Scores of a million predictions of 150 classes with all intervals, against scikit-learn's report resampled naively.
 
-    python -m tests.benchmarks.bench_scores        about a minute
+    python -m tests.benchmarks.texts.bench_scores        about a minute
 
 The naive bootstrap calls `classification_report` for each of 1,000 resamples; it is extrapolated from three of them.
 """

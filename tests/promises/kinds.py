@@ -1,0 +1,143 @@
+"""Every kind of pipeline, and a corpus for each, written for these tests: small enough to train in a second."""
+
+import csv
+import itertools
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.checkout.new_pipeline import write_pipeline
+
+SPLITS = {"train": 72, "dev": 24, "test": 24}
+THINGS = {  # with its topic
+    "soup": "food", "bread": "food", "coffee": "food", "train": "travel", "taxi": "travel", "ferry": "travel",
+    "ticket": "travel", "hotel": "rooms", "bed": "rooms", "shower": "rooms",
+}  # fmt: skip
+VERDICTS = (  # with its feeling, its topic, a severity, and the days that it took
+    ("was better than promised", "good", None, 0.0, 0),
+    ("was fresh, clean and worth every cent", "good", "price", 0.5, 0),
+    ("came a day early", "good", "delay", 0.0, -1),
+    ("cost less than last year", "good", "price", 1.0, 0),
+    ("was what one expects", "fair", None, 3.0, 0),
+    ("was there, and so were we", "fair", None, 3.5, 0),
+    ("came on the day they had named", "fair", "delay", 2.5, 0),
+    ("cost what the list says", "fair", "price", 4.0, 0),
+    ("was dirty, cold and broken", "bad", None, 8.0, 0),
+    ("cost twice as much as agreed", "bad", "price", 7.0, 0),
+    ("came a week late", "bad", "delay", 9.0, 7),
+    ("never came, and nobody says why", "bad", "delay", 10.0, 9),
+)
+FEELINGS = ("bad", "fair", "good")
+Row = tuple[str, str, str, float, int]
+COLUMNS = ("text", "feeling", "topics", "severity", "days", "other", "worst")
+
+
+def split_rows() -> Iterator[tuple[str, list[Row]]]:
+    """Each split with its rows."""
+    rows = list(list_rows())
+    random.Random(1).shuffle(rows)
+    left = iter(rows)
+    for split, count in SPLITS.items():
+        yield split, list(itertools.islice(left, count))
+
+
+def list_rows() -> Iterator[Row]:
+    """Text, feeling, topics, severity and days of each combination of a thing and a verdict."""
+    for (thing, topic), (verdict, feeling, other_topic, severity, days) in itertools.product(THINGS.items(), VERDICTS):
+        topics = "|".join(sorted({topic, other_topic or topic}))
+        yield f"The {thing} {verdict}.", feeling, topics, severity, days
+
+
+def write_tags(folder: Path) -> None:
+    """Write the texts of each split with their things as entities, whose types are the topics."""
+    folder.mkdir(parents=True)
+    for split, rows in split_rows():
+        sentences = [
+            "".join(f"{word} {f'B-{THINGS[word]}' if word in THINGS else 'O'}\n" for word in text[:-1].split())
+            for text, *_ in rows
+        ]
+        (folder / f"{split}.conll").write_text("\n".join(sentences), encoding="utf-8")
+
+
+def write_table(folder: Path) -> None:
+    """Write a table for each split, with a column for the answers of each kind, and the second texts of pairs."""
+    folder.mkdir(parents=True)
+    for split, rows in split_rows():
+        with (folder / f"{split}.csv").open("w", newline="", encoding="utf-8") as stream:
+            table = csv.writer(stream, lineterminator="\n")
+            table.writerow(COLUMNS)
+            for (text, feeling, *rest), (other, other_feeling, *_) in zip(rows, [*rows[1:], rows[0]], strict=True):
+                worst = min(feeling, other_feeling, key=FEELINGS.index)
+                table.writerow((text, feeling, *rest, other, worst))
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A task with the parameters that make another kind of pipeline of it.
+
+    `score` is what its primary score is called, `line` a text as `tuneline predict` reads it.
+    """
+
+    task: str
+    score: str
+    settings: tuple[str, ...] = ()
+    line: str = "The soup came a week late."
+    write_corpus: Callable[[Path], None] = write_table
+
+    @property
+    def is_error(self) -> bool:
+        """Whether a lower score is better."""
+        return self.score == "RMSE"
+
+
+KINDS = {
+    "tags": Kind("token_classification", "F1", write_corpus=write_tags),
+    "one label": Kind("text_classification", "accuracy", ("data.label=feeling", "task.primary=accuracy")),
+    "several labels": Kind(
+        "text_classification",
+        "micro F1",
+        ("data.label=topics", 'data.label_separator="|"', "task.multi_label=true", "task.primary=micro_f1"),
+    ),
+    "pairs": Kind(
+        "text_classification",
+        "macro F1",
+        ("data.label=worst", "data.text_pair=other", "task.symmetric=true"),
+        line="The soup came a week late.\tThe bed was dirty, cold and broken.",
+    ),
+    "a number": Kind("regression", "Pearson", ("data.target=severity", "task.unit=points")),
+    "several numbers": Kind("regression", "RMSE", ("data.target=[severity, days]", "task.primary=rmse")),
+}
+# Words that commands must not use of these tasks, for they belong to others.
+FOREIGN = {
+    "token_classification": r"\btexts? of (dev|test)\b|\bclass(es)?\b|\btarget",
+    "text_classification": r"\b[Ee]ntit|\bsentences?\b|\btags?\b|\btarget",
+    "regression": r"\b[Ee]ntit|\bsentences?\b|\btags?\b|\bF1\b|\blabels?\b",
+}
+QUICK = ("train.epochs=8", "train.batch_tokens=256", "tokenize.window_length=32", "tokenize.window_overlap=8")
+
+
+def folder_name(name: str) -> str:
+    """The name of the folders and of the registered model of a kind."""
+    return name.replace(" ", "-")
+
+
+def write_kind(name: str) -> Path:
+    """Write the corpus and the pipeline of a kind into the checkout in the working directory; return its folder."""
+    kind, folder = KINDS[name], Path("kinds", folder_name(name))
+    corpus = Path("data/corpora", folder_name(name))
+    kind.write_corpus(corpus)
+    settings = (*kind.settings, *QUICK, f"data.dir={corpus}", f"register.name={folder.name}")
+    write_pipeline(folder, kind.task, list(settings))
+    return folder
+
+
+def swap_examples(folder: Path) -> None:
+    """Exchange the first example of train with that of test."""
+    (train,), (test,) = (list(folder.glob(f"{split}.*")) for split in ("train", "test"))
+    between = "\n\n" if train.suffix == ".conll" else "\n"
+    first = 0 if train.suffix == ".conll" else 1  # behind the names of the columns
+    parts = [path.read_text(encoding="utf-8").split(between) for path in (train, test)]
+    parts[0][first], parts[1][first] = parts[1][first], parts[0][first]
+    for path, own in zip((train, test), parts, strict=True):
+        path.write_text(between.join(own), encoding="utf-8")

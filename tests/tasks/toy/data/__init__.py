@@ -1,0 +1,1 @@
+"""Texts with whole numbers as encoded rows."""

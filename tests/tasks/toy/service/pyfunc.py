@@ -1,0 +1,22 @@
+from pathlib import Path
+from typing import Any
+
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from stages.tasks.toy.service.predictor import Predictor
+
+
+class ServedToy(PythonModel):
+    def load_context(self, context: PythonModelContext) -> None:
+        self.model = Predictor(Path(context.artifacts["model"]))
+
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002 - MLflow passes it by name
+        model_input: list[str],
+        params: dict[str, Any] | None = None,  # noqa: ARG002 - likewise
+    ) -> list[int]:
+        return self.model(model_input)
+
+
+set_model(ServedToy())
