@@ -209,10 +209,12 @@ def compare_speed(intents: Intents, compute: Compute, steps: int) -> None:
         return tokens / train_peer(intents, compute, SEEDS[0], rows, num_train_epochs=1)[1]
 
     contenders: dict[str, Callable[[], float]] = {"Tuneline": ours, "Trainer, tuned": trainers}
-    rounds = [{name: run() for name, run in contenders.items()} for _ in range(ROUNDS)]
+    rounds = []
+    for _ in range(ROUNDS):
+        rounds.append({name: run() for name, run in contenders.items()})
+        print(", ".join(f"{name} {speed:,.0f} tokens/s" for name, speed in rounds[-1].items()), flush=True)
     for name in contenders:
-        speeds = [found[name] for found in rounds]
-        print(f"{name:<16} {statistics.median(speeds):7,.0f} tokens/s ({min(speeds):,.0f} to {max(speeds):,.0f})")
+        print(f"{name}: median {statistics.median(found[name] for found in rounds):,.0f} tokens/s")
     ratio = statistics.median(found["Tuneline"] / found["Trainer, tuned"] for found in rounds)
     print(f"Tuneline is {ratio:.2f} times as fast")
 
