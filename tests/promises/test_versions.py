@@ -20,6 +20,7 @@ from tests.tasks.token_classification.test_report import Read
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # pygtrie, under DVC
 
 WEAK = ("train.epochs=1", "train.learning_rate=1e-6")
+ONE_OF_EACH_TASK = ("tags", "one-label", "a-number")
 
 
 @pytest.fixture(scope="module")
@@ -120,11 +121,13 @@ def test_champion_answers_a_line_of_text(versions: Pipeline, tmp_path: Path) -> 
     (answer,) = versions.json("predict", reference, str(lines))["predictions"]
     assert answer.pop("text") == versions.kind.line.partition("\t")[0]
     assert answer
-    assert versions.tuneline("predict", reference, str(lines)).startswith(versions.kind.line.expandtabs())
+    assert versions.tuneline("predict", reference, str(lines)).startswith(versions.kind.line)
 
 
 def test_seeds_have_a_mean_and_a_deviation(versions: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without Prefect and DVC's cache, which tests/end_to_end/test_pipeline.py has."""
+    if versions.model not in ONE_OF_EACH_TASK:
+        pytest.skip("one kind of each task is enough")
 
     def run_here(states: list[StageState]) -> dict[str, list[str]]:
         stale = [state.name for state in states if not state.fresh]
@@ -148,6 +151,8 @@ def test_seeds_have_a_mean_and_a_deviation(versions: Pipeline, monkeypatch: pyte
 
 
 def test_champion_is_rescored_on_the_test_examples_of_another_version(versions: Pipeline) -> None:
+    if versions.model not in ONE_OF_EACH_TASK:
+        pytest.skip("one kind of each task is enough")
     swap_examples(versions.corpus)
     with set_in(versions.folder, *WEAK, "train.seed=2"):
         versions.run()
