@@ -109,6 +109,7 @@ KINDS = {
     "a number": Kind("regression", "Pearson", ("data.target=severity", "task.unit=points")),
     "several numbers": Kind("regression", "RMSE", ("data.target=[severity, days]", "task.primary=rmse")),
 }
+ONE_OF_EACH_TASK = ("tags", "one-label", "a-number")  # their folders, where one kind of each task is enough
 # Words that commands must not use of these tasks, for they belong to others.
 FOREIGN = {
     "token_classification": r"\btexts? of (dev|test)\b|\bclass(es)?\b|\btarget",

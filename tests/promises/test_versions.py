@@ -14,13 +14,12 @@ from pipeline.registry.versions import SPLITS
 from pipeline.runs import launch, seeds
 from tests.conftest import set_in
 from tests.promises.conftest import Pipeline
-from tests.promises.kinds import FOREIGN, swap_examples
+from tests.promises.kinds import FOREIGN, ONE_OF_EACH_TASK, swap_examples
 from tests.tasks.token_classification.test_report import Read
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # pygtrie, under DVC
 
 WEAK = ("train.epochs=1", "train.learning_rate=1e-6")
-ONE_OF_EACH_TASK = ("tags", "one-label", "a-number")
 
 
 @pytest.fixture(scope="module")
