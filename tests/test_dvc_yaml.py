@@ -1,6 +1,7 @@
 """dvc.yaml says by hand what the code says by its imports; here the two are compared."""
 
 import ast
+from pathlib import Path
 from typing import Any
 
 import grimp
@@ -84,7 +85,7 @@ def test_committed_lock_file_describes_the_committed_code() -> None:
             for change in changes
             if isinstance(change, dict)
             for path in change.get("changed deps", {})
-            if not path.startswith("data/")
+            if Path(path).resolve().is_relative_to(ROOT / "stages")  # a clone has no data yet
         }
     assert changed == set()
 
