@@ -1,5 +1,6 @@
 """The parameters of labelled texts that every task on texts has."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -25,7 +26,7 @@ class Answers:
     names: str | None = None  # a file in data.dir with the names of labels that are numbers, one on each line
 
 
-class ExampleDataParams(Section):
+class ExampleDataParams(Section, ABC):
     """Where the labelled texts are, and how they are read; each task adds the columns of its answers."""
 
     dir: str = Field(min_length=1)
@@ -39,9 +40,9 @@ class ExampleDataParams(Section):
     faulty: Faulty
 
     @property
+    @abstractmethod
     def answers(self) -> Answers:
         """Where the answers are."""
-        raise NotImplementedError
 
     @field_validator("dir")
     @classmethod
