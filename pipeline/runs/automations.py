@@ -1,13 +1,15 @@
 """The automations on a Prefect server that end the runs of dead workers. It imports Prefect, so import it late."""
 
+import hashlib
 from datetime import timedelta
+from pathlib import Path
 
 from prefect.client.schemas.objects import StateType
 from prefect.events import AutomationCore, ResourceSpecification
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import EventTrigger, Posture
 
-from pipeline.checkout.layout import PARAMS, locate, pipeline_folder
+from pipeline.checkout.layout import PARAMS, find_pipelines, locate, pipeline_folder
 from pipeline.checkout.params_file import read_value
 from pipeline.runs.flows import TRY_AGAIN_STATE, USER_FAULT_STATE
 from stages.config.orchestration import Params
@@ -56,9 +58,20 @@ def _plan_automation(what: str, *, after: str, expect: list[str], seconds: int) 
 
 
 def project_name() -> str:
-    """What Prefect calls the current pipeline: as its folder, or at the root as its registered model."""
-    parts = pipeline_folder().parts
-    return "-".join(parts) if parts else str(read_value(locate(PARAMS), "register.name"))
+    """What Prefect calls the current pipeline: as its folder, or at the root as its registered model.
+
+    Where another one would be called alike, as a/b and a-b, the name of a folder ends with a digest of its path.
+    """
+    own = pipeline_folder()
+    name = _join_folders(own)
+    alike = [folder for folder in find_pipelines() if _join_folders(folder) == name]
+    if own == Path() or alike in ([], [own]):
+        return name
+    return f"{name}-{hashlib.sha256(own.as_posix().encode()).hexdigest()[:8]}"
+
+
+def _join_folders(pipeline: Path) -> str:
+    return "-".join(pipeline.parts) or str(read_value(pipeline / PARAMS, "register.name"))
 
 
 def project_tag(name: str) -> str:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.checkout.layout import DAG, PARAMS, use_pipeline
+from pipeline.runs.automations import project_name
 from tests.conftest import Project, checkout
 
-SERVER = {"PREFECT_API_URL": "http://127.0.0.1:9/api"}  # where no server listens
+UNHEARD = "http://127.0.0.1:9/api"  # where no server listens
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +23,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> Pro
     return project
 
 
-def deploy_error(desk: Project, *words: str, **environment: str) -> str:
+def deploy_error(desk: Project, *words: str) -> str:
     """The error message of `tuneline deploy`; it must not change params.yaml."""
     before = (desk.folder / "params.yaml").read_bytes()
-    message = desk.tuneline("deploy", *words, code=2, **(SERVER | environment)).stderr
+    message = desk.call("deploy", *words, code=2).stderr
     assert (desk.folder / "params.yaml").read_bytes() == before
     assert "Traceback" not in message
     return message
@@ -37,8 +39,11 @@ def test_deploy_names_each_missing_requirement(desk: Project, tmp_path: Path) ->
     desk.command("dvc", "remote", "add", "--force", "--default", "team", str(tmp_path / "data"))
     assert "has no branch 'main'" in deploy_error(desk)
     subprocess.run(["git", "push", "--quiet", "origin", "main"], cwd=desk.folder, check=True)
-    assert "PREFECT_API_URL names no Prefect server" in deploy_error(desk, PREFECT_API_URL="")
-    assert "the Prefect server at http://127.0.0.1:9/api failed" in deploy_error(desk)
+    # Prefect reads its settings once for a process.
+    unnamed, away = (desk.tuneline("deploy", code=2, PREFECT_API_URL=url).stderr for url in ("", UNHEARD))
+    assert "PREFECT_API_URL names no Prefect server" in unnamed
+    assert f"the Prefect server at {UNHEARD} failed" in away
+    assert "Traceback" not in unnamed + away
 
 
 @pytest.mark.parametrize(
@@ -69,6 +74,21 @@ def test_deploy_and_run_report_errors_of_the_section(desk: Project, before: str,
     params.write_text(text.replace(before, after, 1))
     try:
         for command in ("deploy", "run"):
-            assert expected in desk.tuneline(command, code=2, **SERVER).stderr
+            assert expected in desk.call(command, code=2).stderr
     finally:
         params.write_text(text)
+
+
+def test_pipelines_have_names_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = []
+    folders = [Path(), Path("a-b"), Path("a/b"), Path("examples/one"), Path("two")]
+    monkeypatch.chdir(tmp_path)
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / DAG).touch()
+    PARAMS.write_text("register: {name: examples-one}\n", encoding="utf-8")
+    for folder in folders:
+        with use_pipeline(folder):
+            names.append(project_name())
+    assert len(set(names)) == len(folders)
+    assert [names[0], names[4]] == ["examples-one", "two"]  # the root's model, and a folder that no other is like
