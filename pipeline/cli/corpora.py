@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.checkout.layout import PARAMS, enter_root, locate
+from pipeline.cli.formats import FORMATS, TEXT_FORMATS
 from pipeline.signals import exit_on_interrupt
 from pipeline.terminal import Json, draw_progress, out, print_json, program, show_path
 from stages.errors import UserError
@@ -21,48 +22,8 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
-FORMATS = """
-The format is detected from the name and the first bytes of each file, or set with data.format. Any file may be a .gz.
 
-train.conll (or .tsv, .txt ...): columns separated by tabs or blanks, a blank line after each sentence. The schemes
-IOB1, IOB2, IOE1, IOE2, IOBES, BILOU, BMES and IO are recognised, and the brackets of CoNLL-2012.
-
-    Angela B-PER
-    Merkel I-PER
-    left O
-
-train.jsonl: words with tags, or text with spans as doccano (the second line) and Prodigy (the third) export it, or
-words with spans as GLiNER has them (the fourth).
-
-    {"tokens": ["Angela", "left"], "tags": ["B-PER", "O"]}
-    {"text": "Angela left", "label": [[0, 6, "PER"]]}
-    {"text": "Angela left", "spans": [{"start": 0, "end": 6, "label": "PER"}]}
-    {"tokenized_text": ["Angela", "left"], "ner": [[0, 0, "PER"]]}
-
-train.json: an array of such records, or an export of Label Studio.
-
-    [{"data": {"text": "Angela left"}, "annotations": [
-      {"result": [{"type": "labels",
-                   "value": {"start": 0, "end": 6, "labels": ["PER"]}}]}]}]
-
-train.parquet, train.csv: as Hugging Face datasets write them, a sentence a row; tags are strings, or numbers that the
-Parquet file or a dataset_info.json names. Lists in cells are JSON or Python; commas, semicolons or tabs separate cells.
-
-    tokens,ner_tags
-    "['Angela', 'left']","['B-PER', 'O']"
-    "['Bonn', 'sleeps']","['B-LOC', 'O']"
-
-train/letter.ann of brat, beside train/letter.txt, which says `Angela left`; tabs separate its three parts.
-
-    T1\tPER 0 6\tAngela
-
-Splits are files named train, dev (or valid, validation, val) and test, shards such as train-00000-of-00002.parquet, or
-folders of these names. What is missing is cut from train by a hash of each sentence: `--set 'data.split={dev: 0.1}'`,
-or `--set 'data.split={dev: 0.1, test: 0.1}'` for a corpus of one file.
-"""
-
-
-@commands.command(epilog=FORMATS)
+@commands.command(epilog=FORMATS + TEXT_FORMATS)
 def check(
     folder: Annotated[
         Path | None, typer.Argument(metavar="[DIR]", help="A corpus, or one file; data.dir of params.yaml if absent.")
@@ -78,13 +39,15 @@ def check(
     """Read a corpus without training on it: what it contains, and what is wrong with it.
 
     `tuneline run` would refuse a corpus with errors; the exit code is then 2. Warnings are about lower accuracy or
-    misleading scores: sentences in both train and test, types with few examples, words unknown to the tokenizer.
+    misleading scores: examples in both train and test, labels with few examples, words unknown to the tokenizer.
 
     Examples:
 
         tuneline check
 
         tuneline check data/corpora/mine --set data.tags=3
+
+        cd examples/sentiment && tuneline check reviews.csv --set data.label=stars
 
         tuneline check wikigold.conll --set 'data.split={dev: 0.1, test: 0.1}' --json
     """
@@ -108,10 +71,11 @@ def check(
 
 
 IMPORT_EPILOG = """
-The standard form, in data/corpora/NAME: train.conll, dev.conll and test.conll, or corpus.conll of a corpus without
-splits; in them a word, a tab and its IOB2 tag a line, a blank line after each sentence, and `-DOCSTART-` before each
-document where the source marks documents. provenance.json beside them says where the corpus came from, with the
-SHA-256 of each file, the tag scheme it had, and its licence.
+Texts with labels or numbers keep their files in data/corpora/NAME as they are. Entities get the standard form there:
+train.conll, dev.conll and test.conll, or corpus.conll of a corpus without splits; in them a word, a tab and its IOB2
+tag a line, a blank line after each sentence, and `-DOCSTART-` before each document where the source marks documents.
+provenance.json beside the files says where the corpus came from, with the SHA-256 of each file, how it is read, and
+its licence.
 
 SOURCE may be in any format that `tuneline check --help` shows, plain or .gz: a file or a folder. From a folder, the
 data files, also in its folders train, dev and test, and the licence are fetched.
@@ -130,8 +94,8 @@ def import_(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="How to read the source, such as data.format, data.faulty, data.tags of entities, data.text or "
-            "data.label of texts. Repeatable.",
+            help="How to read the source, such as data.format or data.faulty; data.tags of entities; data.text, "
+            "data.label, data.target, task.multi_label of texts. Repeatable.",
         ),
     ] = None,
     task: Annotated[
@@ -144,7 +108,7 @@ def import_(
     force: Annotated[bool, typer.Option("--force", help="Replace the corpus of that name.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Import a corpus: fetch it, check it, convert it to the standard form and add it to DVC.
+    """Import a corpus: fetch it, check it, keep it in data/corpora and add it to DVC.
 
     A corpus with errors (see `tuneline check`) is refused, and nothing changes. The same source always becomes the same
     bytes.
@@ -158,6 +122,12 @@ def import_(
         tuneline import hf://datasets/OWNER/NAME/data wiki --set data.tags=ner_tags
 
         tuneline import s3://bucket/news/train.conll.gz news --set data.tags=4
+
+        tuneline import reviews.csv reviews --task text_classification --set data.label=stars
+
+        tuneline import topics.jsonl topics --task text_classification --set task.multi_label=true
+
+        tuneline import ratings.csv ratings --task regression --set data.target=rating
     """
     from pipeline.corpora.importing import import_corpus
     from pipeline.corpora.report import render_profile
@@ -169,11 +139,13 @@ def import_(
     text = _text_or_file(licence)
     enter_root()
     own = locate(PARAMS)
-    task = task or read_task(read_document(own), own)
+    document = read_document(own)
+    task = task or read_task(document, own)
+    section = document["task"] if task == document["task"]["name"] else {"name": task}
     presentation = load_task(task).presentation
     with exit_on_interrupt("stopped; nothing was imported"):
         imported = import_corpus(
-            source, name, task=task, settings=settings or [], licence=text, force=force, here=here,
+            source, name, section=section, settings=settings or [], licence=text, force=force, here=here,
             on_progress=draw_progress,
         )  # fmt: skip
     if as_json:

@@ -15,7 +15,7 @@ commands = typer.Typer()
 def models(as_json: Json = False) -> None:
     """List the versions of all registered models, with their aliases and primary scores."""
     from pipeline.registry.versions import list_versions
-    from stages.scoring import shorten_score
+    from stages.statistics.names import shorten_score
     from stages.tracking.client import shown_uri
 
     enter_root()
@@ -97,7 +97,9 @@ def mistakes(
     kind: Annotated[
         str | None,
         typer.Option(
-            metavar="KIND", help="Only this kind; of entities type, boundary, boundary_and_type, missed or spurious."
+            metavar="KIND",
+            help="Only this kind: of entities type, boundary, boundary_and_type, missed or spurious; a name that does "
+            "not exist lists those of the task.",
         ),
     ] = None,
     label: Annotated[
@@ -116,6 +118,8 @@ def mistakes(
         tuneline mistakes
 
         tuneline mistakes --split dev --kind boundary --type ORG --limit 50
+
+        cd examples/sentiment && tuneline mistakes --label negative
     """
     from rich.text import Text
 

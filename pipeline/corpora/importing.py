@@ -50,17 +50,19 @@ def import_corpus(
     source: str,
     name: str,
     *,
-    task: str,
+    section: Mapping[str, Any],
     settings: Sequence[str],
     licence: str | None,
     force: bool,
     here: Path,
     on_progress: Callable[[str], None],
 ) -> ImportedCorpus:
-    """Import `source` for a task as data/corpora/`name`; a relative path is relative to `here`, `licence` is a text.
+    """Import `source` as data/corpora/`name`; a relative path is relative to `here`, `licence` is a text.
 
+    `section` names the task and holds what is set of its fields; `settings` come before it. All else is detected.
     UserError if that fails; the project is then unchanged.
     """
+    task = section["name"]
     part = cast(Importing, load_part(task, "tools.importing"))
     destination = CORPORA / name
     _check_name(name, destination, force=force)
@@ -70,7 +72,8 @@ def import_corpus(
         downloaded = download(source, work / "source", here=here, has_class_folders=part.HAS_CLASS_FOLDERS)
         built, params = work / name, work / f"{name}.yaml"
         params.write_text(
-            _params(downloaded.place, params, settings, task=task, reading=part.READING), encoding="utf-8"
+            _params(downloaded.place, params, settings, section=section, reading=part.READING),
+            encoding="utf-8",
         )
         shown = (downloaded.place, remove_credentials(source))
         profile = _convert(params, shown=shown, on_progress=on_progress)
@@ -119,12 +122,14 @@ def _check_settings(settings: Sequence[str], reading: Mapping[str, Any]) -> None
         raise UserError(list_faults(heading, faults))
 
 
-def _params(place: Path, file: Path, settings: Sequence[str], *, task: str, reading: Mapping[str, Any]) -> str:
-    """Return the params file of convert_corpus: everything is detected, except what `settings` define."""
-    sections: dict[str, dict[str, Any]] = {"task": {"name": task}, "data": {"dir": str(place)}}
+def _params(
+    place: Path, file: Path, settings: Sequence[str], *, section: Mapping[str, Any], reading: Mapping[str, Any]
+) -> str:
+    """Return the params file of convert_corpus: all is detected but what `settings` and the task's `section` define."""
+    sections: dict[str, dict[str, Any]] = {"task": {"name": section["name"]}, "data": {"dir": str(place)}}
     for key, value in reading.items():
-        section, _, parameter = key.partition(".")
-        sections[section][parameter] = value
+        head, _, parameter = key.partition(".")
+        sections[head][parameter] = section.get(parameter, value) if head == "task" else value
     sections["data"]["split"] = None
     lines = [
         line

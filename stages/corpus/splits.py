@@ -121,7 +121,7 @@ def _split_whole(place: Path, files: list[DataFile], params: SplitParams | None,
     if missing:
         command = suggest_split(place, {name: shares.get(name, SUGGESTED_SHARE) for name in SPLITS[1:]})
         what = "train, dev and test" if params is None else f"{missing[0]}, and data.split has no share for it"
-        raise CorpusError(f"{place} holds {names}, but no {what}. Split it by a hash of each sentence: {command}")
+        raise CorpusError(f"{place} holds {names}, but no {what}. Split it by a hash of each example: {command}")
     return SplitFiles(SPLITS, [(file.path, BY_HASH) for file in files])
 
 
@@ -143,6 +143,6 @@ def _describe_remedy(place: Path, unnamed: list[DataFile], missing: list[str], s
     if TRAIN in missing:
         names = ", ".join(file.path.name for file in unnamed)[:200]
         which = f"; {names} say no split" if names else ""
-        return f"Give the file of train a name that says so, such as train.conll{which}."
+        return f"Give the file of train a name that begins with train{which}."
     wanted = {name: shares.get(name, SUGGESTED_SHARE) for name in SPLITS[1:] if name in missing or name in shares}
-    return f"Cut {' and '.join(missing)} from train by a hash of each sentence: {suggest_split(place, wanted)}"
+    return f"Cut {' and '.join(missing)} from train by a hash of each example: {suggest_split(place, wanted)}"

@@ -128,6 +128,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     (folder / "letters.conll.gz").write_bytes(gzip.compress(LETTERS.encode(), mtime=0))
     (folder / "bad.conll").write_text("Bonn B-LOC\nalone\nRome X-LOC\n", encoding="utf-8")
     (folder / "unknown.docx").write_text("Bonn B-LOC\n", encoding="utf-8")
+    Handler.let_go.clear()  # of the module before
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

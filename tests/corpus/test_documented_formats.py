@@ -6,7 +6,7 @@ from textwrap import dedent
 
 import pytest
 
-from pipeline.cli.corpora import FORMATS
+from pipeline.cli.formats import FORMATS
 from stages.corpus.folder import FORMATS as FORMAT_OF
 from stages.corpus.reading import READERS, DataParams, open_corpus
 from stages.corpus.text.diagnostics import Diagnostics

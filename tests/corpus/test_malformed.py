@@ -201,7 +201,7 @@ PARAMETER_CASES: dict[str, tuple[Files, dict[str, Any], str]] = {
     "no splits": (
         {"all.conll": GOOD},
         {},
-        "corpus holds all.conll, but no train, dev and test. Split it by a hash of each sentence: "
+        "corpus holds all.conll, but no train, dev and test. Split it by a hash of each example: "
         "tuneline run --set data.dir=corpus --set 'data.split={dev: 0.1, test: 0.1}'",
     ),
     "train alone": ({"train.conll": GOOD}, {}, "--set 'data.split={dev: 0.1, test: 0.1}'"),

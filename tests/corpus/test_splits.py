@@ -67,7 +67,7 @@ def test_a_sentence_goes_where_it_goes_in_a_corpus_of_one_file(sentences: list[l
 
 TWO: Files = {"train.conll": GOOD, "test.conll": GOOD}
 REFUSED: dict[str, tuple[Files, SplitParams | None, str]] = {
-    "train and test": (TWO, None, "dev from train by a hash of each sentence: tuneline run --set data.dir={} --set "
+    "train and test": (TWO, None, "dev from train by a hash of each example: tuneline run --set data.dir={} --set "
                                   "'data.split={{dev: 0.1}}'"),
     "train and dev": ({"train.conll": GOOD, "dev.conll": GOOD}, None, "--set 'data.split={{test: 0.1}}'"),
     "one file beside test": ({"x.conll": GOOD, "test.conll": GOOD}, None, "--set 'data.split={{dev: 0.1}}'"),
@@ -78,8 +78,8 @@ REFUSED: dict[str, tuple[Files, SplitParams | None, str]] = {
                                                               "'data.split={{dev: 0.1}}'"),
     "one share for one file": (
         {"x.conll": GOOD}, SplitParams(dev=0.3), "no test, and data.split has no share for it. Split it by a hash of "
-        "each sentence: tuneline run --set data.dir={} --set 'data.split={{dev: 0.3, test: 0.1}}'"),
-    "no train": ({"dev.conll": GOOD, "test.conll": GOOD}, None, "Give the file of train a name that says so"),
+        "each example: tuneline run --set data.dir={} --set 'data.split={{dev: 0.3, test: 0.1}}'"),
+    "no train": ({"dev.conll": GOOD, "test.conll": GOOD}, None, "Give the file of train a name that begins with"),
     "two that may be train": (
         {"x.conll": GOOD, "y.conll": GOOD, "test.conll": GOOD}, SplitParams(dev=0.1), "x.conll, y.conll say no split"),
 }  # fmt: skip

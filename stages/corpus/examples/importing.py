@@ -4,16 +4,26 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field, create_model
+
 from stages.artifacts import atomic_write
 from stages.corpus.examples.profile import profile_examples
+from stages.corpus.examples.readers.params import ExampleDataParams
 from stages.corpus.examples.reading import ExampleCorpus
 from stages.corpus.text.diagnostics import Diagnostics
+from stages.params import Section, TaskParams, load_params
 from stages.runtime.progress import progress_bar
 
 READING = {
     "data.format": "auto", "data.text": "auto", "data.text_pair": None, "data.separator": None,
     "data.split_column": None, "data.faulty": "refuse",
 }  # fmt: skip
+
+
+def load_reading(params_file: Path, task: type[TaskParams], data: type[ExampleDataParams]) -> Any:
+    """The sections `task` and `data` that an import reads; all columns stay, so none is chosen for slices yet."""
+    unsliced = create_model("ImportData", __base__=data, slices=(list[str], Field(default=[], max_length=0)))
+    return load_params(params_file, create_model("Params", __base__=Section, task=(task, ...), data=(unsliced, ...)))
 
 
 def copy_examples(corpus: ExampleCorpus, folder: Path) -> dict[str, Any]:

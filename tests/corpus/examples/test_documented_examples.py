@@ -1,10 +1,12 @@
-"""The examples of labelled texts in data/corpora/README.md are read as they say."""
+"""The examples of labelled texts in data/corpora/README.md and in `tuneline check --help` are read as they say."""
 
 import re
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
+from pipeline.cli.formats import TEXT_FORMATS
 from stages.corpus.examples.readers.columns import Wanted
 from stages.corpus.text.diagnostics import Diagnostics
 from tests.conftest import ROOT
@@ -24,10 +26,16 @@ FORMS: dict[str, tuple[str, Wanted, list[list[str]] | list[list[float]]]] = {
     "__label__": ("txt", "labels", ONE[:2]),
 }
 EXAMPLES = re.findall(r"```\n(.*?)```", SECTION, re.DOTALL)
+SHOWN = [dedent(block) for block in re.findall(r"(?:^    .*\n)+", TEXT_FORMATS, re.MULTILINE)]  # by --help
 
 
 def test_each_form_has_its_example() -> None:
     assert [block.startswith(start) for block, start in zip(EXAMPLES, FORMS, strict=True)] == [True] * len(FORMS)
+
+
+def test_help_shows_examples_of_the_page() -> None:
+    assert len(SHOWN) == 5
+    assert set(SHOWN) <= set(EXAMPLES)
 
 
 @pytest.mark.parametrize(("text", "form"), list(zip(EXAMPLES, FORMS.values(), strict=True)), ids=FORMS)
