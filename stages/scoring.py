@@ -16,10 +16,6 @@ import pyarrow as pa
 from stages.statistics.measure import Measure
 
 CHANGES = ("broken", "fixed", "otherwise")  # kinds of changed predictions; see `Scores.list_changes`
-SHORT_NAMES = {
-    "f1": "F1", "r2": "R²", "rmse": "RMSE", "mae": "MAE",
-    "pearson": "Pearson", "spearman": "Spearman", "matthews": "Matthews",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -260,14 +256,3 @@ def compare_labels(old: Collection[str], new: Collection[str]) -> LabelChange:
     """How the labels of a newer model differ from those of an older one."""
     before, after = set(old), set(new)
     return LabelChange(sorted(before & after), sorted(before - after), sorted(after - before))
-
-
-def shorten_score(name: str) -> str:
-    """What a score is called in prose: `F1` for entity_strict/micro/f1, `macro F1` for macro_f1."""
-    return " ".join(SHORT_NAMES.get(word, word) for word in name.rpartition("/")[2].split("_"))
-
-
-def title_score(name: str) -> str:
-    """The same at the start of a title: `Macro F1`."""
-    short = shorten_score(name)
-    return short[:1].upper() + short[1:]

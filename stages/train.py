@@ -40,7 +40,7 @@ from stages.tracking.environment import current_execution
 from stages.tracking.event_log import EventLog
 from stages.training.checkpoints import Checkpoints, Progress
 from stages.training.distributed import World, process_group
-from stages.training.history import Entry, History, Step, write_history
+from stages.training.history import Entry, History, write_history
 from stages.training.loop import PendingStep, Settings, train
 from stages.training.optimizer import MasterWeights
 from stages.training.record import TrainingRecord, write_training
@@ -209,7 +209,7 @@ def fit(run: TrainingRun, checkpoints: Checkpoints) -> Progress:
             # A step is read while the device computes the next, unless its result is needed at once.
             kept = 0 if stops or is_due or queued.ends_epoch else 1
             while len(pending) > kept:
-                record_step(pending.pop(0).read(), run, progress)
+                record_step(pending.pop(0), run, progress)
             if stops:
                 if world.is_main_process:
                     checkpoints.save(progress, run.weights)
@@ -243,15 +243,16 @@ def resume(run: TrainingRun, checkpoints: Checkpoints) -> Progress:
     return progress
 
 
-def record_step(step: Step, run: TrainingRun, progress: Progress) -> None:
-    """In the main process, score dev if the step ended an epoch, and add the step to the progress."""
+def record_step(queued: PendingStep, run: TrainingRun, progress: Progress) -> None:
+    """Wait for the step; in the main process, score dev if it ended an epoch, and add it to the progress."""
+    step = queued.read()
     if not run.world.is_main_process:
         return
     dev_score = score_dev(run) if step.ends_epoch else None
     progress.add(step, dev_score, run.weights)
     if dev_score is not None:
         shown = run.task.describe_score(dev_score, run.params.task)
-        log.info("epoch %d of %d: loss %.4f, dev %s %.4f", step.epoch, run.params.train.epochs, step.loss, *shown)
+        log.info("epoch %d of %d: loss %.4f, dev %s %.4f", step.epoch, queued.epochs, step.loss, *shown)
 
 
 @contextmanager

@@ -259,7 +259,7 @@ def reproduce(
 
 
 def _show_certificate(certificate: dict[str, Any]) -> None:
-    from stages.scoring import shorten_score
+    from stages.statistics.names import shorten_score
 
     out.print(f"{certificate['name']}/{certificate['version']}: {certificate['verdict']}")
     first, more = certificate["first_difference"], len(certificate["differences"]) - 1

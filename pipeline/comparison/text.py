@@ -11,7 +11,8 @@ from rich.text import Text
 from pipeline.comparison.compare import SIDES, Comparison
 from pipeline.formatting import format_commit, format_count, format_runs, format_time, format_value
 from pipeline.terminal import make_table
-from stages.scoring import CHANGES, Presentation, Words, shorten_score
+from stages.scoring import CHANGES, Presentation, Words
+from stages.statistics.names import shorten_score
 from stages.statistics.significance import CONFIDENCE
 from stages.tracking.version_artifacts import load_task
 

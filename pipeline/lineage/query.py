@@ -10,7 +10,7 @@ from pipeline.registry import alias_history
 from pipeline.registry.versions import aliases_of, name_primary, newest_first, read_scores, resolve, search_all
 from stages.artifacts import md5_digest
 from stages.errors import UserError
-from stages.scoring import shorten_score
+from stages.statistics.names import shorten_score
 from stages.tracking.client import connect, translate_errors
 from stages.tracking.lineage_record import LineageRecord
 from stages.tracking.registry import CHAMPION, DIGEST_TAG

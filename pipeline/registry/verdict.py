@@ -7,8 +7,9 @@ from typing import Any, Literal
 from pipeline.registry.opponent import Opponent
 from pipeline.registry.predictions import measure_difference
 from stages.config.register import GateParams
-from stages.scoring import LabelChange, TaskParts, shorten_score
+from stages.scoring import LabelChange, TaskParts
 from stages.statistics.measure import Measure
+from stages.statistics.names import shorten_score
 from stages.statistics.significance import CONFIDENCE, p_value
 from stages.statistics.slices import list_slices
 

@@ -12,6 +12,7 @@ class TrainParams(Section):
 
     seed: int = Field(ge=0, lt=2**32)
     epochs: int = Field(ge=1)
+    min_steps: int = Field(ge=0, le=1_000_000)
     early_stopping_patience: int = Field(ge=0)
     learning_rate: float = Field(gt=0, lt=1)
     schedule: Schedule

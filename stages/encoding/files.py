@@ -13,7 +13,7 @@ record batch, as for all but large corpora. A row is a window:
     words        list<string>  the words of the sentence, on its first window; null on later ones
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -164,16 +164,20 @@ def split_writer(path: Path) -> Iterator[pa.RecordBatchFileWriter]:
 
 def read_split(folder: Path, split: str) -> EncodedSplit:
     """Map a split into memory; ArtifactError if the file is missing or damaged."""
-    path = folder / f"{split}.arrow"
+    return split_of(map_table(folder / f"{split}.arrow", lambda found: found == SCHEMA))
+
+
+def map_table(path: Path, is_known: Callable[[pa.Schema], bool]) -> pa.Table:
+    """Map an Arrow file of tokenize into memory; ArtifactError if it is missing, damaged or of an unknown schema."""
     try:
         table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        if table.schema != SCHEMA:
-            raise ArtifactError(f"{path} has columns of another version. Run `dvc repro tokenize`.")
     except FileNotFoundError:
         raise ArtifactError(f"{path}: no such file. `dvc repro tokenize` makes it.") from None
     except (OSError, pa.ArrowInvalid) as error:
         raise ArtifactError(f"{path} is damaged ({error}). Delete it and run `dvc repro tokenize`.") from None
-    return split_of(table)
+    if not is_known(table.schema):
+        raise ArtifactError(f"{path} has columns of another version. Run `dvc repro tokenize`.")
+    return table
 
 
 def split_of(table: pa.Table) -> EncodedSplit:

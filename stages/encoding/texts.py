@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stages.errors import ArtifactError
+from stages.encoding.files import map_table
 
 NO_SECOND = -1
 SLICE = "slice:"
@@ -97,17 +97,12 @@ def text_writer(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatchFileWri
 
 def read_texts(folder: Path, split: str) -> EncodedTexts:
     """Map a split into memory; ArtifactError if the file is missing, damaged, or without answers."""
-    path = folder / f"{split}.arrow"
-    try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    except FileNotFoundError:
-        raise ArtifactError(f"{path}: no such file. `dvc repro tokenize` makes it.") from None
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ArtifactError(f"{path} is damaged ({error}). Delete it and run `dvc repro tokenize`.") from None
-    slices = [name.removeprefix(SLICE) for name in table.schema.names if name.startswith(SLICE)]
-    if table.schema not in [text_schema(answers, slices) for answers in ("labels", "targets")]:
-        raise ArtifactError(f"{path} has columns of another version. Run `dvc repro tokenize`.")
-    return texts_of(table)
+    return texts_of(map_table(folder / f"{split}.arrow", _is_text_schema))
+
+
+def _is_text_schema(found: pa.Schema) -> bool:
+    slices = [name.removeprefix(SLICE) for name in found.names if name.startswith(SLICE)]
+    return found in [text_schema(answers, slices) for answers in ("labels", "targets")]
 
 
 def texts_of(table: pa.Table) -> EncodedTexts:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
 from pydantic import BaseModel
 
 READS_PAIRS = "text_pair"  # in a model's config.json
@@ -39,11 +38,6 @@ def read_pair(given: str | Mapping[str, Any]) -> dict[str, str]:
     return dict(zip(TextPair.model_fields, texts, strict=True))
 
 
-def read_text_or_pair(given: str | Mapping[str, Any], config: Mapping[str, Any]) -> Any:
-    """What the model with this config.json takes, by `read_pair` or `read_text`."""
-    return read_pair(given) if config.get(READS_PAIRS) else read_text(given)
-
-
 def explain_pairs(config: Mapping[str, Any], *, symmetric: bool) -> list[str]:
     """For the model card, that the model with this config.json reads pairs, if it does."""
     if not config.get(READS_PAIRS):
@@ -60,16 +54,3 @@ def _read_field(record: Mapping[str, Any], name: str) -> str:
         raise ValueError(f"has {value!r:.80} under `{name}`, which is no text")
     there = ", ".join(f"`{key}`" for key in record) or "nothing"
     raise ValueError(f"has no text under `{name}`; there is {there}")
-
-
-def list_inputs(texts: pa.StringArray, pairs: pa.StringArray | None, *, limit: int) -> list[Any]:
-    """The first texts as strings, or as `text` and `pair`."""
-    first: list[Any] = texts[:limit].to_pylist()
-    if pairs is None:
-        return first
-    return [{"text": text, "pair": pair} for text, pair in zip(first, pairs[:limit].to_pylist(), strict=True)]
-
-
-def choose_sample(config: Mapping[str, Any]) -> Any:
-    """A text, or two if the model's config.json says `text_pair`."""
-    return {"text": SAMPLE, "pair": SAMPLE_PAIR} if config.get(READS_PAIRS) else SAMPLE

@@ -7,13 +7,18 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from stages.scoring import Presentation, Table, TaskParts, shorten_score
+from stages.scoring import Presentation, Table, TaskParts
+from stages.statistics.names import shorten_score
 from stages.tracking.lineage_record import LineageRecord
 from stages.training.record import TrainingRecord
 
 LIMIT = 5000  # characters; MLflow's database keeps no more of a description
 MAX_LISTED = 20  # labels, or files
 UNKNOWN = "unknown"
+GAP = (
+    "On test. A gap below 0 says that the other examples are answered better; p is the probability of a gap as large "
+    "by chance."
+)
 
 
 def write_card(
@@ -35,7 +40,7 @@ def write_card(
         _use(name, training, config, words),
         _data(training, record, words),
         _scores(metrics, words),
-        *_slices(metrics),
+        *_slices(metrics, task),
         _limits(training, task),
         _lineage(record),
     ]
@@ -66,20 +71,27 @@ def _scores(metrics: Mapping[str, Any], words: Presentation) -> str:
     return f"## Scores\n\n{_format(words.tabulate_card(metrics, limit=MAX_LISTED))}"
 
 
-def _slices(metrics: Mapping[str, Any]) -> Iterator[str]:
-    """The primary score of each slice of test, those that are answered worst first."""
+def _slices(metrics: Mapping[str, Any], task: TaskParts) -> Iterator[str]:
+    """The primary score of each slice of test, or what stands for it, those that are answered worst first."""
+    primary = metrics["test"]["primary"]["name"]
+    score = shorten_score(task.scores.COMPARED_BY.get(primary, primary))
     for column, slices in metrics["test"].get("slices", {}).items():
         worst = sorted(slices.items(), key=lambda item: item[1]["gap"] or 0.0)
         rows = [
-            [name, f"{row['value']:.4f}", f"{row['low']:.4f} to {row['high']:.4f}", f"{row['support']:,}"]
+            [
+                name,
+                f"{row['value']:.4f}",
+                f"{row['low']:.4f} to {row['high']:.4f}",
+                *(["", ""] if row["gap"] is None else [f"{row['gap']:+.4f}", f"{row['p_value']:.4f}"]),
+                f"{row['support']:,}",
+            ]
             for name, row in worst[:MAX_LISTED]
         ]
-        score = shorten_score(metrics["test"]["primary"]["name"])
-        columns = [column, score, "95 % interval", "examples"]
+        columns = [column, score, "95 % interval", "gap", "p", "examples"]
         more = (
             f"The {MAX_LISTED} slices of {len(slices):,} that are answered worst." if len(slices) > MAX_LISTED else ""
         )
-        yield f"## Slices by {column}\n\n{_format(Table(columns, rows, caption='On test.', note=more))}"
+        yield f"## Slices by {column}\n\n{_format(Table(columns, rows, caption=GAP, note=more))}"
 
 
 def _limits(training: TrainingRecord, task: TaskParts) -> str:

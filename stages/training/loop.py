@@ -38,6 +38,7 @@ class Settings:
 
     seed: int
     epochs: int
+    min_steps: int  # more epochs if these have fewer steps
     learning_rate: float
     schedule: Schedule
     warmup_ratio: float
@@ -53,6 +54,7 @@ class PendingStep:
     step: int
     steps: int
     epoch: int
+    epochs: int
     ends_epoch: bool
     learning_rate: float
     tokens: int
@@ -88,11 +90,7 @@ def train(
     batch at once, which changes the result by rounding alone. After a step whose loss or gradient is not finite, the
     weights stay as they were before it, whatever further steps follow.
     """
-    plan = [
-        (epoch, rows)
-        for epoch in range(1, settings.epochs + 1)
-        for rows in shuffled_rows(split.lengths, budget=settings.batch_tokens, seed=settings.seed, epoch=epoch)
-    ]
+    plan = plan_batches(split, settings)
     micro_batch_tokens = settings.micro_batch_tokens or int(max(split.lengths[rows].sum() for _, rows in plan))
     steps = PackedSteps(
         [rows for _, rows in plan],
@@ -126,6 +124,7 @@ def train(
                 step=index + 1,
                 steps=len(plan),
                 epoch=epoch,
+                epochs=plan[-1][0],
                 ends_epoch=index + 1 == len(plan) or plan[index + 1][0] != epoch,
                 learning_rate=learning_rate,
                 tokens=int(split.lengths[rows].sum()),
@@ -134,6 +133,17 @@ def train(
                 split=split,
                 rows=rows,
             )
+
+
+def plan_batches(split: Split, settings: Settings) -> list[tuple[int, Rows]]:
+    """The epoch, counted from 1, and the rows of each batch of a training run."""
+    plan: list[tuple[int, Rows]] = []
+    epoch = 0
+    while epoch < settings.epochs or len(plan) < settings.min_steps:
+        epoch += 1
+        batches = shuffled_rows(split.lengths, budget=settings.batch_tokens, seed=settings.seed, epoch=epoch)
+        plan += ((epoch, rows) for rows in batches)
+    return plan
 
 
 def _backward(

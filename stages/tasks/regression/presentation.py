@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from stages.reporting import pairs
 from stages.reporting.corpus_rows import example_rows
-from stages.scoring import Legend, Run, Table, Words, shorten_score
-from stages.tasks.regression.scores.predictions import Predictions
+from stages.reporting.pairs import explain_pairs
+from stages.scoring import Legend, Run, Table, Words
+from stages.statistics.names import shorten_score
+from stages.text_tasks import presentation as shared
 
 WORDS = Words(
     "text", "texts", "target", "targets", answers="numbers", text="text", item="a number", items="numbers"
@@ -23,12 +24,13 @@ SERVING_PARAMS: dict[str, Any] = {}
 SCORES_TITLE = "The scores of all targets together and of each."
 FIGURES = ("pearson", "spearman", "rmse", "mae", "r2")
 
+tabulate_data, show_text, answer_to_json = shared.tabulate_data, shared.show_text, shared.answer_to_json
+make_inputs, make_sample, read_input = shared.make_inputs, shared.make_sample, shared.read_input
+
 
 def describe_primary(tables: Mapping[str, Any]) -> str:
     """The primary score with its interval and the number of texts."""
-    primary = tables["primary"]
-    interval = f"95 % interval {primary['low']:.4f} to {primary['high']:.4f}"
-    return f"{shorten_score(primary['name'])} {primary['value']:.4f} ({interval}, {primary['support']} texts)"
+    return shared.describe_primary(tables, examples="texts")
 
 
 def tabulate_scores(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -55,15 +57,6 @@ def tabulate_corpus(profile: Mapping[str, Any]) -> Table:
     return Table(["", *splits], rows, caption=f"numbers, {'1 target' if count == 1 else f'{count} targets'}")
 
 
-def tabulate_data(datasets: Mapping[str, Mapping[str, Any]]) -> Table:
-    """The counts of each split, and how many examples were left out for faults."""
-    columns = [name for name in next(iter(datasets.values()), {}) if name not in ("digest", "dropped")]
-    rows = [[split, *(f"{fields.get(name, 0):,}" for name in columns)] for split, fields in datasets.items()]
-    dropped = sum(fields.get("dropped", 0) for fields in datasets.values())
-    note = f"Examples left out for faults: {dropped:,} (`data.faulty: drop`)." if dropped else ""
-    return Table(["split", *columns], rows, note=note)
-
-
 def tabulate_card(metrics: Mapping[str, Any], *, limit: int) -> Table:
     """The scores of dev and test, and on test of at most `limit` targets, the largest error first."""
     rows = [_cells(split, "all", metrics[split]["overall"]) for split in ("dev", "test")]
@@ -76,15 +69,9 @@ def tabulate_card(metrics: Mapping[str, Any], *, limit: int) -> Table:
 def list_limits(parameters: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What a model of numbers cannot do."""
     return [
-        f"Reads at most {parameters['tokenize']['window_length']} tokens at a time; of a longer text, the answers to "
-        "its parts are averaged.",
+        shared.limit_length(parameters),
         "Numbers far from those of its training data are not to be expected of it, and none comes with an interval.",
     ]
-
-
-def show_text(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The text, and its second one."""
-    return [(name, record[name]) for name in ("text", "pair") if record.get(name) is not None]
 
 
 def show_answer(record: Mapping[str, Any], side: str, against: str) -> list[Run]:
@@ -101,21 +88,6 @@ def read_answer(side: Mapping[str, Any]) -> list[list[Any]]:
     return [list(pair) for pair in side["targets"].items()]
 
 
-def make_inputs(predictions: Predictions, *, limit: int) -> list[Any]:
-    """The first texts as strings, or as `text` and `pair`."""
-    return pairs.list_inputs(predictions.texts, predictions.pairs, limit=limit)
-
-
-def make_sample(config: Mapping[str, Any]) -> Any:
-    """A text, or two if the model's config.json says `text_pair`."""
-    return pairs.choose_sample(config)
-
-
-def read_input(given: str | Mapping[str, Any], config: Mapping[str, Any]) -> Any:
-    """A text, or both of a pair."""
-    return pairs.read_text_or_pair(given, config)
-
-
 def explain_answers(
     config: Mapping[str, Any],
     parameters: Mapping[str, Mapping[str, Any]],
@@ -130,15 +102,10 @@ def explain_answers(
         )
     )
     return [
-        *pairs.explain_pairs(config, symmetric=task["symmetric"]),
+        *explain_pairs(config, symmetric=task["symmetric"]),
         f"`number` is in {unit}." if unit else "`number` is in the unit of the training data.",
         f"Mean and standard deviation in train: {ranges}.",
     ]
-
-
-def answer_to_json(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of the answer."""
-    return dict(answer)
 
 
 def print_answer(answer: Mapping[str, Any]) -> list[str]:

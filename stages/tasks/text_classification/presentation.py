@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from stages.reporting import pairs
 from stages.reporting.corpus_rows import MOST, count_rows, example_rows, list_names
-from stages.scoring import Legend, Run, Table, Words, shorten_score
-from stages.tasks.text_classification.scores.predictions import Predictions
+from stages.reporting.pairs import explain_pairs
+from stages.scoring import Legend, Run, Table, Words
+from stages.statistics.names import shorten_score
+from stages.text_tasks import presentation as shared
 
 WORDS = Words(
     "text", "texts", "label", "labels",
@@ -23,12 +24,13 @@ LEGEND = Legend(
 SERVING_PARAMS = {"all_scores": False}
 SCORES_TITLE = "Scores of all labels together, and the F1 of each; low to high: 95 % interval."
 
+tabulate_data, show_text, answer_to_json = shared.tabulate_data, shared.show_text, shared.answer_to_json
+make_inputs, make_sample, read_input = shared.make_inputs, shared.make_sample, shared.read_input
+
 
 def describe_primary(tables: Mapping[str, Any]) -> str:
     """The primary score with its interval and the number of examples."""
-    primary = tables["primary"]
-    interval = f"95 % interval {primary['low']:.4f} to {primary['high']:.4f}"
-    return f"{shorten_score(primary['name'])} {primary['value']:.4f} ({interval}, {primary['support']} examples)"
+    return shared.describe_primary(tables, examples="examples")
 
 
 def tabulate_scores(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -55,15 +57,6 @@ def tabulate_corpus(profile: Mapping[str, Any]) -> Table:
     return Table(["", *profile["splits"]], rows, caption="1 label" if count == 1 else f"{count:,} labels")
 
 
-def tabulate_data(datasets: Mapping[str, Mapping[str, Any]]) -> Table:
-    """The counts of each split, and how many examples were left out for faults."""
-    columns = [name for name in next(iter(datasets.values()), {}) if name not in ("digest", "dropped")]
-    rows = [[split, *(f"{fields.get(name, 0):,}" for name in columns)] for split, fields in datasets.items()]
-    dropped = sum(fields.get("dropped", 0) for fields in datasets.values())
-    note = f"Examples left out for faults: {dropped:,} (`data.faulty: drop`)." if dropped else ""
-    return Table(["split", *columns], rows, note=note)
-
-
 def tabulate_card(metrics: Mapping[str, Any], *, limit: int) -> Table:
     """The primary score of dev and test, and on test of at most `limit` labels, the lowest F1 first."""
     rows = []
@@ -79,15 +72,9 @@ def tabulate_card(metrics: Mapping[str, Any], *, limit: int) -> Table:
 def list_limits(parameters: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What a classifier of texts cannot do."""
     return [
-        f"Reads at most {parameters['tokenize']['window_length']} tokens at a time; of a longer text, the answers to "
-        "its parts are averaged.",
+        shared.limit_length(parameters),
         "Knows no label beside these: a text of none of them gets one all the same, if each text has one.",
     ]
-
-
-def show_text(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The text, and its second one."""
-    return [(name, record[name]) for name in ("text", "pair") if record.get(name) is not None]
 
 
 def show_answer(record: Mapping[str, Any], side: str, against: str) -> list[Run]:
@@ -106,27 +93,12 @@ def read_answer(side: Mapping[str, Any]) -> list[str]:
     return labels
 
 
-def make_inputs(predictions: Predictions, *, limit: int) -> list[Any]:
-    """The first texts as strings, or as `text` and `pair`."""
-    return pairs.list_inputs(predictions.texts, predictions.pairs, limit=limit)
-
-
-def make_sample(config: Mapping[str, Any]) -> Any:
-    """A text, or two if the model's config.json says `text_pair`."""
-    return pairs.choose_sample(config)
-
-
-def read_input(given: str | Mapping[str, Any], config: Mapping[str, Any]) -> Any:
-    """A text, or both of a pair."""
-    return pairs.read_text_or_pair(given, config)
-
-
 def explain_answers(
     config: Mapping[str, Any], parameters: Mapping[str, Mapping[str, Any]], decision: Mapping[str, Any]
 ) -> list[str]:
     """How labels are chosen, their thresholds, and the temperature."""
     thresholds = decision["thresholds"]
-    lines = pairs.explain_pairs(config, symmetric=parameters["task"]["symmetric"])
+    lines = explain_pairs(config, symmetric=parameters["task"]["symmetric"])
     if thresholds is None:
         lines.append("Each text gets one label, the most probable.")
     else:
@@ -139,11 +111,6 @@ def explain_answers(
         f"`score` is a probability, calibrated on dev (temperature {decision['temperature']:.4f}).",
         'With `params={"all_scores": True}` an answer has the score of each label, under `scores`.',
     ]
-
-
-def answer_to_json(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of the answer."""
-    return dict(answer)
 
 
 def print_answer(answer: Mapping[str, Any]) -> list[str]:

@@ -16,7 +16,8 @@ from stages.encoding.files import Manifest
 from stages.encoding.texts import read_texts
 from stages.modeling.device import Compute
 from stages.modeling.text_split import TextSplit, predict_examples
-from stages.tasks.regression.model.inference import read_numbers, restore_units
+from stages.statistics.names import shorten_score
+from stages.tasks.regression.model.inference import decide, read_numbers
 from stages.tasks.regression.params import RegressionParams
 from stages.tasks.regression.scores.metric import ERRORS, primary_measure
 
@@ -52,16 +53,13 @@ def predict(model: PreTrainedModel, split: TextSplit, compute: Compute, *, batch
 
 
 def describe_score(score: float, task: RegressionParams) -> tuple[str, float]:
-    """The name of the primary score, such as `pearson`, and its value; that of an error is positive again."""
-    return task.primary, -score if task.primary in ERRORS else score
+    """The name of the primary score, such as `Pearson`, and its value; that of an error is positive again."""
+    return shorten_score(task.primary), -score if task.primary in ERRORS else score
 
 
 def score(predicted: Floats, split: TextSplit, manifest: Manifest, task: RegressionParams) -> float:
     """The primary score; an error is negative."""
-    details = manifest.details
-    predictions = restore_units(
-        predicted, split.texts, manifest.labels, means=details["means"], deviations=details["deviations"]
-    )
+    predictions = decide(predicted, split.texts, manifest.labels, manifest.details)
     measure = primary_measure(predictions, task.primary)
     return measure.sign * measure.value
 

@@ -1,4 +1,4 @@
-"""Numbers, in the user's unit, for every text of a split.
+"""Numbers in the user's unit from the outputs of the model.
 
 Shape legend: E examples, D targets.
 """
@@ -7,52 +7,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-from transformers import PreTrainedModel
 
 from stages.encoding.texts import EncodedTexts
-from stages.modeling.device import Compute
-from stages.modeling.text_split import TextSplit, predict_examples
+from stages.statistics.measure import Floats
 from stages.tasks.regression.scores.predictions import Predictions
-
-INFERENCE_BATCH_TOKENS = 4096  # a batch without gradients fits into any memory
-
-Floats = npt.NDArray[np.float64]
+from stages.text_tasks.predictions import examples_of
 
 
-def predict_numbers(
-    model: PreTrainedModel,
-    texts: EncodedTexts,
-    compute: Compute,
-    *,
-    batch_tokens: int,
-    targets: Sequence[str],
-    task: Mapping[str, Any],
-    decision: Mapping[str, Any],
-) -> Predictions:
-    """The numbers of every text.
-
-    `task` is the section of the params that the model was trained with, `decision` what it standardises by. Texts
-    without answers get 0 for gold.
-    """
-    split = TextSplit(texts, task["pooling"], np.zeros(len(texts.weight), np.float32))
-    outputs_ED = predict_examples(model, split, compute, batch_tokens=batch_tokens)
-    return restore_units(outputs_ED, texts, targets, means=decision["means"], deviations=decision["deviations"])
-
-
-def restore_units(
-    outputs_ED: Floats, texts: EncodedTexts, targets: Sequence[str], *, means: list[float], deviations: list[float]
-) -> Predictions:
-    """Predictions in the user's unit from standardised ones."""
+def decide(outputs_ED: Floats, texts: EncodedTexts, targets: Sequence[str], decision: Mapping[str, Any]) -> Predictions:
+    """The numbers that these outputs stand for, by the mean and the deviation that each target has in train."""
     return Predictions(
-        texts=pa.concat_arrays(texts.texts.chunks),
-        pairs=None if texts.pairs is None else pa.concat_arrays(texts.pairs.chunks),
+        **examples_of(texts),
         targets=tuple(targets),
         gold_ED=read_numbers(texts, len(targets)),
-        predicted_ED=outputs_ED * np.array(deviations) + np.array(means),
-        windows_E=np.bincount(texts.example, minlength=len(texts.first_rows)),
-        slices=texts.slices,
+        predicted_ED=outputs_ED * np.array(decision["deviations"]) + np.array(decision["means"]),
     )
 
 

@@ -3,20 +3,21 @@
 Shape legend: E examples, D targets, B bins.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from stages.scoring import Scores
 from stages.statistics.baselines import Fitted
-from stages.statistics.lengths import SEVERAL, list_lengths, slice_by_length, slice_by_windows
+from stages.statistics.lengths import list_lengths, slice_by_length
 from stages.statistics.measure import Floats
-from stages.statistics.slices import list_slices, score_slices
+from stages.statistics.slices import list_slices
 from stages.tasks.regression.report import baselines
 from stages.tasks.regression.scores import scoring
-from stages.tasks.regression.scores.metric import ERRORS, scores
+from stages.tasks.regression.scores.metric import scores
 from stages.tasks.regression.scores.predictions import Predictions
+from stages.text_tasks import analysis as shared
 
-MAX_MISTAKES = 500  # texts of a split in the report, which must stay a readable page
 MAX_POINTS = 1000  # of a scatter plot
 BINS = 24  # of residuals
 
@@ -42,37 +43,20 @@ def report_on(
 
 
 def analyze(predictions: Predictions, name: str) -> dict[str, Any]:
-    """All that is said of a split, by the primary score of this name.
+    """All that is said of a split, by the primary score of this name: what `analyze_split` has, and more.
 
-    `scores` are those of metric.py; `by_length`, `by_windows` and `slices` rows of `score_slices`, of the score
-    `scoring.COMPARED_BY` has in place of the primary one; `long_texts` the row of texts of several windows, or None;
-    `targets` by name `points` (gold, predicted), the `bins` of residuals and the residuals by length; `mistakes` the
-    texts with the largest errors. A residual is a predicted number less the gold one.
+    `most` is the highest end of an interval of a slice; `targets` by name `points` (gold, predicted), the `bins` of
+    residuals and the residuals by length. A residual is a predicted number less the gold one.
     """
-    compared = scoring.COMPARED_BY.get(name, name)
-    measure = scoring.measure(predictions, compared)
+    found = shared.analyze_split(cast(Scores, scoring), predictions, name, scores(predictions))
+    parts = (found["by_length"], found["by_windows"], *found["slices"].values())
     length = slice_by_length(predictions.texts, predictions.pairs)
-    lengths = score_slices(measure, {"length": length})["length"]
-    windows = score_slices(measure, {"windows": slice_by_windows(predictions.windows_E)})["windows"]
-    slices = score_slices(measure, predictions.slices)
-    listed = scoring.list_mistakes(predictions)
-    rows = [*lengths.values(), *windows.values(), *(row for column in slices.values() for row in column.values())]
-    return {
-        "primary": scoring.primary(predictions, name),
-        "is_error": compared in ERRORS,
-        "most": max([row["high"] for row in rows], default=0.0) or 1.0,
-        "texts": len(predictions.texts),
-        "scores": scores(predictions),
-        "by_length": {label: lengths[label] for label in list_lengths() if label in lengths},
-        "by_windows": windows,
-        "long_texts": windows.get(SEVERAL),
-        "slices": slices,
+    return found | {
+        "most": max([row["high"] for rows in parts for row in rows.values()], default=0.0) or 1.0,
         "targets": {
             target: _describe_target(predictions.gold_ED[:, column], predictions.predicted_ED[:, column], length)
             for column, target in enumerate(predictions.targets)
         },
-        "mistakes": listed[:MAX_MISTAKES],
-        "mistake_count": len(listed),
     }
 
 
@@ -82,16 +66,7 @@ def list_metrics(analysis: dict[str, Any]) -> dict[str, Any]:
         target: {key: found["residual"][key] for key in ("mean", "deviation")}
         for target, found in analysis["targets"].items()
     }
-    return {
-        "primary": analysis["primary"],
-        "texts": analysis["texts"],
-        **analysis["scores"],
-        "residual": residuals,
-        "baselines": analysis["baselines"],
-        "long_texts": analysis["long_texts"],
-        "by_length": analysis["by_length"],
-        "slices": analysis["slices"],
-    }
+    return shared.list_metrics(analysis, residual=residuals)
 
 
 def _describe_target(gold_E: Floats, predicted_E: Floats, length: Any) -> dict[str, Any]:

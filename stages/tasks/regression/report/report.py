@@ -15,7 +15,7 @@ from pathlib import Path
 
 from stages.reporting.axes import Axes, axes_between
 from stages.reporting.evaluation import MAX_MISTAKES, Record, Report, describe_slices, render_evaluation, sort_mistakes
-from stages.scoring import title_score
+from stages.statistics.names import title_score
 from stages.tasks.regression.report.baselines import NAMES
 from stages.tasks.regression.scores.scoring import COMPARED_BY, HIGH, LOW
 

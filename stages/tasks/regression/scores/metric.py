@@ -15,7 +15,6 @@ import numpy as np
 
 from stages.statistics.bootstrap import percentiles, ranked_interval, resample
 from stages.statistics.measure import Counts, Floats, Measure, Numbers, divide
-from stages.statistics.slices import score_slices
 from stages.tasks.regression.scores.predictions import Predictions
 
 Scores = dict[str, Any]
@@ -72,11 +71,6 @@ def primary_measure(predictions: Predictions, name: str) -> Measure:
         predictions.gold_ED,
         is_error=name in ERRORS,
     )
-
-
-def primary_by_slice(predictions: Predictions, name: str) -> dict[str, dict[str, Scores]]:
-    """The primary score of each slice, as `score_slices` has it."""
-    return score_slices(primary_measure(predictions, name), predictions.slices)
 
 
 def _score_targets(gold_ED: Floats, predicted_ED: Floats) -> dict[str, Floats]:

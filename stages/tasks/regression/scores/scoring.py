@@ -3,22 +3,20 @@
 Shape legend: E examples, D targets.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from stages.artifacts import read_json
-from stages.errors import ArtifactError
 from stages.scoring import CHANGES, Score
 from stages.statistics.bootstrap import interval
 from stages.statistics.measure import Floats, Measure
 from stages.tasks.regression.scores import metric
 from stages.tasks.regression.scores import predictions as files
 from stages.tasks.regression.scores.predictions import Predictions
+from stages.text_tasks import predictions as shared
 
 PRIMARY = "pearson"
 COMPARED_BY = {"spearman": "pearson"}
@@ -28,18 +26,13 @@ OLD_KEYS: dict[str, str] = {}
 TOLERANCE = 0.5  # of the deviation of the gold numbers of a target: an answer within it counts as right
 HIGH, LOW = "too_high", "too_low"
 
-
-def read_predictions(path: Path) -> dict[str, Predictions]:
-    """The predictions of each split; ArtifactError if the file is missing, damaged or of another version."""
-    return files.read_predictions(path)
+read_predictions, have_same_examples = files.read_predictions, files.same_examples
+list_texts, find_slices, find_primary = shared.list_texts, shared.find_slices, shared.find_primary
 
 
 def read_labels(config: Path) -> set[str]:
     """The targets that a model predicts, by its config.json; ArtifactError if the file is missing or names none."""
-    targets: Any = read_json(config).get("id2label")
-    if not isinstance(targets, dict):
-        raise ArtifactError(f"{config} names no targets.")
-    return set(targets.values())
+    return shared.read_names(config, noun="targets")
 
 
 def find_labels(predictions: Predictions) -> set[str]:
@@ -47,25 +40,11 @@ def find_labels(predictions: Predictions) -> set[str]:
     return set(predictions.targets)
 
 
-def list_texts(predictions: Predictions) -> pa.ListArray:
-    """The text of each example, and its second text if there is one."""
-    texts = predictions.texts
-    if predictions.pairs is None:
-        return pa.ListArray.from_arrays(pa.array(np.arange(len(texts) + 1), pa.int32()), texts)
-    both = [[text, pair] for text, pair in zip(texts.to_pylist(), predictions.pairs.to_pylist(), strict=True)]
-    return pa.array(both, pa.list_(pa.string()))
-
-
-def have_same_examples(first: Predictions, second: Predictions) -> bool:
-    """Whether both are for the same texts with the same gold numbers, in the same order."""
-    return files.same_examples(first, second)
-
-
 def have_same_answers(first: Predictions, second: Predictions) -> bool:
     """Whether both predict the same numbers for the same texts, in the same order."""
     one, other = (keep_labels(each, each.targets) for each in (first, second))
     same_numbers = one.targets == other.targets and np.array_equal(one.predicted_ED, other.predicted_ED)
-    return same_numbers and bool(list_texts(one).equals(list_texts(other)))
+    return same_numbers and shared.have_same_texts(one, other)
 
 
 def keep_labels(predictions: Predictions, labels: Collection[str]) -> Predictions:
@@ -85,12 +64,6 @@ def primary(predictions: Predictions, name: str) -> dict[str, Any]:
     return {"name": name, "value": value, "low": low, "high": high, "support": overall["support"]}
 
 
-def find_primary(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """The primary score of a split among its tables in metrics.json."""
-    found: dict[str, Any] = tables["primary"]
-    return found
-
-
 def measure(predictions: Predictions, name: str) -> Measure:
     """The score of this name as a function of totals over the texts."""
     return metric.primary_measure(keep_labels(predictions, predictions.targets), name)
@@ -105,11 +78,6 @@ def score_labels(predictions: Predictions, name: str) -> dict[str, Score]:
 def measure_label(predictions: Predictions, label: str, name: str) -> Measure:
     """The score of this name for a target."""
     return metric.primary_measure(keep_labels(predictions, [label]), name)
-
-
-def find_slices(predictions: Predictions) -> dict[str, pa.DictionaryArray]:
-    """The value of each text in each sliced column."""
-    return predictions.slices
 
 
 def list_changes(before: Predictions, after: Predictions, *, limit: int) -> dict[str, Any]:
@@ -131,7 +99,7 @@ def list_changes(before: Predictions, after: Predictions, *, limit: int) -> dict
         {
             "kind": kind,
             "example": example + 1,
-            **_texts_of(before, example),
+            **shared.show_texts(before, example),
             **{side: _name_numbers(before, numbers_ED[example]) for side, numbers_ED in sides.items()},
         }
         for kind in CHANGES
@@ -157,7 +125,7 @@ def list_mistakes(predictions: Predictions) -> list[dict[str, Any]]:
         listed.append(
             {
                 "example": example + 1,
-                **_texts_of(predictions, example),
+                **shared.show_texts(predictions, example),
                 "gold": _name_numbers(predictions, predictions.gold_ED[example]),
                 "predicted": _name_numbers(predictions, predictions.predicted_ED[example]),
                 "kinds": sorted({HIGH if error_ED[example, target] > 0 else LOW for target in wrong}),
@@ -177,8 +145,3 @@ def _find_room(predictions: Predictions) -> Floats:
 
 def _name_numbers(predictions: Predictions, numbers_D: Floats) -> list[list[Any]]:
     return [[target, number] for target, number in zip(predictions.targets, numbers_D.tolist(), strict=True)]
-
-
-def _texts_of(predictions: Predictions, example: int) -> dict[str, str]:
-    texts = {"text": predictions.texts[example].as_py()}
-    return texts if predictions.pairs is None else texts | {"pair": predictions.pairs[example].as_py()}

@@ -2,14 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from stages.encoding.texts import EncodedTexts
-from stages.modeling.classifier import labels_of
-from stages.tasks.regression.model.inference import INFERENCE_BATCH_TOKENS, predict_numbers
-from stages.tasks.regression.scores.predictions import Predictions
-from stages.training.trained_model import TextModel, load_text_model
+from stages.tasks.regression.model.inference import decide
+from stages.text_tasks.serving import TextModel
 
 
 @dataclass(frozen=True)
@@ -18,11 +14,6 @@ class Regressor:
 
     text_model: TextModel
 
-    @classmethod
-    def load(cls, folder: Path) -> "Regressor":
-        """Load data/model, or a copy of it, on the best device of this machine."""
-        return cls(load_text_model(folder))
-
     def __call__(self, inputs: Sequence[Any]) -> list[dict[str, Any]]:
         """`target`, `number`, and `unit` if there is one, for each input; of several targets `numbers`, a list.
 
@@ -30,7 +21,7 @@ class Regressor:
         """
         if not inputs:
             return []
-        found = self.predict(self.text_model.encode_inputs(inputs))
+        found = self.text_model.predict_inputs(inputs, decide)
         unit = self.text_model.trained.record.parameters["task"]["unit"]
         in_unit = {} if unit is None else {"unit": unit}
         answers = []
@@ -41,16 +32,3 @@ class Regressor:
             ]
             answers.append(numbers[0] if len(numbers) == 1 else {"numbers": numbers})
         return answers
-
-    def predict(self, texts: EncodedTexts) -> Predictions:
-        """The numbers of encoded texts."""
-        trained = self.text_model.trained
-        return predict_numbers(
-            trained.model,
-            texts,
-            trained.compute,
-            batch_tokens=INFERENCE_BATCH_TOKENS,
-            targets=labels_of(trained.model),
-            task=trained.record.parameters["task"],
-            decision=trained.record.decision,
-        )

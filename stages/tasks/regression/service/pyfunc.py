@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from stages.reporting.pairs import READS_PAIRS, TextPair
 from stages.tasks.regression.service.predictor import Regressor
+from stages.text_tasks.serving import load_text_model
 
 
 class Number(BaseModel):
@@ -36,7 +37,7 @@ class Served(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model from the artifacts of the model version."""
-        self.model = Regressor.load(Path(context.artifacts["model"]))
+        self.model = Regressor(load_text_model(Path(context.artifacts["model"])))
 
     def answer(self, inputs: list[Any]) -> list[Answer]:
         """Plain dictionaries, ready for JSON."""

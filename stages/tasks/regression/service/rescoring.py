@@ -4,8 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from stages.errors import UserError
+from stages.tasks.regression.model.inference import decide
 from stages.tasks.regression.scores.predictions import Predictions
-from stages.tasks.regression.service.predictor import Regressor
+from stages.text_tasks.serving import load_text_model
 
 
 def rescore(scored: Predictions, folder: Path) -> Predictions:
@@ -13,8 +14,7 @@ def rescore(scored: Predictions, folder: Path) -> Predictions:
 
     UserError if one is a model of pairs and the other is not, or if their targets differ.
     """
-    regressor = Regressor.load(folder)
-    found = regressor.predict(regressor.text_model.encode_scored(scored.texts, scored.pairs))
+    found = load_text_model(folder).predict_scored(scored, decide)
     if found.targets != scored.targets:
         raise UserError(f"it predicts {', '.join(found.targets)}, not {', '.join(scored.targets)}")
     return replace(found, gold_ED=scored.gold_ED, slices=scored.slices)

@@ -19,6 +19,7 @@ from stages.modeling.device import Compute
 from stages.modeling.head import Head
 from stages.modeling.text_split import TextSplit, predict_examples
 from stages.statistics.calibration import fit_sigmoid_temperature, fit_softmax_temperature, sigmoid
+from stages.statistics.names import shorten_score
 from stages.tasks.text_classification.model.inference import decide, mark_labels
 from stages.tasks.text_classification.params import ClassificationParams
 from stages.tasks.text_classification.scores.metric import primary_measure
@@ -83,7 +84,7 @@ def predict(model: PreTrainedModel, split: TextSplit, compute: Compute, *, batch
 
 def describe_score(score: float, task: ClassificationParams) -> tuple[str, float]:
     """The name of the primary score, such as `macro F1`, and its value."""
-    return task.primary.replace("_", " ").replace("f1", "F1"), score
+    return shorten_score(task.primary), score
 
 
 def score(predicted: Floats, split: TextSplit, manifest: Manifest, task: ClassificationParams) -> float:

@@ -3,50 +3,35 @@
 Shape legend: E examples, C labels.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy import sparse
 
+from stages.scoring import Scores
 from stages.statistics.baselines import Fitted
-from stages.statistics.lengths import SEVERAL, list_lengths, slice_by_length, slice_by_windows
-from stages.statistics.slices import score_slices
 from stages.tasks.text_classification.report import baselines
 from stages.tasks.text_classification.report.confidence import compare_calibration, trace_thresholds
 from stages.tasks.text_classification.scores import scoring
 from stages.tasks.text_classification.scores.metric import confusion, scores
 from stages.tasks.text_classification.scores.predictions import Predictions
+from stages.text_tasks import analysis as shared
 
-MAX_MISTAKES = 500  # texts of a split in the report, which must stay a readable page
 MAX_MATRIX = 20  # labels of a matrix that can still be read
 MAX_CURVES = 12  # labels with curves of their thresholds
 MAX_PAIRS = 200
 
 
 def analyze(predictions: Predictions, name: str) -> dict[str, Any]:
-    """All that is said of a split, by the primary score of this name.
+    """All that is said of a split, by the primary score of this name: what `analyze_split` has, and more.
 
-    `scores` are those of metric.py; `by_length`, `by_windows` and `slices` rows of `score_slices`, of the score
-    `scoring.COMPARED_BY` has in place of the primary one; `long_texts` the row of texts of several windows, or None;
-    `reliability` what `compare_calibration` has; `pairs` what `count_confused` has; `matrix` the confusion of labels or
-    None; `curves` those of thresholds by label; `mistakes` the first of `mistake_count`.
+    `reliability` is what `compare_calibration` has; `pairs` what `count_confused` has; `matrix` the confusion of labels
+    or None; `curves` those of thresholds by label.
     """
-    measure = scoring.measure(predictions, scoring.COMPARED_BY.get(name, name))
     tables = scores(predictions)
-    lengths = score_slices(measure, {"length": slice_by_length(predictions.texts, predictions.pairs)})["length"]
-    windows = score_slices(measure, {"windows": slice_by_windows(predictions.windows_E)})["windows"]
-    listed = scoring.list_mistakes(predictions)
     few = len(predictions.labels) <= MAX_MATRIX and not predictions.is_multi_label
     worst = sorted(tables["per_label"], key=lambda label: tables["per_label"][label]["f1"])
-    return {
-        "primary": scoring.primary(predictions, name),
-        "is_error": False,
-        "texts": len(predictions.texts),
-        "scores": tables,
-        "by_length": {label: lengths[label] for label in list_lengths() if label in lengths},
-        "by_windows": windows,
-        "long_texts": windows.get(SEVERAL),
-        "slices": score_slices(measure, predictions.slices),
+    return shared.analyze_split(cast(Scores, scoring), predictions, name, tables) | {
         "reliability": compare_calibration(predictions),
         "thresholds": dict(zip(predictions.labels, predictions.thresholds or (), strict=False)),
         "pairs": count_confused(predictions)[:MAX_PAIRS],
@@ -54,8 +39,6 @@ def analyze(predictions: Predictions, name: str) -> dict[str, Any]:
         "curves": {
             label: trace_thresholds(predictions, label) for label in worst[:MAX_CURVES] if predictions.is_multi_label
         },
-        "mistakes": listed[:MAX_MISTAKES],
-        "mistake_count": len(listed),
     }
 
 
@@ -103,14 +86,5 @@ def count_confused(predictions: Predictions) -> list[dict[str, Any]]:
 
 def list_metrics(analysis: dict[str, Any]) -> dict[str, Any]:
     """The numbers of an analysis that can be compared between runs, as metrics.json has them."""
-    found = analysis["reliability"]
-    return {
-        "primary": analysis["primary"],
-        "texts": analysis["texts"],
-        **analysis["scores"],
-        "calibration_error": {name: found[name]["error"] for name in ("before", "after")},
-        "baselines": analysis["baselines"],
-        "long_texts": analysis["long_texts"],
-        "by_length": analysis["by_length"],
-        "slices": analysis["slices"],
-    }
+    errors = {name: analysis["reliability"][name]["error"] for name in ("before", "after")}
+    return shared.list_metrics(analysis, calibration_error=errors)

@@ -14,7 +14,7 @@ A report, as `render` takes it, is a dictionary:
 from pathlib import Path
 
 from stages.reporting.evaluation import MAX_MISTAKES, Report, describe_slices, render_evaluation, sort_mistakes
-from stages.scoring import title_score
+from stages.statistics.names import title_score
 from stages.tasks.text_classification.report.baselines import NAMES
 from stages.tasks.text_classification.scores.scoring import COMPARED_BY
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from stages.statistics.bootstrap import interval, percentiles, resample
 from stages.statistics.measure import Floats, Measure, Numbers, divide
-from stages.statistics.slices import score_slices
 from stages.tasks.text_classification.scores import counts as of_counts
 from stages.tasks.text_classification.scores.predictions import Predictions
 from stages.tasks.text_classification.scores.ranking import (
@@ -129,11 +128,6 @@ def score_labels(predictions: Predictions, labels: Sequence[str] | None = None) 
         name: {"f1": float(f1_C1[index, 0]), "support": int(totals_3C1[2, index, 0])}
         for index, name in enumerate(names)
     }
-
-
-def primary_by_slice(predictions: Predictions, name: str) -> dict[str, dict[str, Scores]]:
-    """The primary score of each slice, as `score_slices` has it."""
-    return score_slices(primary_measure(predictions, name), predictions.slices)
 
 
 def confusion(predictions: Predictions) -> Numbers:

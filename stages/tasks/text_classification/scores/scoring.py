@@ -3,7 +3,7 @@
 Shape legend: E examples, C labels.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from stages.artifacts import read_json
-from stages.errors import ArtifactError
 from stages.scoring import CHANGES, Score
 from stages.statistics.bootstrap import interval
 from stages.statistics.measure import Measure, Truths, f1_measure
 from stages.tasks.text_classification.scores import metric
 from stages.tasks.text_classification.scores import predictions as files
 from stages.tasks.text_classification.scores.predictions import Predictions
+from stages.text_tasks import predictions as shared
 
 PRIMARY = "macro_f1"
 COMPARED_BY = {"mean_average_precision": "micro_f1"}
@@ -26,6 +25,9 @@ DEV_CURVE = "dev/primary"
 TEST_LABELS = True
 OLD_KEYS: dict[str, str] = {}
 WRONG, MISSED, SPURIOUS = "wrong", "missed", "spurious"
+
+read_predictions, have_same_examples = files.read_predictions, files.same_examples
+list_texts, find_slices, find_primary = shared.list_texts, shared.find_slices, shared.find_primary
 
 
 @dataclass(frozen=True)
@@ -35,17 +37,9 @@ class Restricted(Predictions):
     compared: tuple[str, ...] = ()
 
 
-def read_predictions(path: Path) -> dict[str, Predictions]:
-    """The predictions of each split; ArtifactError if the file is missing, damaged or of another version."""
-    return files.read_predictions(path)
-
-
 def read_labels(config: Path) -> set[str]:
     """The labels that a model knows, by its config.json; ArtifactError if the file is missing or names none."""
-    labels: Any = read_json(config).get("id2label")
-    if not isinstance(labels, dict):
-        raise ArtifactError(f"{config} names no labels.")
-    return set(labels.values())
+    return shared.read_names(config, noun="labels")
 
 
 def find_labels(predictions: Predictions) -> set[str]:
@@ -54,25 +48,10 @@ def find_labels(predictions: Predictions) -> set[str]:
     return {label for label, occurs in zip(predictions.labels, occurs_C, strict=True) if occurs}
 
 
-def list_texts(predictions: Predictions) -> pa.ListArray:
-    """The text of each example, and its second text if there is one."""
-    texts = predictions.texts
-    if predictions.pairs is None:
-        return pa.ListArray.from_arrays(pa.array(np.arange(len(texts) + 1), pa.int32()), texts)
-    both = [[text, pair] for text, pair in zip(texts.to_pylist(), predictions.pairs.to_pylist(), strict=True)]
-    return pa.array(both, pa.list_(pa.string()))
-
-
-def have_same_examples(first: Predictions, second: Predictions) -> bool:
-    """Whether both are for the same texts with the same gold labels, in the same order."""
-    return files.same_examples(first, second)
-
-
 def have_same_answers(first: Predictions, second: Predictions) -> bool:
     """Whether both predict the same labels for the same texts, in the same order."""
-    return bool(list_texts(first).equals(list_texts(second))) and _name_sets(first, "predicted") == _name_sets(
-        second, "predicted"
-    )
+    same_labels = _name_sets(first, "predicted") == _name_sets(second, "predicted")
+    return same_labels and shared.have_same_texts(first, second)
 
 
 def keep_labels(predictions: Predictions, labels: Collection[str]) -> Predictions:
@@ -118,12 +97,6 @@ def primary(predictions: Predictions, name: str) -> dict[str, Any]:
     return {"name": name, "value": value, "low": low, "high": high, "support": found.support}
 
 
-def find_primary(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """The primary score of a split among its tables in metrics.json."""
-    found: dict[str, Any] = tables["primary"]
-    return found
-
-
 def measure(predictions: Predictions, name: str) -> Measure:
     """The score of this name as a function of totals over the texts."""
     return metric.primary_measure(predictions, name, _compared_labels(predictions))
@@ -146,11 +119,6 @@ def measure_label(predictions: Predictions, label: str, name: str) -> Measure:  
     return f1_measure(np.stack([gold_E & predicted_E, predicted_E, gold_E]).astype(np.int64))
 
 
-def find_slices(predictions: Predictions) -> dict[str, pa.DictionaryArray]:
-    """The value of each text in each sliced column."""
-    return predictions.slices
-
-
 def list_changes(before: Predictions, after: Predictions, *, limit: int) -> dict[str, Any]:
     """The texts with other predicted labels; `gold`, `first` and `second` are lists of labels."""
     gold, first, second = _name_sets(before, "gold"), _name_sets(before, "predicted"), _name_sets(after, "predicted")
@@ -163,7 +131,7 @@ def list_changes(before: Predictions, after: Predictions, *, limit: int) -> dict
         counts[kind] += 1
         if counts[kind] <= limit:
             sides = dict(zip(("gold", "first", "second"), answers, strict=True))
-            examples.append({"kind": kind, "example": example + 1, **_texts_of(before, example), **sides})
+            examples.append({"kind": kind, "example": example + 1, **shared.show_texts(before, example), **sides})
     examples.sort(key=lambda entry: CHANGES.index(entry["kind"]))
     return {"total": len(gold), "counts": counts, "examples": examples}
 
@@ -191,7 +159,7 @@ def list_mistakes(predictions: Predictions) -> list[dict[str, Any]]:
         listed.append(
             {
                 "example": example + 1,
-                **_texts_of(predictions, example),
+                **shared.show_texts(predictions, example),
                 "gold": _names(predictions, predictions.gold_EC[example]),
                 "predicted": [
                     [predictions.labels[label], float(probability_EC[example, label])]
@@ -212,11 +180,6 @@ def _compared_labels(predictions: Predictions) -> list[str]:
     known_EC = predictions.gold_EC | predictions.predicted_EC | (predictions.probability_EC > 0)
     known_C: Truths = np.logical_or.reduce(known_EC, axis=0)
     return [label for label, is_known in zip(predictions.labels, known_C, strict=True) if is_known]
-
-
-def _texts_of(predictions: Predictions, example: int) -> dict[str, str]:
-    texts = {"text": predictions.texts[example].as_py()}
-    return texts if predictions.pairs is None else texts | {"pair": predictions.pairs[example].as_py()}
 
 
 def _name_sets(predictions: Predictions, side: str) -> list[list[str]]:

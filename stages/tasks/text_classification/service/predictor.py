@@ -2,14 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from stages.encoding.texts import EncodedTexts
-from stages.modeling.classifier import labels_of
-from stages.tasks.text_classification.model.inference import INFERENCE_BATCH_TOKENS, predict_texts
-from stages.tasks.text_classification.scores.predictions import Predictions
-from stages.training.trained_model import TextModel, load_text_model
+from stages.tasks.text_classification.model.inference import decide
+from stages.text_tasks.serving import TextModel
 
 
 @dataclass(frozen=True)
@@ -17,11 +13,6 @@ class Classifier:
     """A trained model that reads texts as they arrive."""
 
     text_model: TextModel
-
-    @classmethod
-    def load(cls, folder: Path) -> "Classifier":
-        """Load data/model, or a copy of it, on the best device of this machine."""
-        return cls(load_text_model(folder))
 
     def __call__(self, inputs: Sequence[Any], *, all_scores: bool = False) -> list[dict[str, Any]]:
         """`label` and its calibrated `score` for each input; with several labels a text, `labels`, a list of these.
@@ -31,7 +22,7 @@ class Classifier:
         """
         if not inputs:
             return []
-        found = self.predict(self.text_model.encode_inputs(inputs))
+        found = self.text_model.predict_inputs(inputs, decide)
         answers = []
         for predicted_C, probability_C in zip(found.predicted_EC, found.probability_EC, strict=True):
             scores = {label: float(score) for label, score in zip(found.labels, probability_C, strict=True)}
@@ -40,16 +31,3 @@ class Classifier:
             answer: dict[str, Any] = {"labels": labelled} if found.is_multi_label else dict(labelled[0])
             answers.append(answer | {"scores": scores} if all_scores else answer)
         return answers
-
-    def predict(self, texts: EncodedTexts) -> Predictions:
-        """The labels of encoded texts."""
-        trained = self.text_model.trained
-        return predict_texts(
-            trained.model,
-            texts,
-            trained.compute,
-            batch_tokens=INFERENCE_BATCH_TOKENS,
-            labels=labels_of(trained.model),
-            task=trained.record.parameters["task"],
-            decision=trained.record.decision,
-        )

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from stages.reporting.pairs import READS_PAIRS, TextPair
 from stages.tasks.text_classification.service.predictor import Classifier
+from stages.text_tasks.serving import load_text_model
 
 
 class Label(BaseModel):
@@ -35,7 +36,7 @@ class Served(PythonModel):
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model from the artifacts of the model version."""
-        self.model = Classifier.load(Path(context.artifacts["model"]))
+        self.model = Classifier(load_text_model(Path(context.artifacts["model"])))
 
     def answer(self, inputs: list[Any], params: dict[str, Any] | None) -> list[Answer]:
         """Plain dictionaries, ready for JSON."""

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from stages.tasks.text_classification.model.inference import decide
 from stages.tasks.text_classification.scores.predictions import Predictions
 from stages.tasks.text_classification.scores.thresholds import DEFAULT
-from stages.tasks.text_classification.service.predictor import Classifier
+from stages.text_tasks.serving import load_text_model
 
 Values = npt.NDArray[Any]
 
@@ -19,8 +20,7 @@ def rescore(scored: Predictions, folder: Path) -> Predictions:
 
     Both have the labels of both models. UserError if one is a model of pairs and the other is not.
     """
-    classifier = Classifier.load(folder)
-    found = classifier.predict(classifier.text_model.encode_scored(scored.texts, scored.pairs))
+    found = load_text_model(folder).predict_scored(scored, decide)
     labels = tuple(sorted({*scored.labels, *found.labels}))
     return replace(
         found,

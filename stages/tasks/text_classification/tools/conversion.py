@@ -3,11 +3,9 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
-
-from stages.corpus.examples.importing import copy_examples
+from stages.corpus.examples.importing import copy_examples, load_reading
 from stages.corpus.examples.reading import open_examples
-from stages.params import Section, TaskParams, load_params
+from stages.params import TaskParams
 from stages.tasks.text_classification.data.params import DataParams
 
 
@@ -18,22 +16,9 @@ class ImportTask(TaskParams):
     multi_label: bool
 
 
-class ImportData(DataParams):
-    """How the source is read; all columns stay, so none is chosen for slices yet."""
-
-    slices: list[str] = Field(default=[], max_length=0)
-
-
-class Params(Section):
-    """The sections that an import reads."""
-
-    task: ImportTask
-    data: ImportData
-
-
 def convert(params_file: Path, folder: Path) -> dict[str, Any]:
     """Check the corpus and copy its files into the new `folder`."""
-    params = load_params(params_file, Params)
+    params = load_reading(params_file, ImportTask, DataParams)
     multi_label = params.task.multi_label
     corpus = open_examples(params.data, wanted="labels", multi_label=multi_label, allow_unsplit=True)
     return copy_examples(corpus, folder)

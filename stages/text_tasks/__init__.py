@@ -1,0 +1,1 @@
+"""What the tasks on texts share; it knows none of them."""
