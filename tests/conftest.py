@@ -1,12 +1,12 @@
 """Real parts in temporary folders: a tiny pretrained model, a project checkout, a Prefect server."""
 
+import gc
 import itertools
 import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,10 +16,12 @@ from typing import Any
 from unittest import mock
 
 import pytest
+from filelock import FileLock
 from hypothesis import settings
 
 from tests import preloaded
-from tests.processes import PATIENCE, free_port, prefect_server, processes_in, real_programs, start, wait_until
+from tests.in_process import run_tuneline
+from tests.processes import BIN, PATIENCE, free_port, prefect_server, processes_in, real_programs, start, wait_until
 
 settings.register_profile("house", deadline=None)  # no test asserts a time
 settings.load_profile("house")
@@ -44,6 +46,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The files that take longest come first, so that no process is left alone with one at the end."""
     seconds = json.loads(DURATIONS.read_text(encoding="utf-8"))
     items.sort(key=lambda item: -seconds.get(item.path.relative_to(ROOT).as_posix(), 0))
+
+
+def pytest_collection_finish() -> None:
+    """Of what the modules of tests import, a million objects live until the end: no collection need visit them."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -84,14 +92,32 @@ def _environment_left_as_found(_private_environment: None) -> Iterator[None]:
         yield
 
 
+def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that one of the processes that share the tests has filled, for all of them; they only read it."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        folder = factory.mktemp(name)
+        make(folder)
+        return folder
+    shared = factory.getbasetemp().parent / name
+    with FileLock(f"{shared}.lock"):
+        if not shared.exists():
+            folder = factory.mktemp(name)
+            make(folder)
+            folder.rename(shared)
+    return shared
+
+
 @pytest.fixture(scope="session")
 def tiny_pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A BERT with random weights and a WordPiece tokenizer trained on the demo corpus, in the Hugging Face layout."""
+    return make_once(tmp_path_factory, "pretrained", write_pretrained)
+
+
+def write_pretrained(folder: Path) -> None:
     import torch
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import BertConfig, BertModel, BertTokenizer
 
-    folder = tmp_path_factory.mktemp("pretrained")
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -118,7 +144,6 @@ def tiny_pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         initializer_range=0.15,  # so narrow a model learns nothing in a few epochs from BERT's 0.02
     )
     BertModel(config).save_pretrained(folder)
-    return folder
 
 
 def write_params(folder: Path, pretrained: Path, **changes: Any) -> None:
@@ -211,6 +236,16 @@ class Project:
         """Run the console script with --json and parse what it prints."""
         return json.loads(self.tuneline(*words, "--json", **environment).stdout)
 
+    def call(self, *words: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run the console script in this process (see `run_tuneline`) and check its exit code."""
+        finished = run_tuneline(list(words), self.folder, environment)
+        assert finished.returncode == code, finished.stdout + finished.stderr
+        return finished
+
+    def call_json(self, *words: str, **environment: str) -> Any:
+        """Run the console script in this process with --json and parse what it prints."""
+        return json.loads(self.call(*words, "--json", **environment).stdout)
+
 
 def checkout(folder: Path, pretrained: Path) -> Project:
     """Copy what git would commit into `folder`, with the tiny model and a small corpus, and commit it there."""
@@ -247,9 +282,15 @@ class Trainable:
 
     folder: Path
 
-    def start(self, *launcher: str, **environment: str) -> "subprocess.Popen[bytes]":
-        """Start a training run in an interpreter of its own, by `python -m LAUNCHER` if given; it writes to the log."""
-        return start([sys.executable, *launcher, "-m", "stages.train"], self.folder, **self._environment(environment))
+    def start(self, *launcher: str, real: bool = True, **environment: str) -> "subprocess.Popen[bytes]":
+        """Start a training run, by `python -m LAUNCHER` if given; it writes to the log.
+
+        It has an interpreter of its own if `real`, or else comes from the fork server.
+        """
+        programs = real_programs() if real else preloaded.environment()
+        python = str(shutil.which("python", path=programs["PATH"]))
+        command = [python, *launcher, "-m", "stages.train"]
+        return start(command, self.folder, **programs, PYTHONPATH=str(ROOT), **environment)
 
     def run(self, *launcher: str, code: int = 0, **environment: str) -> str:
         """Run a training run to its end, check its exit code, and return what it wrote to the log.
@@ -257,17 +298,9 @@ class Trainable:
         Without a launcher it is run by the fork server.
         """
         before = len(self.log())
-        if launcher:
-            process = self.start(*launcher, **environment)
-        else:
-            programs = preloaded.environment()
-            python = str(shutil.which("python", path=programs["PATH"]))
-            process = start([python, "-m", "stages.train"], self.folder, **programs, **self._environment(environment))
+        process = self.start(*launcher, real=bool(launcher), **environment)
         assert process.wait(PATIENCE) == code, self.log()
         return self.log()[before:]
-
-    def _environment(self, changes: dict[str, str]) -> dict[str, str]:
-        return {"PYTHONPATH": str(ROOT), **changes}
 
     def log(self) -> str:
         """What all trainings of this folder have written so far."""
@@ -293,22 +326,26 @@ class Trainable:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with MLflow's tables, to be copied: it takes seconds to create them."""
-    from mlflow import MlflowClient
 
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
-    return path
+    def make(folder: Path) -> None:
+        from mlflow import MlflowClient
+
+        MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+
+    return make_once(tmp_path_factory, "store", make) / "mlflow.db"
 
 
 @pytest.fixture(scope="session")
 def encoded(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path, empty_store: Path) -> Path:
     """A folder with a small corpus and what tokenize makes of it."""
-    folder = tmp_path_factory.mktemp("encoded")
-    shutil.copy(empty_store, folder)
-    write_small_corpus(folder / "data/corpora/demo")
-    write_params(folder, tiny_pretrained)
-    run_stages(folder, "tokenize")
-    return folder / "data/encoded"
+
+    def make(folder: Path) -> None:
+        shutil.copy(empty_store, folder)
+        write_small_corpus(folder / "data/corpora/demo")
+        write_params(folder, tiny_pretrained)
+        run_stages(folder, "tokenize")
+
+    return make_once(tmp_path_factory, "encoded", make) / "data/encoded"
 
 
 @pytest.fixture
@@ -330,7 +367,20 @@ def trainable(
 
 
 @pytest.fixture(scope="session")
-def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with Prefect's tables, to be copied into a PREFECT_HOME: it takes seconds to create them."""
+
+    def make(folder: Path) -> None:
+        command = [str(BIN / "prefect"), "server", "database", "upgrade", "--yes"]
+        subprocess.run(command, env={**os.environ, "PREFECT_HOME": str(folder)}, check=True, capture_output=True)
+
+    return make_once(tmp_path_factory, "prefect-database", make) / "prefect.db"
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory, prefect_database: Path) -> Iterator[str]:
     """The URL of a Prefect server for all tests of a process."""
-    with prefect_server(tmp_path_factory.mktemp("prefect-server"), free_port()) as url:
+    home = tmp_path_factory.mktemp("prefect-server")
+    shutil.copy(prefect_database, home)
+    with prefect_server(home, free_port()) as url:
         yield url

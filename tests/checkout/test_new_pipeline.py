@@ -1,5 +1,6 @@
 """Pipelines that `tuneline new` writes, and commands that mean the pipeline whose folder they are called in."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ from stages.errors import UserError
 from stages.params import read_document
 from stages.task import TASKS, task_names
 from tests.conftest import ROOT
+
+COMMENT = re.compile(r"(?:^| )#.*$", re.MULTILINE)
 
 
 @pytest.fixture(autouse=True)
@@ -124,3 +127,10 @@ def test_a_command_works_at_the_root_and_means_the_nearest_pipeline(
     with use_pipeline(Path("examples/one")):
         assert locate(PARAMS) == Path("examples/one/params.yaml")
     assert pipeline_folder() == Path()
+
+
+@pytest.mark.parametrize("params", sorted(ROOT.glob("examples/*/params.yaml")), ids=lambda path: path.parent.name)
+def test_comments_of_an_example_are_those_that_a_new_pipeline_gets(params: Path) -> None:
+    """The values are its own; a comment that is put right at the root, or for a task, is put right there too."""
+    new = new_pipeline.write_params_text(read_task(read_document(params), params))
+    assert COMMENT.findall(params.read_text(encoding="utf-8")) == COMMENT.findall(new)

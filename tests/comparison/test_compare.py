@@ -22,6 +22,7 @@ from stages.errors import UserError
 from stages.tasks.token_classification.scores.marking import extract_entities
 from stages.tracking.client import connect
 from stages.tracking.lineage_record import FileEntry
+from tests.pages import HOSTILE, Read
 from tests.registry.versions import (
     CORPUS,
     FIRST,
@@ -35,7 +36,6 @@ from tests.registry.versions import (
     register,
     stage,
 )
-from tests.tasks.token_classification.test_report import HOSTILE, Read
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
@@ -27,6 +27,7 @@ WORDS = [
     "e\u0301",
 ]
 TEXTS = st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join)
+few = settings(max_examples=30)  # of each of six tokenizers
 PAIR_TEMPLATES = {
     "BERT": "<s>:0 $A:0 </s>:0 $B:1 </s>:1",
     "RoBERTa": "<s>:0 $A:0 </s>:0 </s>:0 $B:0 </s>:0",
@@ -54,6 +55,7 @@ def row(split: EncodedTexts, number: int) -> list[int]:
     return ids
 
 
+@few
 @given(st.lists(TEXTS, min_size=1, max_size=8))
 def test_rows_of_short_texts_equal_the_tokenizers(paired: PreTrainedTokenizerFast, texts: list[str]) -> None:
     split = encode(TextEncoder(paired, length=2000, overlap=0), texts)
@@ -64,6 +66,7 @@ def test_rows_of_short_texts_equal_the_tokenizers(paired: PreTrainedTokenizerFas
     assert split.pairs is None
 
 
+@few
 @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=8))
 def test_rows_of_short_pairs_equal_the_tokenizers(
     paired: PreTrainedTokenizerFast, examples: list[tuple[str, str]]
@@ -84,6 +87,7 @@ def test_rows_of_short_pairs_equal_the_tokenizers(
             assert types == [int(place >= split.second[number]) for place in range(len(types))]
 
 
+@few
 @given(st.lists(TEXTS, min_size=1, max_size=6), st.integers(8, 30), st.integers(0, 15))
 @example(["Munich Munich Munich Munich"], 8, 3)
 def test_windows_rebuild_each_text(
@@ -110,6 +114,7 @@ def test_windows_rebuild_each_text(
         assert len(expected) in ends  # the text is what the windows show, one after the other, less what they share
 
 
+@few
 @given(st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=6), st.integers(12, 40))
 def test_symmetric_pairs_have_the_same_rows_in_either_order(
     paired: PreTrainedTokenizerFast, examples: list[tuple[str, str]], length: int

@@ -193,7 +193,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path) -> 
 )
 def test_command_line_refuses_and_changes_nothing(project: Project, words: list[str], message: str) -> None:
     before = (project.folder / "params.yaml").read_bytes()
-    finished = project.tuneline(*words, code=2)
+    finished = project.call(*words, code=2)
     assert message in finished.stderr
     assert "Traceback" not in finished.stderr
     assert finished.stdout == ""
@@ -203,7 +203,7 @@ def test_command_line_refuses_and_changes_nothing(project: Project, words: list[
 
 def test_run_refuses_a_corpus_folder_that_is_not_there(project: Project) -> None:
     before = (project.folder / "params.yaml").read_bytes()
-    finished = project.tuneline("run", "--set", "data.dir=data/corpora/nowhere", code=2)
+    finished = project.call("run", "--set", "data.dir=data/corpora/nowhere", code=2)
     assert (project.folder / "params.yaml").read_bytes() == before
     assert "data/corpora/nowhere: no such file or folder" in finished.stderr
     assert "server" not in finished.stderr
@@ -212,7 +212,7 @@ def test_run_refuses_a_corpus_folder_that_is_not_there(project: Project) -> None
 def test_run_refuses_a_misspelt_section_before_anything_starts(project: Project) -> None:
     text = (project.folder / "params.yaml").read_text()
     (project.folder / "params.yaml").write_text(text.replace("\ndata:", "\ndate:"))
-    finished = project.tuneline("run", code=2)
+    finished = project.call("run", code=2)
     (project.folder / "params.yaml").write_text(text)
     assert "date: no such section; did you mean 'data'?" in finished.stderr
     assert "server" not in finished.stderr
@@ -231,4 +231,4 @@ def test_run_passes_a_stages_refusal_on(project: Project, prefect_api: str) -> N
 
 def test_commands_outside_a_project_say_so(project: Project) -> None:
     outside = Project(project.folder.parent)
-    assert "no dvc.yaml here or above" in outside.tuneline("status", code=2).stderr
+    assert "no dvc.yaml here or above" in outside.call("status", code=2).stderr

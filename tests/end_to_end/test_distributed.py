@@ -2,7 +2,9 @@
 
 import json
 import signal
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
@@ -14,6 +16,7 @@ from tests.processes import PATIENCE, free_port, processes_in, wait_until
 MakeTrainable = Callable[..., Trainable]
 
 TORCHRUN = ("-m", "torch.distributed.run")
+TWO = {"train.epochs": 8, "train.processes": 2}
 
 
 def losses(training: Trainable) -> list[float]:
@@ -31,6 +34,10 @@ def workers(training: Trainable) -> list[psutil.Process]:
     return sorted(found, key=lambda process: int(process.environ()["RANK"]))
 
 
+def wait_for_checkpoint_after(known: list[Path], training: Trainable, process: "subprocess.Popen[bytes]") -> None:
+    wait_until(lambda: training.checkpoints()[-1:] != known[-1:], training.log, process)
+
+
 def test_two_processes_take_the_steps_of_one(trainable: MakeTrainable) -> None:
     """Dropout is on: a mask belongs to a place in the batch, whoever computes it."""
     settings = {"train.precision": "fp32", "train.epochs": 3}
@@ -45,52 +52,50 @@ def test_two_processes_take_the_steps_of_one(trainable: MakeTrainable) -> None:
 
 @pytest.mark.slow
 def test_a_killed_worker_ends_the_run_with_a_message_and_the_next_one_resumes(trainable: MakeTrainable) -> None:
-    settings = {"train.epochs": 6, "train.processes": 2}
-    undisturbed = trainable("undisturbed", **settings)
+    undisturbed = trainable("undisturbed", **TWO)
     undisturbed.run()
+    training = trainable("killed", **TWO)
     for rank in (0, 1):
-        training = trainable(f"killed-{rank}", **settings)
-        process = training.start()
-        wait_until(training.checkpoints, training.log, process)
+        before, known = len(training.log()), training.checkpoints()
+        process = training.start(real=False)
+        wait_for_checkpoint_after(known, training, process)
         workers(training)[rank].kill()
         assert process.wait(PATIENCE) == TryAgainError.exit_code, training.log()
-        assert f"process {rank} of 2 was ended by SIGKILL" in training.log()
-        assert "resumes from the last checkpoint" in training.log()
-        assert "Traceback" not in training.log()
+        told = training.log()[before:]
+        assert f"process {rank} of 2 was ended by SIGKILL" in told
+        assert "resumes from the last checkpoint" in told
+        assert "Traceback" not in told
+        assert ("resuming from the checkpoint after step" in told) == bool(known)
         assert workers(training) == []
-        assert "resuming from the checkpoint after step" in training.run()
-        assert training.model() == undisturbed.model()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
-def test_workers_stop_with_a_checkpoint_when_their_launcher_is_stopped(
-    trainable: MakeTrainable, number: signal.Signals
-) -> None:
-    training = trainable(**{"train.epochs": 6, "train.processes": 2, "runtime.checkpoint_seconds": 600})
-    process = training.start()
-    training.wait_for("epoch 1 of 6", process)
-    process.send_signal(number)
-    assert process.wait(PATIENCE) == (128 + number if number == signal.SIGTERM else -number)
-    wait_until(lambda: not processes_in(training.folder), training.log)
-    assert len(training.checkpoints()) == 1
-    assert "Traceback" not in training.log()
     assert "resuming from the checkpoint after step" in training.run()
+    assert training.model() == undisturbed.model()
 
 
 @pytest.mark.slow
-def test_torchrun_starts_the_processes_on_one_machine_or_on_several(trainable: MakeTrainable) -> None:
+def test_workers_stop_with_a_checkpoint_when_their_launcher_is_stopped(trainable: MakeTrainable) -> None:
+    training = trainable(**TWO, **{"runtime.checkpoint_seconds": 600})
+    steps = [0]
+    for number, code in ((signal.SIGTERM, 128 + signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)):
+        before = len(training.log())
+        process = training.start()
+        training.wait_for(f" of {TWO['train.epochs']}: loss", process, after=before)
+        process.send_signal(number)
+        assert process.wait(PATIENCE) == code
+        wait_until(lambda: not processes_in(training.folder), training.log)
+        steps.append(int(training.checkpoints()[-1].name.removeprefix("step-")))
+    assert "Traceback" not in training.log()
+    assert 0 < steps[1] < steps[2]
+    assert f"resuming from the checkpoint after step {steps[2]}\n" in training.run()
+
+
+@pytest.mark.slow
+def test_torchrun_on_two_machines_trains_the_model_of_two_processes_on_one(trainable: MakeTrainable) -> None:
     """Two machines are two agents here, which find each other by the rendezvous alone."""
     settings = {"train.epochs": 2, "train.processes": 2}
     ours = trainable("ours", **settings)
     ours.run()
-    one = trainable("one", **settings)
-    port = free_port()
-    rendezvous = ("--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", "7")
-    one.run(*TORCHRUN, "--nnodes", "1", "--nproc-per-node", "2", *rendezvous)
-    assert one.model() == ours.model()
-
     two = trainable("two", **settings)
+    rendezvous = ("--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{free_port()}", "--rdzv-id", "7")
     command = (*TORCHRUN, "--nnodes", "2", "--nproc-per-node", "1", "--local-addr", "127.0.0.1", *rendezvous)
     agents = [two.start(*command), two.start(*command)]
     assert [agent.wait(PATIENCE) for agent in agents] == [0, 0], two.log()

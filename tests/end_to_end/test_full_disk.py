@@ -40,7 +40,7 @@ def test_a_full_disk_stops_no_training_and_leaves_the_last_checkpoint_whole(trai
     undisturbed.run()
     training = trainable("full", **{"train.epochs": 8})
     with small_disk(training.folder / ".checkpoints", 8192):
-        process = training.start()
+        process = training.start(real=False)
         wait_until(training.checkpoints, training.log, process)
         filler = fill(training.folder / ".checkpoints")
         training.wait_for("warning: no checkpoint of step", process)

@@ -3,7 +3,10 @@
 Each run of this file resumes the one before, in one checkout. tests/test_signals.py has every way to send a signal.
 """
 
+import os
+import shutil
 import signal
+from pathlib import Path
 
 import psutil
 import pytest
@@ -15,6 +18,14 @@ from tests.processes import BIN, PATIENCE, Terminal, processes_in, start, wait_u
 TRAINS = " of 2000: loss"  # in the line of an epoch
 ENDLESS = ["--set", "train.epochs=2000"]
 GOES_ON = "stopped; finished stages are kept, and `tuneline run` resumes from there"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _prefect_tables(prefect_database: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Temporary servers find the tables of Prefect, which take most of the first start."""
+    home = tmp_path_factory.mktemp("prefect")
+    shutil.copy(prefect_database, home)
+    os.environ["PREFECT_HOME"] = str(home)
 
 
 def run_in_terminal(project: Project) -> Terminal:

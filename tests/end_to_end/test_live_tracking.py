@@ -29,7 +29,7 @@ def synced_steps(folder: Path) -> list[int]:
 
 
 def wait_until_synced(folder: Path, count: int, process: "subprocess.Popen[bytes]") -> None:
-    wait_until(lambda: len(synced_steps(folder)) >= count, process=process)
+    wait_until(lambda: len(synced_steps(folder)) >= count, process=process, every=0.5)
 
 
 def test_curves_are_live_and_complete_though_the_server_was_away_in_between(
@@ -37,13 +37,14 @@ def test_curves_are_live_and_complete_though_the_server_was_away_in_between(
 ) -> None:
     port, store = free_port(), tmp_path / "server"
     store.mkdir()
-    training = trainable(**{"train.epochs": 80})
+    training = trainable(**{"train.epochs": 30})
     with mlflow_server(store, port) as url:
         process = training.start(MLFLOW_TRACKING_URI=url)
+        training.wait_for("epoch 1 of 30", process)
+        process.send_signal(signal.SIGSTOP)  # a tiny model would be trained before a server has come and gone
         wait_until_synced(store, 1, process)
     before = len(synced_steps(store))
     training.wait_for("does not answer", process)
-    process.send_signal(signal.SIGSTOP)  # a server takes its time to start, in which a tiny model would be trained
     with mlflow_server(store, port):
         process.send_signal(signal.SIGCONT)
         wait_until_synced(store, before + 1, process)

@@ -54,21 +54,17 @@ def test_a_person_is_told_the_scores_and_what_to_do_next(project: Project, first
         assert words in shown
 
 
-@pytest.mark.parametrize(
-    "touched", ["README.md", "tests/test_params.py", "data/corpora/README.md", "data/corpora/demo/README.md"]
-)
-def test_what_no_stage_reads_makes_nothing_stale(project: Project, first: Any, touched: str) -> None:
-    (project.folder / touched).parent.mkdir(exist_ok=True)
-    with (project.folder / touched).open("a") as stream:
-        stream.write("\n")
-    assert all(stage["fresh"] for stage in project.json("status")["stages"].values())
+def test_what_no_stage_reads_makes_nothing_stale(project: Project, first: Any) -> None:
+    for touched in ("README.md", "tests/test_params.py", "data/corpora/README.md", "data/corpora/demo/README.md"):
+        with (project.folder / touched).open("a") as stream:
+            stream.write("\n")
+    stages = project.call_json("status")["stages"]
+    assert {name: stage["because"] for name, stage in stages.items() if not stage["fresh"]} == {}
 
 
 def test_status_names_the_parameter_that_changed(project: Project, first: Any) -> None:
-    text = (project.folder / "params.yaml").read_text()
-    (project.folder / "params.yaml").write_text(text.replace("epochs: 5", "epochs: 3"))
-    stages = project.json("status")["stages"]
-    (project.folder / "params.yaml").write_text(text)
+    with set_in(project.folder, "train.epochs=3"):
+        stages = project.call_json("status")["stages"]
     assert stages["tokenize"]["fresh"]
     assert stages["train"] == {"fresh": False, "because": ["train.epochs: 5 -> 3"]}
     assert stages["evaluate"] == {"fresh": False, "because": ["train runs first"]}
@@ -78,7 +74,7 @@ def test_status_names_the_file_that_changed(project: Project, first: Any) -> Non
     source = project.folder / "stages/evaluate.py"
     text = source.read_text()
     source.write_text(text + "\n")
-    stages = project.json("status")["stages"]
+    stages = project.call_json("status")["stages"]
     source.write_text(text)
     assert stages["train"]["fresh"]
     assert stages["evaluate"]["because"] == ["stages/evaluate.py changed"]
@@ -172,38 +168,10 @@ def test_what_a_run_tells_is_kept_by_the_server(tuned: Tuned, prefect_api: str) 
     assert {"executed", "restored"} <= {parse_outcome(state) for name, state in kept if name == "train"}
 
 
-def test_a_version_becomes_champion_on_evidence_or_by_force_and_the_history_knows(project: Project, first: Any) -> None:
-    verdict = project.json("promote", "tiny-ner", "1")
-    assert (verdict["verdict"], verdict["champion"], verdict["promoted"]) == ("PROMOTE", None, True)
-    with set_in(project.folder, "register.gate.min_score=0.99"):
-        refused = json.loads(project.tuneline("promote", "tiny-ner", "2", "--json", code=1).stdout)
-        assert "--force needs --reason" in project.tuneline("promote", "tiny-ner", "2", "--force", code=2).stderr
-        forced = project.json("promote", "tiny-ner", "2", "--force", "--reason", "a trial")
-    assert (refused["champion"], refused["challenger"], refused["promoted"]) == (1, 2, False)
-    assert refused["verdict"] == "REJECT"
-    assert "register.gate.min_score is 0.99" in refused["reasons"][0]
-    assert 0 < refused["p_value"] <= 1
-    assert (forced["forced"], forced["promoted"]) == (True, True)
-    assert project.json("rollback", "tiny-ner")["target"] == 1
-    history = project.json("history", "tiny-ner")
-    assert [(entry["action"], entry["source"], entry["target"]) for entry in history["entries"]] == [
-        ("promote", None, 1),
-        ("force", 1, 2),
-        ("rollback", 2, 1),
-    ]
-    assert history["entries"][1]["reason"] == "a trial"
-    assert history["entries"][1]["evidence"]["p_value"] == refused["p_value"]
-    assert history["faults"] == []
-    assert "had no champion at 2026-05-01" in project.tuneline("history", "tiny-ner", "--at", "2026-05-01").stdout
-    assert "not a date or time" in project.tuneline("history", "tiny-ner", "--at", "may", code=2).stderr
-    there = "there is no tiny-ner/7; there is tiny-ner/1 @champion, tiny-ner/2"
-    assert there in project.tuneline("promote", "tiny-ner", "7", code=2).stderr
-
-
 def test_a_registry_that_has_not_seen_the_model_gets_it_whole(project: Project, first: Any, prefect_api: str) -> None:
     before = project.json("lineage", "tiny-ner/1")
     (project.folder / "mlflow.db").unlink()
-    because = project.json("status")["stages"]["register"]["because"]
+    because = project.call_json("status")["stages"]["register"]["because"]
     assert because == ["the registry does not have this model as challenger or champion"]
     report = project.json("run", "--set", "register.auto_promote=true", PREFECT_API_URL=prefect_api)
     assert report["executed"] == ["register"]
@@ -252,37 +220,6 @@ def test_predictions_count_what_the_scores_are_made_of(project: Project, first: 
         assert micro["recall"] == correct / micro["support"]
 
 
-def test_mistakes_are_the_sentences_whose_entities_differ(project: Project, first: Any) -> None:
-    rows = pandas.read_parquet(project.folder / "data/report/predictions.parquet")
-    for split in ("dev", "test"):
-        of_split = rows[rows["split"] == split]
-        correct = of_split["correct_entities"]
-        wrong = (correct < of_split["gold_entities"]) | (correct < of_split["predicted_entities"])
-        report = project.json("mistakes", "--split", split, "--limit", "3")
-        assert report["count"] == wrong.sum() > 3
-        assert len(report["mistakes"]) == 3
-        for entry in report["mistakes"]:
-            row = of_split.iloc[entry["sentence"] - 1]
-            assert entry["words"] == row["words"].tolist()
-            assert len(entry["gold"]) == row["gold_entities"]
-    missed = project.json("mistakes", "--kind", "missed", "--type", "PER", "--limit", "0")
-    assert len(missed["mistakes"]) == missed["count"]
-    assert all("missed" in entry["kinds"] and "PER" in entry["types"] for entry in missed["mistakes"])
-    shown = project.tuneline("mistakes", "--limit", "1").stdout
-    assert "gold       " in shown
-    assert "1 of " in shown
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "known"),
-    [("--split", "train", "test, dev"), ("--kind", "wrong", "boundary"), ("--type", "per", "LOC, MISC, ORG, PER")],
-)
-def test_mistakes_says_what_there_is(project: Project, first: Any, option: str, value: str, known: str) -> None:
-    message = project.tuneline("mistakes", option, value, code=2).stderr
-    assert f"{option} {value}: no such" in message
-    assert known in message
-
-
 def test_several_seeds_are_scored_and_kept_like_any_run(project: Project, first: Any, prefect_api: str) -> None:
     from mlflow import MlflowClient
 
@@ -292,7 +229,7 @@ def test_several_seeds_are_scored_and_kept_like_any_run(project: Project, first:
     assert [entry["seed"] for entry in report["seeds"]] == [13, 14]
     assert report["seeds"][1]["executed"] == ["train", "evaluate"]
     assert report["model"] == first["model"]
-    assert all(stage["fresh"] for stage in project.json("status")["stages"].values())
+    assert all(stage["fresh"] for stage in project.call_json("status")["stages"].values())
     client = MlflowClient(f"sqlite:///{project.folder}/mlflow.db")
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
     (other_run,) = client.search_runs(experiments, "params.`train/seed` = '14'")
@@ -306,48 +243,7 @@ def test_several_seeds_are_scored_and_kept_like_any_run(project: Project, first:
     assert (again["mean"], again["deviation"]) == (report["mean"], report["deviation"])
 
 
-def test_predict_prints_entities_of_lines(project: Project, first: Any) -> None:
-    (project.folder / "lines.txt").write_text(f"{TEXT}\nnothing here\n")
-    report = project.json("predict", "tiny-ner@champion", "lines.txt")
-    assert [line["text"] for line in report["predictions"]] == [TEXT, "nothing here"]
-    assert report["predictions"][0]["entities"]
-    for entity in report["predictions"][0]["entities"]:
-        assert TEXT[entity["start"] : entity["end"]] == entity["text"]
-        assert 0 < entity["score"] <= 1
-
-
-@pytest.mark.parametrize(
-    ("data", "texts"),
-    [
-        (b"", []),
-        (f"\ufeff{TEXT}\r\n\r\nnothing here".encode(), [TEXT, "", "nothing here"]),
-        (b"a \xed\xa0\xbd\xed\xb8\x80 in CESU-8", ["a \U0001f600 in CESU-8"]),
-    ],
-)
-def test_predict_reads_the_files_of_any_editor(project: Project, first: Any, data: bytes, texts: list[str]) -> None:
-    (project.folder / "lines.txt").write_bytes(data)
-    predictions = project.json("predict", "tiny-ner@champion", "lines.txt")["predictions"]
-    assert [line["text"] for line in predictions] == texts
-    if texts and texts[0] == TEXT:
-        assert predictions[0]["entities"][0]["start"] == TEXT.index(predictions[0]["entities"][0]["text"])
-
-
-def test_predict_refuses_other_encodings(project: Project, first: Any) -> None:
-    for data, words in (("Zoë in Köln".encode("latin-1"), "not UTF-8"), (TEXT.encode("utf-16"), "is UTF-16")):
-        (project.folder / "foreign.txt").write_bytes(data)
-        message = project.tuneline("predict", "tiny-ner", "foreign.txt", code=2).stderr
-        assert message.startswith("error: foreign.txt:")
-        assert words in message
-        assert "iconv" in message
-
-
-def test_predict_says_which_models_there_are(project: Project, first: Any) -> None:
-    message = project.tuneline("predict", "tiny-ner@canary", "lines.txt", code=2).stderr
-    assert "there is no tiny-ner@canary; there is tiny-ner/1 @champion\n" in message
-    assert "Traceback" not in message
-
-
-def test_mlflow_serves_the_model_over_http(project: Project, first: Any) -> None:
+def test_champion_answers_over_http_what_predict_prints(project: Project, first: Any) -> None:
     port = free_port()
     uri = f"sqlite:///{project.folder}/mlflow.db"
     elsewhere = project.folder.parent / "serving"
@@ -364,7 +260,12 @@ def test_mlflow_serves_the_model_over_http(project: Project, first: Any) -> None
         )
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             predictions = json.load(answer)["predictions"]
-    (project.folder / "line.txt").write_text(TEXT)
-    (local,) = project.json("predict", "tiny-ner@champion", "line.txt")["predictions"]
-    assert predictions[0] == local["entities"]
     assert len(predictions) == 2
+    (project.folder / "lines.txt").write_text(f"{TEXT}\nnothing here\n")
+    local = project.json("predict", "tiny-ner@champion", "lines.txt")["predictions"]
+    assert [line["text"] for line in local] == [TEXT, "nothing here"]
+    assert predictions[0] == local[0]["entities"]
+    assert predictions[0]
+    for entity in predictions[0]:
+        assert TEXT[entity["start"] : entity["end"]] == entity["text"]
+        assert 0 < entity["score"] <= 1

@@ -9,8 +9,8 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +18,28 @@ import pytest
 from mlflow import MlflowClient
 
 from pipeline.checkout.params_file import apply_settings
+from stages import register
 from stages.tracking.lineage_record import RECORD
 from stages.tracking.version_artifacts import FILE_TAG, lineage_folder
+from tests import preloaded
 from tests.conftest import Project, checkout, set_in
+from tests.gpu.children import Child
 from tests.processes import PATIENCE, free_port, mlflow_server
 
 pytestmark = pytest.mark.slow
 
 NAME = "tiny-ner"
 ADDED = "\nAngela B-PER\nMerkel I-PER\nslept O\n"
-# Runs the stage of which a call of the client is the last thing that its process does.
-KILLED = """
-import os, runpy, signal, mlflow
-def die(*arguments, **options):
-    os.kill(os.getpid(), signal.SIGKILL)
-mlflow.MlflowClient.{call} = die
-runpy.run_module("stages.register", run_name="__main__")
-"""
+
+
+def register_until_killed(call: str) -> None:
+    """Run the stage, of which a call of the client is the last thing that its process does."""
+
+    def die(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    setattr(MlflowClient, call, die)
+    register.main(Path("params.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -135,10 +140,8 @@ def test_a_cached_result_refers_to_the_run_that_computed_it(team: Project) -> No
 def test_a_killed_registration_is_completed_by_the_next(team: Project, client: MlflowClient, call: str) -> None:
     name = f"killed-{call.split('_', maxsplit=1)[0]}"
     with set_in(team.folder, f"register.name={name}"):
-        killed = subprocess.run(
-            [sys.executable, "-c", KILLED.format(call=call)], cwd=team.folder, capture_output=True, check=False
-        )
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        with chdir(team.folder):
+            assert Child(register_until_killed, call).wait() is None, "it was not killed"
         assert not client.get_registered_model(name).aliases
         team.command("dvc", "repro", "--single-item", "register")
     (version,) = client.search_model_versions(f"name = '{name}'")
@@ -150,16 +153,15 @@ def test_a_killed_registration_is_completed_by_the_next(team: Project, client: M
 
 def test_two_simultaneous_registrations_make_one_version(team: Project, client: MlflowClient, tmp_path: Path) -> None:
     name = "at-once"
-    processes = []
+    processes, programs = [], preloaded.environment()
+    command = [str(shutil.which("python", path=programs["PATH"])), "-m", "stages.register"]
     for number in range(2):
         folder = tmp_path / str(number)
         shutil.copytree(team.folder, folder, symlinks=True)
         shutil.rmtree(folder / ".tuneline")  # another checkout knows nothing of what this one has synced
         (folder / "params.yaml").write_text(apply_settings(folder / "params.yaml", [f"register.name={name}"]))
         processes.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "stages.register"], cwd=folder, stderr=subprocess.PIPE, text=True, env=os.environ
-            )
+            subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env={**os.environ, **programs})
         )
     for process in processes:
         _, stderr = process.communicate(timeout=PATIENCE)

@@ -8,11 +8,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from itertools import cycle
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from stages import train
@@ -26,6 +27,7 @@ from tests.processes import BIN, PATIENCE, processes_in, start, wait_until
 MakeTrainable = Callable[..., Trainable]
 
 KILLS = 8
+EPOCHS = 20  # in which so many kills find a training run
 
 
 @pytest.fixture(scope="module")
@@ -69,19 +71,26 @@ def assert_same(training: Trainable, expected: tuple[str, str]) -> None:
     assert not training.checkpoints()
 
 
+def kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+
+
 def kill_while_it_writes(training: Trainable, process: "subprocess.Popen[bytes]", generator: random.Random) -> bool:
     """Kill it as soon as a checkpoint is being written, after some that were left alone; whether it was in time."""
     leave = generator.randrange(1, 3)
     seen: set[Path] = set()
+    running = processes_in(training.folder)  # to look for them takes longer than a checkpoint
     while process.poll() is None:
         written = [path for path in training.folder.glob(".checkpoints/*/.step-*.part") if path not in seen]
         if written and leave == 0:
             time.sleep(generator.random() * 0.01)
-            process.kill()
-            process.wait()
+            kill(running)
             return bool(list(training.folder.glob(".checkpoints/*/.step-*.part")))
         leave -= len(written)
         seen.update(written)
+        time.sleep(0.001)
     return False
 
 
@@ -89,27 +98,28 @@ def kill_while_it_writes(training: Trainable, process: "subprocess.Popen[bytes]"
 def test_kills_at_any_moment_change_neither_model_nor_history_nor_mlflow(
     trainable: MakeTrainable, undisturbed: dict[int, tuple[str, str]]
 ) -> None:
-    expected = run_undisturbed(trainable, undisturbed, 20)
-    training = trainable("killed", **{"train.epochs": 20})
+    """From the fork server, so that more kills hit a step than an import; the test below kills an interpreter."""
+    expected = run_undisturbed(trainable, undisturbed, EPOCHS)
+    training = trainable("killed", **{"train.epochs": EPOCHS})
     generator = random.Random(1)
     kills = killed_in_writing = 0
     aims = cycle(["anywhere", "in training", "in writing", "in writing"])
     while kills < KILLS:
         before = len(training.log())
-        process = training.start()
+        process = training.start(real=False)
         aim = next(aims)
+        if aim != "anywhere":
+            training.wait_for("training on", process, after=before)
         if aim == "in writing":
             killed_in_writing += kill_while_it_writes(training, process, generator)
-        elif aim == "in training":
-            training.wait_for("training on", process, after=before)
-            time.sleep(1.2 + generator.random())  # a checkpoint is due after one second
-            process.kill()
         else:
-            time.sleep(generator.uniform(0.5, 9))
-            process.kill()
+            # A checkpoint is due after one second.
+            time.sleep(generator.uniform(0.1, 3) if aim == "anywhere" else generator.uniform(1.2, 2.2))
+            kill(processes_in(training.folder))
         if process.wait() == 0:
             break
         assert process.returncode == -signal.SIGKILL, training.log()
+        wait_until(lambda: not processes_in(training.folder))
         kills += 1
     assert kills >= KILLS, training.log()
     training.run()
@@ -147,7 +157,7 @@ def test_a_stop_after_every_single_step_changes_neither_weights_nor_history(
     trainable: MakeTrainable, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     """In this process, as often as there are steps; the test below kills real processes at random moments."""
-    settings = {"train.epochs": 2, "train.batch_tokens": 512}
+    settings = {"train.epochs": 2, "train.batch_tokens": 1024}
     monkeypatch.setattr(sync, "sync_live", lambda _: nullcontext())
     expected = trainable("undisturbed", **settings)
     monkeypatch.chdir(expected.folder)
@@ -170,7 +180,7 @@ def test_a_stop_after_every_single_step_changes_neither_weights_nor_history(
             stops += 1
             assert stops < 100, "it makes no progress"
     steps = len(expected.model()[1].splitlines())
-    assert steps > 20
+    assert steps > 10
     assert stops == steps
     assert_same(training, expected.model())
 
@@ -198,8 +208,8 @@ def test_a_signal_ends_the_training_with_its_code_and_a_checkpoint(
 def test_a_damaged_checkpoint_is_reported_and_the_previous_one_is_used(
     trainable: MakeTrainable, undisturbed: dict[int, tuple[str, str]]
 ) -> None:
-    expected = run_undisturbed(trainable, undisturbed, 12)
-    training = trainable(**{"train.epochs": 12})
+    expected = run_undisturbed(trainable, undisturbed, EPOCHS)
+    training = trainable(**{"train.epochs": EPOCHS})
     process = training.start()
     wait_until(lambda: len(training.checkpoints()) >= 2, training.log, process)
     process.kill()
@@ -215,51 +225,21 @@ def test_a_damaged_checkpoint_is_reported_and_the_previous_one_is_used(
 
 
 @pytest.mark.slow
-def test_a_checkpoint_whose_every_file_is_damaged_in_turn_is_never_used(
-    trainable: MakeTrainable, undisturbed: dict[int, tuple[str, str]]
-) -> None:
-    """Damage in history.jsonl too, whose steps end up in data/model."""
-    training = trainable(**{"train.epochs": 4, "runtime.checkpoint_seconds": 600})
-    process = training.start()
-    training.wait_for("epoch 1 of 4", process)
-    process.terminate()
-    process.wait()
-    (checkpoint,) = training.checkpoints()
-    folder = checkpoint.parent
-    kept = training.folder / "kept"
-    shutil.copytree(folder, kept)
-    for damaged in (checkpoint / "best.safetensors", checkpoint / "progress.json", folder / "history.jsonl"):
-        shutil.rmtree(folder)
-        shutil.copytree(kept, folder)
-        content = bytearray(damaged.read_bytes())
-        place = len(content) - 5 if damaged.suffix == ".safetensors" else content.index(b'"steps": ') + 9
-        content[place] = ord("7") if content[place] != ord("7") else ord("8")
-        damaged.write_bytes(content)
-        process = training.start()
-        before = len(training.log())
-        training.wait_for("training on", process, after=before)
-        training.wait_for("epoch 1 of 4", process, after=before)  # from the beginning
-        process.kill()
-        process.wait()
-        assert f"warning: the checkpoint {checkpoint.relative_to(training.folder)}" in training.log()[before:]
-
-
-@pytest.mark.slow
 def test_a_run_that_was_stopped_ends_with_the_model_and_the_lock_file_of_another_checkout(
     tmp_path: Path, tiny_pretrained: Path, prefect_api: str
 ) -> None:
-    made = []
-    for name in ("stopped", "undisturbed"):
-        project = checkout(tmp_path / name, tiny_pretrained)
-        command = ["run", "--set", "train.epochs=15", "--set", "runtime.checkpoint_seconds=1"]
-        if name == "stopped":
-            run = start([str(BIN / "tuneline"), *command], project.folder, PREFECT_API_URL=prefect_api)
-            training = Trainable(project.folder)
-            training.wait_for("epoch 1 of 15", run)
-            run.terminate()
-            assert run.wait(PATIENCE) == 128 + signal.SIGTERM
-            wait_until(lambda: not processes_in(tmp_path))
-        finished = project.tuneline(*command, PREFECT_API_URL=prefect_api)
-        assert ("resuming from the checkpoint after step" in finished.stderr) == (name == "stopped")
-        made.append((Trainable(project.folder).model(), (project.folder / "dvc.lock").read_bytes()))
-    assert made[0] == made[1]
+    command = ["run", "--stage", "train", "--set", "train.epochs=15", "--set", "runtime.checkpoint_seconds=1"]
+    stopped = checkout(tmp_path / "stopped", tiny_pretrained)
+    run = start([str(BIN / "tuneline"), *command], stopped.folder, PREFECT_API_URL=prefect_api)
+    Trainable(stopped.folder).wait_for("epoch 1 of 15", run)
+    run.terminate()
+    assert run.wait(PATIENCE) == 128 + signal.SIGTERM
+    wait_until(lambda: not processes_in(tmp_path))
+    resumed = stopped.tuneline(*command, PREFECT_API_URL=prefect_api)
+    assert "resuming from the checkpoint after step" in resumed.stderr
+
+    undisturbed = checkout(tmp_path / "undisturbed", tiny_pretrained)
+    shutil.copy(stopped.folder / "params.yaml", undisturbed.folder)
+    undisturbed.command("dvc", "repro", "train")
+    assert Trainable(undisturbed.folder).model() == Trainable(stopped.folder).model()
+    assert (undisturbed.folder / "dvc.lock").read_bytes() == (stopped.folder / "dvc.lock").read_bytes()

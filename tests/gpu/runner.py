@@ -3,6 +3,7 @@
 The process that starts them never touches the GPU and has one thread, so that its children can be forked.
 """
 
+import gc
 import json
 import os
 import sys
@@ -86,6 +87,7 @@ def _start(part: Part, device: str, small: bool, folder: Path, limit: float) -> 
 def _run(part: Part, target: Target, log: Path) -> None:
     """Run a part in its own process and leave its record in `target.result`."""
     os.setsid()
+    gc.freeze()  # of torch and transformers are half a million objects, and parts collect again and again
     stream = log.open("w", encoding="utf-8", buffering=1)
     os.dup2(stream.fileno(), 1)
     os.dup2(stream.fileno(), 2)

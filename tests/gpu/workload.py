@@ -34,6 +34,7 @@ SMALL_LEARNING_RATE = 5e-3
 SETTINGS = Settings(
     seed=13,
     epochs=1,
+    min_steps=0,
     learning_rate=2e-4,
     schedule="linear",
     warmup_ratio=0.1,

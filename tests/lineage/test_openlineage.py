@@ -31,7 +31,7 @@ from tests.lineage.lineages import (
     sample,
     scarce,
 )
-from tests.tasks.token_classification.test_report import HOSTILE
+from tests.pages import HOSTILE
 
 FACETS = {
     kind._get_schema(): kind

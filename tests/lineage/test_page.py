@@ -19,7 +19,7 @@ from tests.lineage.lineages import (
     sample,
     scarce,
 )
-from tests.tasks.token_classification.test_report import HOSTILE, Read
+from tests.pages import HOSTILE, Read
 
 
 def test_page_has_every_file_parameter_and_package() -> None:

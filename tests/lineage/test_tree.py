@@ -24,7 +24,7 @@ from tests.lineage.lineages import (
     sample,
     scarce,
 )
-from tests.tasks.token_classification.test_report import Read
+from tests.pages import Read
 
 
 def print_tree(lineage: Lineage, *, width: int = 80, files: bool = False) -> str:

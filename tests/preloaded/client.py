@@ -11,7 +11,7 @@ import struct
 import sys
 from pathlib import Path
 
-KNOWN_MODULES = ("stages.", "dvc")
+KNOWN_MODULES = ("stages.", "tests.promises.", "dvc", "prefect.engine")
 KNOWN_PROGRAMS = ("tuneline", "dvc")
 SIZE = struct.Struct("!I")
 
@@ -44,7 +44,8 @@ def main() -> None:
         sys.exit("the fork server of the tests is gone")
     code = os.waitstatus_to_exitcode(SIZE.unpack(answer)[0])
     if code < 0:
-        signal.signal(-code, signal.SIG_DFL)
+        if -code != signal.SIGKILL:  # which nothing can handle
+            signal.signal(-code, signal.SIG_DFL)
         os.kill(os.getpid(), -code)
     sys.exit(code)
 

@@ -1,6 +1,5 @@
 """A checkout that holds a small pipeline of each kind, whose stages are run in the test's own process."""
 
-import io
 import json
 import os
 import re
@@ -8,8 +7,8 @@ import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import chdir, nullcontext, redirect_stderr, redirect_stdout
+from collections.abc import Iterator
+from contextlib import chdir, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -21,7 +20,7 @@ import pytest
 from pipeline.checkout.layout import STAGES
 from stages.artifacts import read_json
 from tests import preloaded
-from tests.conftest import checkout
+from tests.conftest import Project, checkout
 from tests.promises.kinds import FOREIGN, KINDS, Kind, folder_name, write_kind
 
 
@@ -59,26 +58,18 @@ class Pipeline:
 
         Checks its exit code, and that it uses no word of another task.
         """
-        text = "".join(self._run(words, code))
+        finished = Project(self.folder).call(*words, code=code)
+        text = finished.stdout + finished.stderr
         assert not re.search(FOREIGN[self.kind.task], text), text
         return text
 
     def json(self, *words: str, code: int = 0) -> Any:
         """Run a command with --json, and parse what it prints."""
-        return json.loads(self._run((*words, "--json"), code)[0])
+        return json.loads(Project(self.folder).call(*words, "--json", code=code).stdout)
 
     def metrics(self) -> Any:
         """The content of metrics.json."""
         return read_json(self.folder / "data/report/metrics.json")
-
-    def _run(self, words: Sequence[str], code: int) -> tuple[str, str]:
-        from pipeline.cli.main import app
-
-        printed, told = io.StringIO(), io.StringIO()
-        with chdir(self.folder), redirect_stdout(printed), redirect_stderr(told):
-            ended = app(list(words), standalone_mode=False)
-        assert (ended or 0) == code, printed.getvalue() + told.getvalue()
-        return printed.getvalue(), told.getvalue()
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from pipeline.checkout.status import StageState
 from pipeline.registry.versions import SPLITS
 from pipeline.runs import launch, seeds
 from tests.conftest import set_in
+from tests.pages import visible_text
 from tests.promises.conftest import Pipeline
 from tests.promises.kinds import FOREIGN, ONE_OF_EACH_TASK, swap_examples
-from tests.tasks.token_classification.test_report import Read
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # pygtrie, under DVC
 
@@ -81,7 +81,9 @@ def test_versions_are_compared_by_the_primary_score(versions: Pipeline, tmp_path
     assert found["predictions"]["counts"]["fixed"] > 0
     assert versions.kind.score in versions.tuneline("compare", *sides)
     versions.tuneline("compare", *sides, "--html", str(tmp_path / "page.html"))
-    assert not re.search(FOREIGN[versions.kind.task], visible_text(tmp_path / "page.html"))
+    assert not re.search(
+        FOREIGN[versions.kind.task], visible_text((tmp_path / "page.html").read_text(encoding="utf-8"))
+    )
 
 
 def test_version_is_promoted_on_evidence_alone_and_rolled_back(versions: Pipeline) -> None:
@@ -104,6 +106,17 @@ def test_version_is_promoted_on_evidence_alone_and_rolled_back(versions: Pipelin
     assert history["faults"] == []
     assert history["entries"][1]["evidence"]["p_value"] < 0.05
     assert f"it is better: {score} " in versions.tuneline("history", name)
+
+
+def test_what_cannot_be_promoted_or_asked_of_the_history_is_refused(versions: Pipeline) -> None:
+    if versions.model not in ONE_OF_EACH_TASK[:1]:
+        pytest.skip("the same for all tasks")
+    name = versions.model
+    assert "--force needs --reason" in versions.tuneline("promote", name, "2", "--force", code=2)
+    there = f"there is no {name}/7; there is {name}/1, {name}/2 @champion"
+    assert there in versions.tuneline("promote", name, "7", code=2)
+    assert "had no champion at 2026-05-01" in versions.tuneline("history", name, "--at", "2026-05-01")
+    assert "not a date or time" in versions.tuneline("history", name, "--at", "may", code=2)
 
 
 def test_mistakes_are_those_of_the_predictions(versions: Pipeline) -> None:
@@ -161,8 +174,3 @@ def test_champion_is_rescored_on_the_test_examples_of_another_version(versions: 
     assert found["scores"]["test"]["p_value"] is not None
     text = versions.tuneline("compare", f"{versions.model}/2", f"{versions.model}/3")
     assert "2 moved: in another split of the second" in text
-
-
-def visible_text(page: Path) -> str:
-    """What a reader of a page sees."""
-    return Read(re.sub(r"<style>.*?</style>", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)).text

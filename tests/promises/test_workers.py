@@ -21,6 +21,7 @@ def test_one_worker_runs_the_pipelines_of_all_text_tasks(
 ) -> None:
     """Entities have tests/workers."""
     ours = team(orchestration__heartbeat_timeout_seconds=600)
+    ours.share_pool()
     kinds = {}
     with chdir(ours.project.folder):
         for name in ("pairs", "several numbers"):
@@ -28,7 +29,7 @@ def test_one_worker_runs_the_pipelines_of_all_text_tasks(
     ours.push()
     for folder in kinds:
         Project(ours.project.folder / folder).json("deploy", **ours.environment)
-    ours.start_worker("box", "cpu", "gpu")
+    ours.start_worker("box", "cpu")
     runs = {folder: ours.start_run(name="-".join(folder.parts)) for folder in kinds}
     for folder, run in runs.items():
         assert ours.wait_for_completion(run) == f"Ran {', '.join(STAGES)}; {folder.name} version 1"

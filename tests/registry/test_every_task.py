@@ -12,9 +12,10 @@ from pipeline.formatting import format_runs
 from pipeline.registry.opponent import Opponent, describe_differences
 from pipeline.registry.verdict import judge
 from stages.config.register import GateParams
-from stages.scoring import compare_labels, shorten_score
+from stages.scoring import compare_labels
 from stages.statistics import significance
 from stages.statistics.measure import Measure
+from stages.statistics.names import shorten_score
 from stages.statistics.significance import p_value
 from tests.registry.simulated import COLUMN, LABELS, SIMULATIONS, Simulation, draw_classes
 

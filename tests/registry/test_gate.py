@@ -1,4 +1,4 @@
-"""Promotions in a registry, of versions without a model; tests/end_to_end/test_pipeline.py promotes real ones."""
+"""Promotions in a registry, of versions without a model; tests/promises promotes real ones."""
 
 import shutil
 from pathlib import Path

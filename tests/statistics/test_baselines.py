@@ -10,6 +10,8 @@ import pyarrow as pa
 import pytest
 
 from stages.statistics.baselines import (
+    Baseline,
+    Fitted,
     predict_label_shares,
     predict_labels_by_tfidf,
     predict_labels_by_vectors,
@@ -19,6 +21,7 @@ from stages.statistics.baselines import (
 )
 from stages.statistics.measure import Truths
 from stages.statistics.tfidf import choose_evenly, count_characters, join_texts, take_texts
+from stages.training.evaluation import describe_baselines
 from tests.conftest import ROOT
 
 GOOD, BAD = ["good", "tasty", "fresh", "warm"], ["bad", "stale", "cold", "late"]
@@ -182,3 +185,14 @@ def test_the_bits_do_not_depend_on_threads_or_the_seed_of_hashes() -> None:
         for threads in ("1", "2")
     ]
     assert found[0] == found[1] != b""
+
+
+def test_the_log_warns_of_each_baseline_that_the_model_does_not_beat_beyond_chance() -> None:
+    names = {"majority": "the majority", "tfidf": "TF-IDF", "frozen_encoder": "the encoder"}
+    rows = {name: {"value": 0.5, "gain_low": gain_low} for name, gain_low in zip(names, (0.01, 0.0, -0.1), strict=True)}
+    fitted = Fitted({name: Baseline({}, 10, 0.0) for name in names}, 10, [])
+    metrics = {split: {"baselines": rows} for split in ("dev", "test")}
+    assert describe_baselines(fitted, names, metrics)[len(names) :] == [
+        "warning: on test the model is not better than TF-IDF, beyond chance",
+        "warning: on test the model is not better than the encoder, beyond chance",
+    ]

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.scoring import shorten_score
 from stages.task import load_part
 from stages.tracking.model_card import LIMIT, write_card
 from tests.registry.simulated import COLUMN, SIMULATIONS
@@ -59,15 +58,22 @@ def test_card_says_how_to_call_the_model_and_what_it_answers(name: str) -> None:
     assert len(card) < LIMIT
 
 
-def test_card_has_the_score_of_each_slice_those_answered_worst_first() -> None:
+@pytest.mark.parametrize(("primary", "score"), [("macro_f1", "macro F1"), ("mean_average_precision", "micro F1")])
+def test_card_has_the_score_of_each_slice_those_answered_worst_first(primary: str, score: str) -> None:
     kind = KINDS["one-label"]
     metrics = measure(kind)
+    metrics["test"]["primary"]["name"] = primary
     slices = metrics["test"]["slices"][COLUMN]
     card = card_of(kind, metrics)
-    score = shorten_score(metrics["test"]["primary"]["name"])
-    assert f"## Slices by {COLUMN}\n\nOn test.\n\n| {COLUMN} | {score} | 95 % interval | examples |" in card
-    worst = sorted(slices, key=lambda name: slices[name]["gap"])
-    rows = [f"| {name} | {slices[name]['value']:.4f} | " for name in worst]
+    assert (
+        f"| {COLUMN} | {score} | 95 % interval | gap | p | examples |" in card[card.index(f"## Slices by {COLUMN}") :]
+    )
+    worst = sorted(slices.items(), key=lambda item: item[1]["gap"])
+    rows = [
+        f"| {name} | {row['value']:.4f} | {row['low']:.4f} to {row['high']:.4f} | {row['gap']:+.4f} | "
+        f"{row['p_value']:.4f} | {row['support']:,} |"
+        for name, row in worst
+    ]
     assert [card.index(row) for row in rows] == sorted(card.index(row) for row in rows)
     assert "## Slices" not in card_of(KINDS["entities"], measure(KINDS["entities"]))
 

@@ -19,7 +19,7 @@ from stages.modeling.encoder import label_logits, pack
 from stages.tasks.token_classification.model.head import TagHead
 from stages.training import loop
 from stages.training.history import Step
-from stages.training.loop import PendingStep, Settings, train
+from stages.training.loop import PendingStep, Settings, plan_batches, train
 from stages.training.optimizer import MasterWeights
 from stages.training.schedule import lr_multiplier
 from tests.modeling.conftest import COMPUTE, LABELS, random_split
@@ -28,6 +28,7 @@ from tests.training.waiting import NoWaiting
 SETTINGS = Settings(
     seed=1,
     epochs=6,
+    min_steps=0,
     learning_rate=0.005,
     schedule="linear",
     warmup_ratio=0.1,
@@ -136,6 +137,15 @@ def test_dropout_and_batches_depend_on_the_seed_alone(start: Start) -> None:
     torch.manual_seed(99)  # what a caller may draw between two steps
     np.random.seed(99)
     assert [*steps, *first.steps] == list(again.steps)
+
+
+@pytest.mark.parametrize(("min_steps", "epochs"), [(0, 2), (4, 2), (5, 3), (7, 4)])
+def test_whole_epochs_are_added_until_there_are_as_many_steps(min_steps: int, epochs: int) -> None:
+    split = random_split([5] * 40)
+    settings = replace(SETTINGS, epochs=2, batch_tokens=100, min_steps=min_steps)
+    plan = plan_batches(split, settings)
+    assert [epoch for epoch, _ in plan] == [epoch for epoch in range(1, epochs + 1) for _ in range(2)]
+    assert all(len(np.unique(np.concatenate([rows for _, rows in plan[i : i + 2]]))) == 40 for i in range(0, 4, 2))
 
 
 def test_each_step_has_its_own_dropout(start: Start) -> None:

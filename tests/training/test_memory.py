@@ -23,6 +23,7 @@ from tests.modeling.conftest import COMPUTE, random_model, random_split
 SETTINGS = Settings(
     seed=1,
     epochs=2,
+    min_steps=0,
     learning_rate=0.001,
     schedule="linear",
     warmup_ratio=0.1,

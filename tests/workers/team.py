@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +22,6 @@ from tests.conftest import Project, checkout
 from tests.processes import BIN, processes_in, start, wait_until
 
 STAGES = ["tokenize", "train", "evaluate", "register"]
-LONG = {"train__epochs": 80, "runtime__checkpoint_seconds": 1}  # a training run of half a minute
 
 
 @dataclass
@@ -49,13 +47,17 @@ class Team:
         self.git("commit", "--quiet", "--allow-empty", "--message", "change")
         self.git("push", "--quiet", "origin", "main")
 
+    def share_pool(self) -> None:
+        """Have the training run in the pool of the other stages, so that a machine needs one worker; push that."""
+        self.push(orchestration__train__pool=f"{self.name}-cpu")
+
     def deploy(self, *words: str) -> Any:
         return self.project.json("deploy", *words, **self.environment)
 
     def start_worker(self, machine: str, *pools: str, real: bool = False) -> None:
         """Start a worker for each of the pools; they write only to the folder of their machine.
 
-        Unless `real`, the stages that they run are preloaded (tests/preloaded).
+        Unless `real`, the flows and stages that they run come from the fork server (tests/preloaded).
         """
         programs = {} if real else preloaded.environment() | preloaded.SITE
         home = self.folder / machine
@@ -129,12 +131,12 @@ class Team:
 
 
 def create_pools(team: Team) -> None:
-    """Create the team's work pools before `tuneline deploy` does, such that a flow run imports Prefect once, not twice.
+    """Create the team's work pools before `tuneline deploy` does, such that a worker starts the process of a flow.
 
-    By default a worker starts a supervisor, which starts the flow's interpreter.
+    By default it starts a supervisor in an interpreter of its own, which starts that process.
     """
     template = ProcessWorker.get_default_base_job_template()
-    template["variables"]["properties"]["command"]["default"] = f"{sys.executable} -m prefect.engine"
+    template["variables"]["properties"]["command"]["default"] = "python -m prefect.engine"
     for pool in ("cpu", "gpu"):
         pool_of_team = WorkPoolCreate(name=f"{team.name}-{pool}", type="process", base_job_template=template)
         team.client.create_work_pool(pool_of_team)
@@ -165,5 +167,5 @@ def computed_each_once(ours: Team) -> bool:
     return sorted(ours.computed_stages()) == sorted(STAGES)
 
 
-def find_checkpoints(folder: Path) -> list[Path]:
-    return list(folder.glob("**/step-*"))
+def wait_for_checkpoint(ours: Team, folder: Path) -> None:
+    wait_until(lambda: list(folder.glob("**/step-*")), ours.logs, every=0.5)

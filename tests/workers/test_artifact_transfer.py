@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
@@ -11,8 +13,10 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import FlowRun
 
-from tests.processes import BIN, PATIENCE, wait_until
-from tests.workers.team import STAGES, MakeTeam, computed_each_once
+from tests import preloaded
+from tests.conftest import Project
+from tests.processes import PATIENCE, wait_until
+from tests.workers.team import MakeTeam, computed_each_once
 
 NOTHING = "Nothing to do: every stage is fresh; "
 pytestmark = pytest.mark.slow
@@ -88,10 +92,10 @@ def test_concurrent_runs_exchange_data_through_s3_and_compute_each_stage_once(
     ours.environment |= keys
     ours.project.command("dvc", "remote", "add", "--force", "--default", "team", "s3://team/data")
     ours.project.command("dvc", "remote", "modify", "team", "endpointurl", address)
-    ours.push()
+    ours.share_pool()
     ours.deploy()
     for machine in ("box", "spare"):
-        ours.start_worker(machine, "cpu", "gpu")
+        ours.start_worker(machine, "cpu")
     runs = [ours.start_run(), ours.start_run()]
     for run in runs:
         assert ours.wait_for_completion(run).endswith(f"; {ours.name} version 1")
@@ -100,17 +104,16 @@ def test_concurrent_runs_exchange_data_through_s3_and_compute_each_stage_once(
     assert len(mlflow.search_model_versions(f"name = '{ours.name}'")) == 1
 
 
-def test_two_runs_of_one_checkout_take_turns(team: MakeTeam) -> None:
-    ours = team()
-    folder = ours.project.folder
-    command = [str(BIN / "tuneline"), "run", "--json"]
-    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **ours.environment}
+def test_two_runs_of_one_checkout_take_turns(project: Project, server: dict[str, str], empty_store: Path) -> None:
+    shutil.copy(empty_store, project.folder)
+    environment = {**os.environ, **preloaded.environment(), **server}
+    command = [str(shutil.which("tuneline", path=environment["PATH"])), "run", "--stage", "train", "--json"]
     both = [
-        subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen(command, cwd=project.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(2)
     ]
     outputs = [process.communicate(timeout=PATIENCE) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     reports = sorted((json.loads(stdout) for stdout, _ in outputs), key=lambda report: len(report["fresh"]))
-    assert [report["executed"] for report in reports] == [STAGES, []]
+    assert [report["executed"] for report in reports] == [["tokenize", "train"], []]
     assert sum(b"another run is active in this checkout" in stderr for _, stderr in outputs) == 1

@@ -14,7 +14,7 @@ from stages.encoding.texts import text_schema, text_writer
 from stages.encoding.tokenizer import load_tokenizer
 from stages.tasks.regression.data.rows import targets_of
 from stages.tasks.regression.model.head import NumberHead, fit_decision, read_split, score
-from stages.tasks.regression.model.inference import restore_units
+from stages.tasks.regression.model.inference import decide
 from stages.tasks.regression.params import RegressionParams
 
 DETAILS = {"targets": ["x", "y"], "means": [3.0, -10.0], "deviations": [2.0, 0.5]}
@@ -54,9 +54,8 @@ def test_targets_are_standardised_by_train_and_restored(folder: Path) -> None:
     assert fit_decision(np.zeros((3, 2)), split, MANIFEST, params("pearson")) == {
         "means": DETAILS["means"], "deviations": DETAILS["deviations"],
     }  # fmt: skip
-    found = restore_units(
-        split.answers_R.astype(np.float64), split.texts, ["x", "y"], means=[3.0, -10.0], deviations=[2.0, 0.5]
-    )
+    decision = {"means": [3.0, -10.0], "deviations": [2.0, 0.5]}
+    found = decide(split.answers_R.astype(np.float64), split.texts, ["x", "y"], decision)
     assert found.predicted_ED.tolist() == found.gold_ED.tolist() == [[1, -10], [5, -9.5], [3, -10.5]]
 
 

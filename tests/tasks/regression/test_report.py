@@ -1,101 +1,23 @@
 """The report of a model of numbers: its metrics, its page, its plots."""
 
-import csv
 import json
-from html.parser import HTMLParser
+from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-import yaml
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
 from stages.reporting.axes import format_number
-from stages.reporting.evaluation import MAX_MISTAKES, Report
-from stages.tasks.regression.report import baselines
-from stages.tasks.regression.report.analysis import MAX_POINTS, report_on
+from stages.reporting.evaluation import MAX_MISTAKES
+from stages.tasks.regression.report.analysis import MAX_POINTS
 from stages.tasks.regression.report.evaluation import describe_scores
 from stages.tasks.regression.report.plots import write_plots
 from stages.tasks.regression.report.report import TEMPLATE, render
-from stages.tasks.regression.scores.predictions import Predictions
-from stages.training.frozen_encoder import FrozenVectors
-
-TASK = {"name": "regression", "primary": "pearson", "unit": None}
-HOSTILE = [
-    "<script>alert(1)</script>",
-    '" onmouseover="alert(1)',
-    "it's & <b>bold</b> &amp; {{ 7 * 7 }}",
-    "\u202e\u05de\u05e7\u05d5\u05dd",
-    "Donaudampfschiff" * 90,
-]
-
-
-def predictions_of(
-    count: int = 60, *, targets: tuple[str, ...] = ("calm",), seed: int = 1, **fields: Any
-) -> Predictions:
-    """Predictions near gold, every tenth text in two windows."""
-    generator = np.random.default_rng(seed)
-    gold_ED = generator.normal(50, 10, (count, len(targets)))
-    own = {
-        "texts": pa.array([f"text {number} " + "word " * (number % 50) for number in range(count)], pa.string()),
-        "pairs": None,
-        "targets": targets,
-        "gold_ED": gold_ED,
-        "predicted_ED": gold_ED + generator.normal(1, 5, gold_ED.shape),
-        "windows_E": 1 + (np.arange(count) % 10 == 0),
-        "slices": {"source": pa.array([("mail", "chat")[number % 2] for number in range(count)]).dictionary_encode()},
-    }
-    return Predictions(**own | fields)
-
-
-def made(splits: dict[str, Predictions], **task: Any) -> tuple[Report, dict[str, Any]]:
-    targets = next(iter(splits.values())).targets
-    texts = pa.array([f"word {number % 7}" for number in range(30)])
-    pairs = texts if splits["test"].pairs is not None else None
-    train = baselines.Train((texts, pairs), np.random.default_rng(3).normal(50, 10, (30, len(targets))))
-    report, metrics = report_on(splits, baselines.fit_baselines(train, splits, vectors_of(train, splits)), TASK | task)
-    steps = [{"step": step, "loss": 2.0 / step, "learning_rate": 1e-5 * step} for step in range(1, 5)]
-    epochs = [{"epoch": 1, "step": 2, "dev_score": 0.4}, {"epoch": 2, "step": 4, "dev_score": 0.6}]
-    learning = {"steps": steps, "epochs": epochs, "best_epoch": 2}
-    return report | {"facts": [("Seed", "13")], "learning": learning}, metrics
-
-
-def vectors_of(train: baselines.Train, splits: dict[str, Predictions]) -> FrozenVectors:
-    """Vectors that tell the gold numbers."""
-    return FrozenVectors(
-        train_MF=train.gold_ED.astype(np.float32),
-        chosen_M=np.arange(len(train.gold_ED)),
-        splits={split: own.gold_ED.astype(np.float32) for split, own in splits.items()},
-        seconds=100.0,
-    )
-
-
-def both(**options: Any) -> dict[str, Predictions]:
-    return {"test": predictions_of(**options), "dev": predictions_of(seed=2, **options)}
-
-
-class Read(HTMLParser):
-    """The elements, attributes and texts of a page as a browser parses it."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[str] = []
-        self.attributes: set[str] = set()
-        self.texts: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append(tag)
-        self.attributes.update(name for name, _ in attrs)
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join("".join(self.texts).split())
+from tests.pages import HOSTILE, Read
+from tests.tasks.regression.reports import both, made, plain, predictions_of
+from tests.tasks.reports import drawn_plots
 
 
 def test_metrics_of_a_split_can_be_written_and_hold_each_target() -> None:
@@ -121,7 +43,7 @@ def test_gain_over_a_baseline_is_positive_where_the_model_is_better(primary: str
 
 
 def test_baseline_of_words_is_left_out_with_a_remark_if_it_would_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "MAX_CHARACTERS", 100)
+    monkeypatch.setattr("stages.text_tasks.baselines.MAX_CHARACTERS", 100)
     report, metrics = made(both())
     assert list(metrics["test"]["baselines"]) == ["mean", "frozen_encoder"]
     (remark,) = report["remarks"]
@@ -130,13 +52,12 @@ def test_baseline_of_words_is_left_out_with_a_remark_if_it_would_take_long(monke
 
 
 def test_texts_of_several_windows_are_scored_apart() -> None:
-    assert made(both())[1]["test"]["long_texts"]["support"] == 6
+    assert plain()[1]["test"]["long_texts"]["support"] == 6
     assert made(both(windows_E=np.ones(60, np.int64)))[1]["test"]["long_texts"] is None
 
 
 def test_residuals_are_counted_once_each_and_their_lengths_too() -> None:
-    own = both()["test"]
-    report, _ = made(both())
+    own, (report, _) = predictions_of(), plain()
     found = report["splits"]["test"]["targets"]["calm"]
     assert sum(row["count"] for row in found["bins"]) == 60
     residual_E = (own.predicted_ED - own.gold_ED)[:, 0]
@@ -148,25 +69,28 @@ def test_residuals_are_counted_once_each_and_their_lengths_too() -> None:
 
 
 def test_scatter_plot_has_a_point_for_each_text_but_not_too_many() -> None:
-    assert len(made(both())[0]["splits"]["test"]["targets"]["calm"]["points"]) == 60
+    assert len(plain()[0]["splits"]["test"]["targets"]["calm"]["points"]) == 60
     report, _ = made(both(count=MAX_POINTS + 500))
     assert len(report["splits"]["test"]["targets"]["calm"]["points"]) == MAX_POINTS
     assert "of 1,000 that are evenly spaced" in Read(render(report)).text
 
 
-@pytest.mark.parametrize("hostile", HOSTILE, ids=range(len(HOSTILE)))
-def test_render_shows_every_string_as_text(hostile: str) -> None:
-    def full_of(string: str) -> Read:
-        own = predictions_of(
-            8,
-            targets=(f"a{string}", f"b{string}"),
-            texts=pa.array([string] * 8),
-            pairs=pa.array([string] * 8),
-            slices={string: pa.array([string] * 4 + ["other"] * 4).dictionary_encode()},
-        )
-        report, _ = made({"test": own, "dev": own}, unit=string)
-        return Read(render(report | {"facts": [(string, string)]}))
+@cache
+def full_of(string: str) -> Read:
+    """A page in which every string that comes from the input is the same."""
+    own = predictions_of(
+        8,
+        targets=(f"a{string}", f"b{string}"),
+        texts=pa.array([string] * 8),
+        pairs=pa.array([string] * 8),
+        slices={string: pa.array([string] * 4 + ["other"] * 4).dictionary_encode()},
+    )
+    report, _ = made({"test": own, "dev": own}, unit=string)
+    return Read(render(report | {"facts": [(string, string)]}))
 
+
+@pytest.mark.parametrize("hostile", [*HOSTILE, "Donaudampfschiff" * 90], ids=range(len(HOSTILE) + 1))
+def test_render_shows_every_string_as_text(hostile: str) -> None:
     page, expected = full_of(hostile), full_of("harmless")
     assert page.elements == expected.elements
     assert page.attributes == expected.attributes
@@ -174,7 +98,7 @@ def test_render_shows_every_string_as_text(hostile: str) -> None:
 
 
 def test_same_predictions_give_the_same_bytes(tmp_path: Path) -> None:
-    first, second = made(both()), made(both())
+    first, second = plain(), made(both())
     assert render(first[0]) == render(second[0])
     assert json.dumps(first[1]) == json.dumps(second[1])
     for name, report in (("one", first[0]), ("other", second[0])):
@@ -227,17 +151,9 @@ def test_page_lists_the_largest_errors_first_and_at_most_500() -> None:
 
 
 def test_plots_are_those_that_the_list_for_dvc_names(tmp_path: Path) -> None:
-    write_plots(tmp_path / "plots", made(both())[0])
-    named = set()
-    for entry in yaml.safe_load(TEMPLATE.with_name("plots.yaml").read_text(encoding="utf-8")):
-        ((_, plot),) = entry.items()
-        for path, column in plot["y"].items():
-            with (tmp_path / "plots" / Path(path).name).open(encoding="utf-8", newline="") as stream:
-                rows = list(csv.DictReader(stream))
-            assert rows
-            assert {plot["x"], column} <= set(rows[0])
-            named.add(Path(path).name)
-    assert named == {path.name for path in (tmp_path / "plots").iterdir()}
+    write_plots(tmp_path / "plots", plain()[0])
+    drawn = drawn_plots(TEMPLATE.with_name("plots.yaml"), tmp_path / "plots")
+    assert drawn == {path.name for path in (tmp_path / "plots").iterdir()}
 
 
 @pytest.mark.parametrize(("primary", "score"), [("rmse", 0.4), ("pearson", -0.4)])

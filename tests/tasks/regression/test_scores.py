@@ -15,7 +15,8 @@ from sklearn import metrics
 from stages.errors import ArtifactError
 from stages.statistics.measure import Floats
 from stages.statistics.significance import gain, gain_interval, p_value
-from stages.tasks.regression.scores.metric import PRIMARIES, primary, primary_by_slice, primary_measure, scores
+from stages.statistics.slices import score_slices
+from stages.tasks.regression.scores.metric import PRIMARIES, primary, primary_measure, scores
 from stages.tasks.regression.scores.predictions import Predictions, read_predictions, same_examples, write_predictions
 
 
@@ -133,7 +134,7 @@ def test_numbers_far_from_zero_keep_their_digits() -> None:
 
 def test_slices_have_the_score_of_their_examples() -> None:
     found = random_predictions(3, 60)
-    row = primary_by_slice(found, "rmse")["region"]["a"]
+    row = score_slices(primary_measure(found, "rmse"), found.slices)["region"]["a"]
     assert row["value"] == pytest.approx(metrics.root_mean_squared_error(found.gold_ED[::2], found.predicted_ED[::2]))
     assert row["support"] == 30
 

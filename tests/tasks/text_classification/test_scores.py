@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from stages.statistics.significance import gain, gain_interval, p_value
+from stages.statistics.slices import score_slices
 from stages.tasks.text_classification.scores.metric import (
     confusion,
     primary,
-    primary_by_slice,
     primary_measure,
     score_labels,
     scores,
@@ -207,7 +207,7 @@ def test_a_score_that_such_labels_lack_is_refused() -> None:
 
 def test_slices_have_the_primary_score_of_their_examples() -> None:
     found = predictions(3, 90, 3, several=False)
-    table = primary_by_slice(found, "macro_f1")
+    table = score_slices(primary_measure(found, "macro_f1"), found.slices)
     gold, predicted = names_of(found)
     assert {name: row["support"] for name, row in table["region"].items()} == {"a": 30, "b": 30}
     expected = metrics.f1_score(gold[::3], predicted[::3], average="macro", zero_division=0)

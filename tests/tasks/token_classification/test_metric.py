@@ -54,7 +54,7 @@ CASES: dict[str, Callable[[], tuple[Tags, Tags]]] = {
 REAL = {"wnut17", "wikigold"}
 every_case = pytest.mark.parametrize(
     "make",
-    [pytest.param(make, id=name, marks=[needs_corpora] if name in REAL else []) for name, make in CASES.items()],
+    [pytest.param(cache(make), id=name, marks=[needs_corpora] if name in REAL else []) for name, make in CASES.items()],
 )
 
 

@@ -1,6 +1,5 @@
 import math
 from collections.abc import Sequence
-from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
@@ -11,14 +10,8 @@ from stages.reporting.axes import CURVE_POINTS, downsample, ticks
 from stages.reporting.evaluation import Record, Report
 from stages.tasks.token_classification.report.report import render
 from stages.tasks.token_classification.scores.marking import mark_entities
+from tests.pages import HOSTILE, Read
 
-HOSTILE = [
-    "<script>alert(1)</script>",
-    "</script><img src=x onerror=alert(1)>",
-    '" onmouseover="alert(1)',
-    "it's & <b>bold</b> &amp; {{ 7 * 7 }}",
-    "\u202e\u05de\u05e7\u05d5\u05dd",
-]
 NOTHING: Record = {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
 
 
@@ -101,29 +94,6 @@ def report_full_of(string: str) -> Report:
     report = report_of({string: split})
     report["facts"] = [(string, string)]
     return report
-
-
-class Read(HTMLParser):
-    """The elements, attributes and texts of a page as a browser parses it."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.elements: list[str] = []
-        self.attributes: set[str] = set()
-        self.texts: list[str] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append(tag)
-        self.attributes.update(name for name, _ in attrs)
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
-
-    @property
-    def text(self) -> str:
-        """All text, with white space collapsed."""
-        return " ".join("".join(self.texts).split())
 
 
 @pytest.mark.parametrize("hostile", HOSTILE)

@@ -1,16 +1,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-import pyarrow as pa
-
 from stages.scoring import Legend, Run, Table, Words
+from stages.text_tasks import presentation as shared
 
 WORDS = Words("text", "texts", "number", "numbers", answers="numbers", text="text", item="a number", items="numbers")
 LEGEND = Legend(scoring="", right="", wrong="", note="", same="", other="")
-SAMPLE = "Good."
-SERVING_PARAMS: dict[str, Any] = {}
 SERVING_PARAMS: dict[str, Any] = {}
 SCORES_TITLE = "The share of numbers that are right."
+
+tabulate_data, show_text = shared.tabulate_data, shared.show_text
+make_inputs, make_sample, read_input = shared.make_inputs, shared.make_sample, shared.read_input
 
 
 def describe_primary(tables: Mapping[str, Any]) -> str:
@@ -29,10 +29,6 @@ def tabulate_corpus(profile: Mapping[str, Any]) -> Table:
     return Table([], [])
 
 
-def tabulate_data(datasets: Mapping[str, Mapping[str, Any]]) -> Table:
-    return Table([], [])
-
-
 def tabulate_card(metrics: Mapping[str, Any], *, limit: int) -> Table:
     return Table([], [])
 
@@ -41,28 +37,12 @@ def list_limits(parameters: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return []
 
 
-def show_text(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [("text", record["text"])]
-
-
 def show_answer(record: Mapping[str, Any], side: str, against: str) -> list[Run]:
     return [Run("", str(record[side]), is_right=record[side] == record[against])]
 
 
 def read_answer(side: Mapping[str, Any]) -> Any:
     return side["targets"]
-
-
-def make_inputs(predictions: pa.Table, *, limit: int) -> list[Any]:
-    return predictions["text"][:limit].to_pylist()
-
-
-def make_sample(config: Mapping[str, Any]) -> Any:
-    return SAMPLE
-
-
-def read_input(given: str | Mapping[str, Any], config: Mapping[str, Any]) -> Any:
-    return given
 
 
 def explain_answers(

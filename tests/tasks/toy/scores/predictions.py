@@ -1,22 +1,30 @@
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from stages.artifacts import read_versioned_parquet, write_versioned_parquet
-
-
-def write_predictions(path: Path, splits: dict[str, pa.Table]) -> None:
-    """Write tables with the columns text, gold and predicted."""
-    tables = [
-        table.append_column("split", pa.array([split] * len(table), pa.string())) for split, table in splits.items()
-    ]
-    write_versioned_parquet(path, tables, format_version=1)
+from stages.statistics.measure import Floats
+from stages.text_tasks.predictions import TextPredictions, read_splits, write_splits
 
 
-def read_predictions(path: Path) -> dict[str, pa.Table]:
-    with read_versioned_parquet(path, format_version=1, stage="evaluate") as (table, _):
-        return {
-            split: table.filter(pc.equal(table["split"], split)).combine_chunks()
-            for split in table["split"].unique().to_pylist()
-        }
+@dataclass(frozen=True)
+class Predictions(TextPredictions):
+    gold_E: Floats
+    predicted_E: Floats
+
+
+def write_predictions(path: Path, splits: dict[str, Predictions]) -> None:
+    write_splits(path, splits, to_columns, format_version=1, metadata={})
+
+
+def read_predictions(path: Path) -> dict[str, Predictions]:
+    return read_splits(path, from_columns, format_version=1)
+
+
+def to_columns(predictions: Predictions) -> dict[str, pa.Array]:
+    return {"gold": pa.array(predictions.gold_E), "predicted": pa.array(predictions.predicted_E)}
+
+
+def from_columns(table: pa.Table, examples: dict[str, Any], metadata: dict[str, Any]) -> Predictions:
+    return Predictions(**examples, gold_E=table["gold"].to_numpy(), predicted_E=table["predicted"].to_numpy())

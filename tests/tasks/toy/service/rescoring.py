@@ -1,9 +1,12 @@
+from dataclasses import replace
 from pathlib import Path
 
-import pyarrow as pa
-from stages.tasks.toy.service.predictor import Predictor
+from stages.tasks.toy.model.head import decide
+from stages.tasks.toy.scores.predictions import Predictions
+
+from stages.text_tasks.serving import load_text_model
 
 
-def rescore(scored: pa.Table, folder: Path) -> pa.Table:
-    predicted = Predictor(folder)(scored["text"].to_pylist())
-    return scored.set_column(scored.column_names.index("predicted"), "predicted", pa.array(predicted, pa.float64()))
+def rescore(scored: Predictions, folder: Path) -> Predictions:
+    found = load_text_model(folder).predict_scored(scored, decide)
+    return replace(found, gold_E=scored.gold_E, slices=scored.slices)
