@@ -25,8 +25,10 @@ from tests.processes import BIN, PATIENCE, free_port, prefect_server, processes_
 
 settings.register_profile("house", deadline=None)  # no test asserts a time
 settings.load_profile("house")
-# A shell's `&` or nohup makes all that it starts deaf to Ctrl-C, which tests send.
+# A shell's `&` or nohup makes all that it starts deaf to signals that tests send.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGQUIT, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
 
 ROOT = Path(__file__).parent.parent
 CORPORA = ROOT.parent / "shared" / "corpora"

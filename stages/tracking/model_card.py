@@ -73,7 +73,7 @@ def _scores(metrics: Mapping[str, Any], words: Presentation) -> str:
 
 def _slices(metrics: Mapping[str, Any], task: TaskParts) -> Iterator[str]:
     """The primary score of each slice of test, or what stands for it, those that are answered worst first."""
-    primary = metrics["test"]["primary"]["name"]
+    primary = task.scores.find_primary(metrics["test"])["name"]
     score = shorten_score(task.scores.COMPARED_BY.get(primary, primary))
     for column, slices in metrics["test"].get("slices", {}).items():
         worst = sorted(slices.items(), key=lambda item: item[1]["gap"] or 0.0)

@@ -97,12 +97,23 @@ KINDS = {  # each costs four training runs: as few as show all that pipelines of
     "several labels": Kind(
         "text_classification",
         "micro F1",
-        ("data.label=topics", 'data.label_separator="|"', "task.multi_label=true", "task.primary=micro_f1"),
+        (
+            "data.label=topics",
+            'data.label_separator="|"',
+            "task.multi_label=true",
+            "task.primary=micro_f1",
+            "train.epochs=36",
+        ),
     ),
     "pairs": Kind(
         "text_classification",
         "macro F1",
-        ("data.label=worst", "data.text_pair=other", "task.symmetric=true"),
+        (
+            "data.label=worst",
+            "data.text_pair=other",
+            "task.symmetric=true",
+            "register.gate.max_drop_per_label=null",  # the model learns nothing of the few pairs that are good
+        ),
         line="The soup came a week late.\tThe bed was dirty, cold and broken.",
     ),
     "several numbers": Kind("regression", "RMSE", ("data.target=[severity, days]", "task.primary=rmse")),
@@ -134,7 +145,7 @@ def write_kind(name: str) -> Path:
     kind, folder = KINDS[name], Path("kinds", folder_name(name))
     corpus = Path("data/corpora", folder_name(name))
     kind.write_corpus(corpus)
-    settings = (*kind.settings, *QUICK, f"data.dir={corpus}", f"register.name={folder.name}")
+    settings = (*QUICK, *kind.settings, f"data.dir={corpus}", f"register.name={folder.name}")
     write_pipeline(folder, kind.task, list(settings))
     return folder
 
