@@ -6,6 +6,7 @@ import subprocess
 import sys
 import warnings
 from contextlib import chdir, redirect_stderr, redirect_stdout
+from functools import lru_cache
 from pathlib import Path
 from unittest import mock
 
@@ -19,6 +20,7 @@ def run_tuneline(words: list[str], folder: Path, environment: dict[str, str]) ->
     """
     from pipeline.cli import main
 
+    _forget_stores(folder.resolve())
     programs = preloaded.environment()
     printed, told = io.StringIO(), io.StringIO()
     with (
@@ -36,3 +38,17 @@ def run_tuneline(words: list[str], folder: Path, environment: dict[str, str]) ->
             code = ended.code
     assert isinstance(code, int), told.getvalue()
     return subprocess.CompletedProcess(words, code, printed.getvalue(), told.getvalue())
+
+
+@lru_cache(maxsize=1)  # nothing to forget while it is the same folder
+def _forget_stores(_folder: Path) -> None:
+    """MLflow keeps stores open by their URI; in another folder sqlite:///mlflow.db is another file."""
+    from mlflow.store.model_registry import sqlalchemy_store as models
+    from mlflow.store.tracking import sqlalchemy_store as runs
+    from mlflow.tracking._model_registry.registry import ModelRegistryStoreRegistry
+    from mlflow.tracking._tracking_service.registry import TrackingStoreRegistry
+
+    for stores in (ModelRegistryStoreRegistry, TrackingStoreRegistry):
+        stores._get_store_with_resolved_uri.cache_clear()
+    for kind in (models, runs):
+        kind.SqlAlchemyStore._engine_map.clear()

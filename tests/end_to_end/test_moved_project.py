@@ -58,13 +58,13 @@ def test_all_commands_go_on_in_a_project_that_was_moved(copy: Project, tmp_path:
     old = copy.folder
     moved = Project(Path(shutil.move(old, tmp_path / "renamed")))
     (moved.folder / "text.txt").write_text("Angela Merkel visited Siemens in Munich.\n", encoding="utf-8")
-    assert len(moved.call_json("predict", "tiny-ner/1", "text.txt")["predictions"]) == 1
-    assert moved.call_json("lineage", "tiny-ner/2")["altered"] == []
-    users = moved.call_json("lineage", "--data", "data/corpora/demo")["versions"]
+    assert len(moved.json("predict", "tiny-ner/1", "text.txt")["predictions"]) == 1
+    assert moved.json("lineage", "tiny-ner/2")["altered"] == []
+    users = moved.json("lineage", "--data", "data/corpora/demo")["versions"]
     assert {entry["version"] for entry in users} == {1, 2}
-    assert moved.call_json("compare", "tiny-ner/1", "tiny-ner/2")["params"]
-    assert moved.call_json("promote", "tiny-ner")["promoted"]
-    unused = [each["what"] for each in moved.call_json("gc")["unreached"] if each["kind"] == "version"]
+    assert moved.json("compare", "tiny-ner/1", "tiny-ner/2")["params"]
+    assert moved.json("promote", "tiny-ner")["promoted"]
+    unused = [each["what"] for each in moved.json("gc")["unreached"] if each["kind"] == "version"]
     assert [what.split()[0] for what in unused] == ["tiny-ner/1"]
     assert not old.exists()
     with sqlite3.connect(moved.folder / "mlflow.db") as store:
