@@ -112,6 +112,7 @@ KINDS = {  # each costs four training runs: as few as show all that pipelines of
             "data.label=worst",
             "data.text_pair=other",
             "task.symmetric=true",
+            "train.epochs=40",
             "register.gate.max_drop_per_label=null",  # the model learns nothing of the few pairs that are good
         ),
         line="The soup came a week late.\tThe bed was dirty, cold and broken.",
