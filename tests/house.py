@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import grimp
 import networkx as nx
 
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 
 PACKAGES = ("pipeline", "stages")
 RECIPES, SHARED = LOOSE = ("recipes", "shared")  # the two rooms of modules directly in a root package

@@ -22,22 +22,22 @@ def run_tuneline(words: list[str], folder: Path, environment: dict[str, str]) ->
 
     _forget_stores(folder.resolve())
     programs = preloaded.environment()
-    printed, told = io.StringIO(), io.StringIO()
+    stdout, stderr = io.StringIO(), io.StringIO()
     with (
         chdir(folder),
         mock.patch.dict(os.environ, programs | environment),
         mock.patch.multiple(sys, argv=["tuneline", *words], executable=programs["TESTS_PYTHON"]),
         mock.patch.multiple(main, handle_signals=mock.DEFAULT, release_signals=mock.DEFAULT),
-        redirect_stdout(printed),
-        redirect_stderr(told),
+        redirect_stdout(stdout),
+        redirect_stderr(stderr),
         warnings.catch_warnings(action="ignore"),  # of libraries when they are imported, as an interpreter would
     ):
         try:
             main.main()
         except SystemExit as ended:
             code = ended.code
-    assert isinstance(code, int), told.getvalue()
-    return subprocess.CompletedProcess(words, code, printed.getvalue(), told.getvalue())
+    assert isinstance(code, int), stderr.getvalue()
+    return subprocess.CompletedProcess(words, code, stdout.getvalue(), stderr.getvalue())
 
 
 @lru_cache(maxsize=1)  # nothing to forget while it is the same folder

@@ -15,7 +15,7 @@ from typer.main import get_command
 from pipeline.checkout.params_file import apply_settings
 from pipeline.cli.main import app
 from stages.params import SECTIONS, read_document
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 from tests.house import PACKAGES
 
 DOCUMENTS = [

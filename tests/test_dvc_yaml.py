@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from stages import evaluate, register, tokenize, train
 from stages.params import section_names
 from stages.task import task_names
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 
 RECIPES = {"tokenize": tokenize, "train": train, "evaluate": evaluate, "register": register}
 # What cannot change a result: words for people, what goes to MLflow, and how a stage is started and stopped.

@@ -14,7 +14,7 @@ from stages.artifacts import write_json
 from stages.corpus.folder import find_data_files
 from stages.errors import CorpusError, UserError, explain_encoding
 from stages.runtime.entry_point import run_recipe
-from tests.conftest import run_command
+from tests.checkouts import run_command
 from tests.processes import real_programs
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # pygtrie, under DVC

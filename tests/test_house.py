@@ -7,7 +7,7 @@ from typing import Any
 import networkx as nx
 import pytest
 
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 from tests.house import CONTRIBUTING, LOOSE, PACKAGES, House, mermaid, read_house, with_drawing
 
 MOST_FILES = 12  # of a room; a larger one is divided

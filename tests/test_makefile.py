@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 
 
 def installs(folder: Path) -> bool:

@@ -14,7 +14,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from pipeline.checkout.layout import STAGES
-from tests.conftest import Project, checkout
+from tests.checkouts import Project, checkout
 
 TOY = Path(__file__).parent / "tasks/toy"
 FOLDER = "examples/toy"

@@ -18,7 +18,7 @@ from stages.params import (
     section_names,
 )
 from stages.tools import check_params
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 
 RECIPES = (tokenize, train, evaluate, register)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 from tests.processes import Terminal, wait_until
 
 # A command whose child has a process group of its own, as DVC's has. $FIRST is run before it, $WORK instead of waiting.

@@ -14,7 +14,7 @@ from stages.artifacts import folder_digest
 from stages.corpus.readers import text_files
 from stages.encoding.files import IGNORED, read_dropped, read_manifest
 from stages.reporting.tables import describe_left_out
-from tests.conftest import DEMO, write_params
+from tests.checkouts import DEMO, write_params
 
 SPLITS = ("train", "dev", "test")
 

@@ -140,8 +140,9 @@ def import_(
     enter_root()
     own = locate(PARAMS)
     document = read_document(own)
-    task = task or read_task(document, own)
-    section = document["task"] if task == document["task"]["name"] else {"name": task}
+    own_task = read_task(document, own)
+    task = task or own_task
+    section = document["task"] if task == own_task else {"name": task}
     presentation = load_task(task).presentation
     with exit_on_interrupt("stopped; nothing was imported"):
         imported = import_corpus(

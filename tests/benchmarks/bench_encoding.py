@@ -36,7 +36,8 @@ from stages.encoding.tokenizer import load_tokenizer
 from stages.encoding.vocabulary import Vocabulary
 from stages.modeling.pretrained import find_pretrained
 from stages.tasks.token_classification.data.corpus import check_corpus
-from tests.conftest import CORPORA, DEMO, ROOT
+from tests.checkouts import DEMO, ROOT
+from tests.conftest import CORPORA
 
 ROUNDS = 3  # in which the contenders take turns
 MILLION = 1_000_000

@@ -29,7 +29,8 @@ from stages.tasks.token_classification.scores.entities import Tagging, taggings
 from stages.tasks.token_classification.scores.metric import scores
 from stages.tasks.token_classification.service.predictor import Recognizer
 from tests import oracles
-from tests.conftest import CORPORA, DEMO, ROOT
+from tests.checkouts import DEMO, ROOT
+from tests.conftest import CORPORA
 
 MODEL = ROOT / "data/model"
 ROUNDS = 3

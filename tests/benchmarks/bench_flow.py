@@ -15,7 +15,7 @@ from pipeline.checkout.params_file import apply_settings
 from stages.config.train import Params
 from stages.modeling.pretrained import find_pretrained
 from stages.params import load_params
-from tests.conftest import ROOT, Project, checkout
+from tests.checkouts import ROOT, Project, checkout
 from tests.processes import BIN, free_port, prefect_server
 
 ROUNDS = 5

@@ -28,7 +28,7 @@ from stages.training.loop import Settings, train
 from stages.training.optimizer import MasterWeights
 from tests.benchmarks.corpora import Corpus
 from tests.benchmarks.measures import Rows
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 
 DROPOUT = 0.1
 

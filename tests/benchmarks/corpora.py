@@ -12,7 +12,8 @@ from stages.encoding.files import EncodedSplit, read_split
 from stages.encoding.tokenizer import load_tokenizer
 from stages.modeling.pretrained import find_pretrained
 from stages.tasks.token_classification.data.corpus import check_corpus
-from tests.conftest import CORPORA, ROOT
+from tests.checkouts import ROOT
+from tests.conftest import CORPORA
 
 # Wikigold comes without splits.
 SOURCES = {

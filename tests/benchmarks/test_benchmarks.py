@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 
 FILES = sorted((ROOT / "tests/benchmarks").rglob("*.py"))
 

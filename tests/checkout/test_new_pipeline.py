@@ -21,7 +21,7 @@ from stages.config.sections import read_task
 from stages.errors import UserError
 from stages.params import read_document
 from stages.task import TASKS, task_names
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 
 COMMENT = re.compile(r"(?:^| )#.*$", re.MULTILINE)
 

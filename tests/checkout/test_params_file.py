@@ -6,7 +6,7 @@ from dvc.utils.serialize import load_yaml
 
 from pipeline.checkout.params_file import apply_settings, read_value, write_setting
 from stages.errors import ParamsError
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 
 PARAMS = ROOT / "params.yaml"
 

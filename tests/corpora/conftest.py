@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.conftest import write_small_corpus
+from tests.checkouts import write_small_corpus
 
 LETTERS = """-DOCSTART- -X- O
 

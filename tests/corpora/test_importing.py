@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.artifacts import file_digest
-from tests.conftest import Project
+from tests.checkouts import Project
 from tests.corpora.conftest import Site
 from tests.corpus.conftest import content
 

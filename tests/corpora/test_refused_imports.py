@@ -7,7 +7,7 @@ import fsspec
 import pytest
 
 from pipeline.corpora import download
-from tests.conftest import Project
+from tests.checkouts import Project
 from tests.corpora.conftest import Site
 from tests.processes import BIN, PATIENCE, free_port, wait_until
 

@@ -22,7 +22,7 @@ from stages import tokenize
 from stages.corpus.examples.readers.columns import Wanted
 from stages.errors import UserError
 from stages.runtime import entry_point
-from tests.conftest import Project
+from tests.checkouts import Project
 from tests.corpus.examples.conftest import write
 from tests.corpus.examples.test_malformed_examples import CASES, Case
 from tests.corpus.examples.test_odd_examples import REFUSED

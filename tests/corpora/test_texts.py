@@ -14,7 +14,7 @@ from stages.task import load_part
 from stages.tasks.text_classification import presentation
 from stages.tasks.text_classification.tools.comparison import open_compared
 from stages.tools.compare_corpora import Side, find_differences, pair_examples
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 from tests.corpus.examples.conftest import ANSWERS, SETTINGS, write
 
 

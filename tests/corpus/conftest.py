@@ -20,7 +20,7 @@ from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.schemes import TagReader, spans
 from stages.corpus.text.sentences import Sentence
 from stages.runtime import entry_point
-from tests.conftest import write_params
+from tests.checkouts import write_params
 
 Content = str | bytes | Callable[[Path], object]
 Files = dict[str, Content]

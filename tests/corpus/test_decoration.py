@@ -16,7 +16,7 @@ from stages.corpus.splits import SplitParams
 from stages.corpus.text.diagnostics import HEADLINES, Diagnostics
 from stages.corpus.text.sentences import Block, BlockBuilder
 from stages.tasks.token_classification import presentation
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 from tests.corpus.conftest import data_params, fill, read
 from tests.corpus.test_profile import count_letters
 

@@ -6,7 +6,7 @@ from stages.corpus.reading import open_corpus
 from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.schemes import TagReader
 from stages.corpus.text.sentences import Sentence
-from tests.conftest import DEMO
+from tests.checkouts import DEMO
 from tests.corpus.conftest import data_params, read
 from tests.oracles import entities
 

@@ -10,7 +10,7 @@ from pipeline.cli.formats import FORMATS
 from stages.corpus.folder import FORMATS as FORMAT_OF
 from stages.corpus.reading import READERS, DataParams, open_corpus
 from stages.corpus.text.diagnostics import Diagnostics
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 
 PAGE = (ROOT / "data/corpora/README.md").read_text(encoding="utf-8")
 SECTION = PAGE[PAGE.index("## Formats") : PAGE.index("## Labelled texts")]

@@ -17,7 +17,8 @@ from stages.corpus.text.diagnostics import Diagnostic, Diagnostics
 from stages.encoding.tokenizer import load_tokenizer
 from stages.encoding.vocabulary import Vocabulary
 from stages.tools import check_corpus
-from tests.conftest import CORPORA, DEMO, needs_corpora
+from tests.checkouts import DEMO
+from tests.conftest import CORPORA, needs_corpora
 from tests.corpus.conftest import GOOD, REST, SENTENCES, Files, Pairs, data_params, fill, parquet
 from tests.oracles import entities
 

@@ -13,7 +13,7 @@ from pipeline.doctor.checks import Finding, check_machine, check_packages, check
 from stages.task import task_names
 from stages.tools import check_machine as tool
 from stages.tools.check_machine import has_nvidia_gpu
-from tests.conftest import ROOT, Project
+from tests.checkouts import ROOT, Project
 from tests.processes import free_port
 
 MACHINE = {

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import PreTrainedTokenizerFast
 
 from stages.encoding.tokenizer import load_tokenizer
-from tests.conftest import DEMO
+from tests.checkouts import DEMO
 
 SPECIALS = ["<pad>", "<unk>", "<s>", "</s>"]
 KINDS = ("wordpiece", "byte-level BPE", "unigram")

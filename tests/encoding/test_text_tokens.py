@@ -17,7 +17,8 @@ from stages.encoding.text_tokens import WORD, TextTokenizer
 from stages.encoding.tokenizer import load_tokenizer
 from stages.modeling.pretrained import find_pretrained
 from stages.params import read_document
-from tests.conftest import CORPORA, DEMO, ROOT, needs_corpora
+from tests.checkouts import DEMO, ROOT
+from tests.conftest import CORPORA, needs_corpora
 
 # What could be seen across a blank: white space of all kinds, controls, marks, joiners, and what normalizers turn into
 # any of these; and added tokens, whole and in part.

@@ -13,7 +13,7 @@ from stages.encoding.tokenizer import load_tokenizer, tokenizer_digest
 from stages.errors import PretrainedError
 from stages.modeling.pretrained import find_pretrained
 from stages.params import read_document
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 
 
 @pytest.fixture(params=["tiny", "demo"])

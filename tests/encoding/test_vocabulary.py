@@ -11,7 +11,8 @@ from stages.corpus.readers.conll import read_conll
 from stages.corpus.text.diagnostics import Diagnostics
 from stages.encoding import vocabulary
 from stages.encoding.vocabulary import Vocabulary
-from tests.conftest import CORPORA, DEMO, needs_corpora
+from tests.checkouts import DEMO
+from tests.conftest import CORPORA, needs_corpora
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6)
 

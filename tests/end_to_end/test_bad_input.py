@@ -12,7 +12,7 @@ from stages import evaluate, tokenize, train
 from stages.artifacts import file_digest, read_json, write_json
 from stages.encoding.files import SCHEMA, split_writer
 from stages.runtime import entry_point
-from tests.conftest import Project, checkout, run_stages, write_params, write_small_corpus
+from tests.checkouts import Project, checkout, run_stages, write_params, write_small_corpus
 
 Spoil = Callable[[Path], None]
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from stages.errors import TryAgainError
-from tests.conftest import Trainable
+from tests.checkouts import Trainable
 from tests.processes import PATIENCE, free_port, processes_in, wait_until
 
 MakeTrainable = Callable[..., Trainable]
@@ -61,11 +61,11 @@ def test_a_killed_worker_ends_the_run_with_a_message_and_the_next_one_resumes(tr
         wait_for_checkpoint_after(known, training, process)
         workers(training)[rank].kill()
         assert process.wait(PATIENCE) == TryAgainError.exit_code, training.log()
-        told = training.log()[before:]
-        assert f"process {rank} of 2 was ended by SIGKILL" in told
-        assert "resumes from the last checkpoint" in told
-        assert "Traceback" not in told
-        assert ("resuming from the checkpoint after step" in told) == bool(known)
+        output = training.log()[before:]
+        assert f"process {rank} of 2 was ended by SIGKILL" in output
+        assert "resumes from the last checkpoint" in output
+        assert "Traceback" not in output
+        assert ("resuming from the checkpoint after step" in output) == bool(known)
         assert workers(training) == []
     assert "resuming from the checkpoint after step" in training.run()
     assert training.model() == undisturbed.model()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Trainable
+from tests.checkouts import Trainable
 from tests.processes import wait_until
 
 MakeTrainable = Callable[..., Trainable]

@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from pipeline.signals import CLEAR_LINE
-from tests.conftest import Project
+from tests.checkouts import Project
 from tests.processes import BIN, PATIENCE, Terminal, processes_in, start, wait_until
 
 TRAINS = " of 2000: loss"  # in the line of an epoch

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.conftest import Trainable
+from tests.checkouts import Trainable
 from tests.processes import PATIENCE, free_port, mlflow_server, wait_until
 
 MakeTrainable = Callable[..., Trainable]

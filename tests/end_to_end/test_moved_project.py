@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Project, set_in
+from tests.checkouts import Project, set_in
 
 
 def contents(folder: Path) -> dict[Path, bytes]:

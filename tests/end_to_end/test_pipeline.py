@@ -12,7 +12,7 @@ from typing import Any
 import pandas
 import pytest
 
-from tests.conftest import Project, set_in
+from tests.checkouts import Project, set_in
 from tests.processes import BIN, PATIENCE, free_port, served
 
 TEXT = "Angela Merkel visited Siemens in Munich."

@@ -22,7 +22,7 @@ from stages import register
 from stages.tracking.lineage_record import RECORD
 from stages.tracking.version_artifacts import FILE_TAG, lineage_folder
 from tests import preloaded
-from tests.conftest import Project, checkout, set_in
+from tests.checkouts import Project, checkout, set_in
 from tests.gpu.children import Child
 from tests.processes import PATIENCE, free_port, mlflow_server
 

@@ -21,7 +21,7 @@ from stages.runtime.signals import CaughtSignals
 from stages.tracking import sync
 from stages.training.checkpoints import Progress
 from stages.training.history import Step
-from tests.conftest import Trainable, checkout
+from tests.checkouts import Trainable, checkout
 from tests.processes import BIN, PATIENCE, processes_in, start, wait_until
 
 MakeTrainable = Callable[..., Trainable]

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.benchmarks.measures import Rows
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 from tests.gpu import peers
 from tests.gpu.machine import PACKAGES
 from tests.gpu.parts import PARTS, Part

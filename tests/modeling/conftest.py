@@ -20,7 +20,7 @@ from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer
 from stages.encoding.vocabulary import Vocabulary
 from stages.modeling.device import Compute
-from tests.conftest import DEMO
+from tests.checkouts import DEMO
 
 LABELS = ["O", *(f"{prefix}-{kind}" for kind in ("LOC", "MISC", "ORG", "PER") for prefix in "BI")]
 COMPUTE = {

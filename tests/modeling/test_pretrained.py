@@ -16,7 +16,7 @@ from stages.config.sections import load_task_params
 from stages.config.tokenize import Params
 from stages.errors import PretrainedError
 from stages.modeling.pretrained import WEIGHTS, find_pretrained
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 
 REVISION = "a" * 40
 REPOSITORY = "someone/tiny"

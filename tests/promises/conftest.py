@@ -20,7 +20,7 @@ import pytest
 from pipeline.checkout.layout import STAGES
 from stages.artifacts import read_json
 from tests import preloaded
-from tests.conftest import Project, checkout
+from tests.checkouts import Project, checkout
 from tests.promises.kinds import FOREIGN, KINDS, Kind, folder_name, write_kind
 
 

@@ -9,7 +9,7 @@ import pytest
 from stages import train
 from stages.artifacts import folder_digest
 from tests import preloaded
-from tests.conftest import ROOT, set_in
+from tests.checkouts import ROOT, set_in
 from tests.processes import PATIENCE, start
 from tests.promises.conftest import Pipeline
 
@@ -33,6 +33,7 @@ def test_killed_training_run_resumes_with_the_bytes_of_an_undisturbed_one(
         with caplog.at_level("INFO", logger="train"):
             train.main(pipeline.params)
         assert any(line.startswith("resuming from the checkpoint after step ") for line in caplog.messages)
+        assert f" with dev {pipeline.kind.score} " in caplog.messages[-1]
         assert folder_digest(model) == undisturbed
     with set_in(pipeline.folder, "train.dropout=0.1", "train.seed=14"):
         train.main(pipeline.params)

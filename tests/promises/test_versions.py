@@ -12,7 +12,7 @@ from pipeline.checkout.layout import STAGES
 from pipeline.checkout.status import StageState
 from pipeline.registry.versions import SPLITS
 from pipeline.runs import launch, seeds
-from tests.conftest import set_in
+from tests.checkouts import set_in
 from tests.pages import visible_text
 from tests.promises.conftest import Pipeline
 from tests.promises.kinds import FOREIGN, ONE_OF_EACH_TASK, swap_examples

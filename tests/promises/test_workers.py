@@ -7,7 +7,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
-from tests.conftest import Project
+from tests.checkouts import Project
 from tests.promises.kinds import FOREIGN, KINDS, write_kind
 from tests.workers.conftest import client, server, team  # noqa: F401 - fixtures
 from tests.workers.team import STAGES, MakeTeam

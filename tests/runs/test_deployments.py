@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.checkout.layout import DAG, PARAMS, use_pipeline
 from pipeline.runs.automations import project_name
-from tests.conftest import Project, checkout
+from tests.checkouts import Project, checkout
 
 UNHEARD = "http://127.0.0.1:9/api"  # where no server listens
 

@@ -22,7 +22,7 @@ from stages.statistics.baselines import (
 from stages.statistics.measure import Truths
 from stages.statistics.tfidf import choose_evenly, count_characters, join_texts, take_texts
 from stages.training.evaluation import describe_baselines
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 
 GOOD, BAD = ["good", "tasty", "fresh", "warm"], ["bad", "stale", "cold", "late"]
 

@@ -9,7 +9,7 @@ import pytest
 
 from stages.errors import CorpusError
 from stages.tools import convert_corpus
-from tests.conftest import DEMO
+from tests.checkouts import DEMO
 from tests.corpus.conftest import content
 
 TASK = "task: {name: token_classification}\n"

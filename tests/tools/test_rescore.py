@@ -19,7 +19,7 @@ from stages.tasks.token_classification.scores.entities import Tagging
 from stages.tasks.token_classification.scores.metric import scores
 from stages.tasks.token_classification.scores.predictions import Predictions, read_predictions, write_predictions
 from stages.tools import rescore
-from tests.conftest import run_stages, write_params, write_small_corpus
+from tests.checkouts import run_stages, write_params, write_small_corpus
 
 Spoil = Callable[[Path], None]
 

@@ -18,7 +18,7 @@ from stages.tracking.client import tracking_uri
 from stages.tracking.environment import current_execution
 from stages.tracking.event_log import EventLog
 from stages.tracking.sync import execution_file, sync_event_log
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # pygtrie, under DVC
 

@@ -18,7 +18,7 @@ from prefect.workers.process import ProcessWorker
 
 from pipeline.checkout.params_file import apply_settings
 from tests import preloaded
-from tests.conftest import Project, checkout
+from tests.checkouts import Project, checkout
 from tests.processes import BIN, processes_in, start, wait_until
 
 STAGES = ["tokenize", "train", "evaluate", "register"]

@@ -14,7 +14,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.client.schemas.objects import FlowRun
 
 from tests import preloaded
-from tests.conftest import Project
+from tests.checkouts import Project
 from tests.processes import PATIENCE, wait_until
 from tests.workers.team import MakeTeam, computed_each_once
 

@@ -26,7 +26,8 @@ from pipeline.checkout.new_pipeline import write_params_text
 from pipeline.checkout.params_file import apply_settings
 from stages.artifacts import file_digest, read_json
 from stages.modeling.pretrained import WEIGHTS
-from tests.conftest import CORPORA, ROOT
+from tests.checkouts import ROOT
+from tests.conftest import CORPORA
 
 SEEDS = (13, 14, 15)
 TENTHS = "data.split={dev: 0.1, test: 0.1}"

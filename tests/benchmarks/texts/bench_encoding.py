@@ -27,7 +27,8 @@ from stages.encoding.texts import text_schema, text_writer
 from stages.encoding.tokenizer import load_tokenizer
 from stages.modeling.pretrained import find_pretrained
 from stages.params import read_document
-from tests.conftest import CORPORA, ROOT
+from tests.checkouts import ROOT
+from tests.conftest import CORPORA
 
 ROUNDS = 3
 WORDS = 20  # of a text

@@ -9,7 +9,7 @@ import pytest
 from pipeline.cli.formats import TEXT_FORMATS
 from stages.corpus.examples.readers.columns import Wanted
 from stages.corpus.text.diagnostics import Diagnostics
-from tests.conftest import ROOT
+from tests.checkouts import ROOT
 from tests.corpus.examples.conftest import open_files, read_all
 
 PAGE = (ROOT / "data/corpora/README.md").read_text(encoding="utf-8")

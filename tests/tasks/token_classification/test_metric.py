@@ -19,7 +19,8 @@ from stages.statistics.bootstrap import f1_interval
 from stages.tasks.token_classification.scores.entities import taggings
 from stages.tasks.token_classification.scores.metric import counts_by_sentence, scores
 from tests import oracles
-from tests.conftest import CORPORA, DEMO, needs_corpora
+from tests.checkouts import DEMO
+from tests.conftest import CORPORA, needs_corpora
 from tests.tasks.token_classification.conftest import SENTENCE_PAIRS, Pairs, confuse, random_tags, sides
 
 Tags = list[list[str]]

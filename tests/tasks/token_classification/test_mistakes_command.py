@@ -9,7 +9,7 @@ import pytest
 
 from stages.tasks.token_classification.scores.entities import taggings
 from stages.tasks.token_classification.scores.predictions import Predictions, write_predictions
-from tests.conftest import ROOT, Project
+from tests.checkouts import ROOT, Project
 from tests.tasks.token_classification.conftest import confuse, random_tags
 
 

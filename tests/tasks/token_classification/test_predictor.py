@@ -7,7 +7,7 @@ from unicodedata import normalize
 import pytest
 
 from stages.tasks.token_classification.service.predictor import Recognizer
-from tests.conftest import run_stages, write_params
+from tests.checkouts import run_stages, write_params
 
 TEXT = "Angela Merkel visited Siemens in Munich."
 
