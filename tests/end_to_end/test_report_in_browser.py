@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from stages.tasks.token_classification.report.report import render
 from tests.browser import ATTACK, Opened, browser, needs_chromium, open_page
@@ -45,7 +45,7 @@ def shared(browser: Browser, report_html: Path) -> Iterator[Opened]:
 def opened(shared: Opened) -> Opened:
     """The report with all its sentences shown."""
     shared.page.locator("form").evaluate("form => form.reset()")
-    shared.page.wait_for_function("document.querySelector('output').value === '6 of 6 sentences'")
+    expect(shared.page.locator("output")).to_have_text("6 of 6 sentences")
     return shared
 
 
@@ -94,7 +94,7 @@ def test_show_all_undoes_the_filters(opened: Opened) -> None:
     choose(opened, split="dev", kind="spurious")
     assert opened.count == "1 of 6 sentences"
     opened.page.get_by_role("button", name="Show all").click()
-    opened.page.wait_for_function("document.querySelector('output').value === '6 of 6 sentences'")
+    expect(opened.page.locator("output")).to_have_text("6 of 6 sentences")
     assert len(heads(opened)) == 6
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from stages.tasks.regression.report.report import render as render_numbers
 from stages.tasks.text_classification.report.report import render
@@ -80,7 +80,7 @@ def test_filters_show_the_texts_that_fit_all_of_them_and_tell_how_many(
         assert set(found) == {gold}
         assert opened.count == f"{len(found)} of {whole} texts"
         page.get_by_role("button", name="Show all").click()
-        page.wait_for_function(f"document.querySelector('output').value === '{whole} of {whole} texts'")
+        expect(page.locator("output")).to_have_text(f"{whole} of {whole} texts")
 
 
 def test_head_of_a_table_sorts_by_its_column(browser: Browser, pages: dict[str, Path]) -> None:

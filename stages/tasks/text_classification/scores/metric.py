@@ -118,18 +118,6 @@ def primary_measure(predictions: Predictions, name: str, labels: Sequence[str] |
     return Measure(of_counts.count_confusion(gold_E, predicted_E, len(chosen)), score, gold_E)
 
 
-def score_labels(predictions: Predictions, labels: Sequence[str] | None = None) -> dict[str, Scores]:
-    """`{"f1", "support"}` of each label, with the examples that `primary_measure` keeps; also of labels without any."""
-    names = sorted(predictions.labels if labels is None else set(labels))
-    totals_K1 = primary_measure(predictions, "micro_f1", labels).counts.totals_K[:, None]
-    totals_3C1, _ = of_counts.split_counts(totals_K1, multi_label=predictions.is_multi_label)
-    f1_C1 = of_counts.label_ratios(totals_3C1)[2]
-    return {
-        name: {"f1": float(f1_C1[index, 0]), "support": int(totals_3C1[2, index, 0])}
-        for index, name in enumerate(names)
-    }
-
-
 def confusion(predictions: Predictions) -> Numbers:
     """How often each gold label (row) was predicted as each label (column), of texts with one; [C, C]."""
     classes = len(predictions.labels)

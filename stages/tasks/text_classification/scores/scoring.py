@@ -112,7 +112,7 @@ def score_labels(predictions: Predictions, name: str) -> dict[str, Score]:
     return rows
 
 
-def measure_label(predictions: Predictions, label: str, name: str) -> Measure:  # noqa: ARG001 - likewise
+def measure_label(predictions: Predictions, label: str, name: str) -> Measure:  # noqa: ARG001 - as all tasks have it
     """The F1 of a label as a function of its correct, predicted and gold texts."""
     column = predictions.labels.index(label)
     gold_E, predicted_E = predictions.gold_EC[:, column], predictions.predicted_EC[:, column]
