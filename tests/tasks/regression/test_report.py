@@ -10,8 +10,6 @@ import pytest
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
 from stages.reporting.axes import format_number
-from stages.reporting.evaluation import MAX_MISTAKES
-from stages.tasks.regression.report.analysis import MAX_POINTS
 from stages.tasks.regression.report.evaluation import describe_scores
 from stages.tasks.regression.report.plots import write_plots
 from stages.tasks.regression.report.report import TEMPLATE, render
@@ -68,11 +66,12 @@ def test_residuals_are_counted_once_each_and_their_lengths_too() -> None:
     assert weighted == pytest.approx(residual_E.mean())
 
 
-def test_scatter_plot_has_a_point_for_each_text_but_not_too_many() -> None:
+def test_scatter_plot_has_a_point_for_each_text_but_not_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(plain()[0]["splits"]["test"]["targets"]["calm"]["points"]) == 60
-    report, _ = made(both(count=MAX_POINTS + 500))
-    assert len(report["splits"]["test"]["targets"]["calm"]["points"]) == MAX_POINTS
-    assert "of 1,000 that are evenly spaced" in Read(render(report)).text
+    monkeypatch.setattr("stages.tasks.regression.report.analysis.MAX_POINTS", 40)
+    report, _ = made(both())
+    assert len(report["splits"]["test"]["targets"]["calm"]["points"]) == 40
+    assert "of 40 that are evenly spaced" in Read(render(report)).text
 
 
 @cache
@@ -141,10 +140,12 @@ def test_page_of_a_constant_target_renders(value: float) -> None:
     assert "nan" not in text
 
 
-def test_page_lists_the_largest_errors_first_and_at_most_500() -> None:
-    report, _ = made({"test": predictions_of(2000), "dev": predictions_of(2000, seed=5)})
+def test_page_lists_the_largest_errors_first_and_not_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("stages.tasks.regression.report.report", "stages.text_tasks.analysis"):
+        monkeypatch.setattr(f"{module}.MAX_MISTAKES", 20)
+    report, _ = made({"test": predictions_of(), "dev": predictions_of(seed=5)})
     page = render(report)
-    assert page.count("<li data-split") == MAX_MISTAKES
+    assert page.count("<li data-split") == 20
     listed = [entry for split in report["splits"].values() for entry in split["mistakes"]]
     worst = max(listed, key=lambda entry: entry["confidence"])
     assert f"text {worst['example']:,}:" in page.split('<li data-split="')[1]

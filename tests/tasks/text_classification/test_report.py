@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from stages.reporting.evaluation import MAX_MISTAKES, MAX_TEXT
+from stages.reporting.evaluation import MAX_TEXT
 from stages.reporting.tables import describe_left_out
 from stages.tasks.text_classification.report import baselines
 from stages.tasks.text_classification.report.plots import MAX_LABELS, write_plots
@@ -85,13 +85,17 @@ def test_page_stays_readable_with_any_number_of_labels(
     assert all(before <= after for before, after in pairwise(by_place))
 
 
-def test_page_lists_the_most_confident_mistakes_of_both_splits_and_at_most_500() -> None:
-    report, _ = made({"test": predictions_of(3000), "dev": predictions_of(3000, seed=5)})
+def test_page_lists_the_most_confident_mistakes_of_both_splits_and_not_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("stages.tasks.text_classification.report.report", "stages.text_tasks.analysis"):
+        monkeypatch.setattr(f"{module}.MAX_MISTAKES", 50)
+    report, _ = made({"test": predictions_of(300), "dev": predictions_of(300, seed=5)})
     page = render(report)
-    assert page.count("<li data-split") == MAX_MISTAKES
-    assert "here are the first 500" in page
+    assert page.count("<li data-split") == 50
+    assert "here are the first 50" in page
     confidences = [mistake["confidence"] for split in report["splits"].values() for mistake in split["mistakes"]]
-    least = sorted(confidences, reverse=True)[MAX_MISTAKES - 1]
+    least = sorted(confidences, reverse=True)[49]
     assert {1, 2} == {int(part[0]) for part in page.split('<li data-split="')[1:]}
     assert least <= max(confidences)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from stages.reporting.axes import Axes, axes_between
 from stages.reporting.evaluation import MAX_MISTAKES, Record, Report, describe_slices, render_evaluation, sort_mistakes
 from stages.statistics.names import title_score
+from stages.tasks.regression.report import analysis
 from stages.tasks.regression.report.baselines import NAMES
 from stages.tasks.regression.scores.scoring import COMPARED_BY, HIGH, LOW
 
@@ -38,6 +39,7 @@ def render(report: Report) -> str:
         axes={target: _find_axes(report, target) for target in targets},
         scales={target: _find_scale(report, target) for target in targets},
         kinds=KINDS,
+        max_points=analysis.MAX_POINTS,
         mistakes=sort_mistakes(report)[:MAX_MISTAKES],
         slices=describe_slices(report),
     )
