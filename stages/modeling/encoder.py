@@ -197,6 +197,7 @@ def _packed_logits(model: Any, batch: Batch, masks: Masks | None) -> torch.Tenso
 def _layer(model: Any, layer: Any, hidden_ND: torch.Tensor, batch: Batch, masks: Masks | None) -> torch.Tensor:
     """[N, D]; of the last layer [L, D]."""
     own, before = layer.attention.self, batch.tokens_before
+    assert isinstance(batch.form, GroupedRows | UnpaddedRows)
     context_ND = attention(
         _linear(own.query, hidden_ND, before, masks),
         _linear(own.key, hidden_ND, before, masks),
