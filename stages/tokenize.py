@@ -27,7 +27,7 @@ log = logging.getLogger("tokenize")
 def main(params_file: Path) -> None:
     """Check the corpus, encode its three splits, write data/encoded."""
     params = load_task_params(params_file, Params)
-    pretrained = find_pretrained(**params.model.model_dump())
+    pretrained = find_pretrained(**params.model.encoder)
     check_length(params.tokenize.window_length, pretrained)
     tokenizer = load_tokenizer(pretrained)
     data = cast(TaskData, load_part(params.task.name, "data.corpus"))

@@ -18,17 +18,19 @@ import torch
 from filelock import FileLock, Timeout
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from stages.adaptation.adapt import adapt_model, count_weights, fill_weights
+from stages.adaptation.lora import find_adapters, merge_adapters, write_adapters
 from stages.artifacts import atomic_write, file_digest, folder_digest, json_digest
 from stages.config.sections import load_task_params
-from stages.config.train import Params, TrainParams
+from stages.config.train import Params
 from stages.encoding.files import Manifest, read_manifest
 from stages.encoding.tokenizer import load_tokenizer
 from stages.errors import ArtifactError, ParamsError
 from stages.modeling.classifier import load_classifier
-from stages.modeling.device import Compute, choose_compute, move_to, set_deterministic
+from stages.modeling.device import Compute, choose_compute, move_to, peak_memory, set_deterministic
 from stages.modeling.head import Head, TaskModel
+from stages.modeling.inference import keep_frozen_states
 from stages.modeling.pretrained import WEIGHTS, find_pretrained
-from stages.params import TaskParams
 from stages.runtime.entry_point import run_recipe
 from stages.runtime.launch import is_torchrun_child, launch
 from stages.runtime.progress import progress_bar
@@ -84,21 +86,26 @@ def train_model(params: Params, world: World, place: Path) -> None:
             f"torchrun started {world.size} processes, but train.processes is {params.train.processes}. "
             "Their number decides how sums are rounded, so the two must be equal."
         )
+    started = time.perf_counter()
     compute = choose_compute(params.runtime.device, params.train.precision)
     set_deterministic(seed=params.train.seed, threads=params.train.threads)
 
     manifest = read_manifest(place / ENCODED)
     task = cast(TaskModel, load_part(manifest.task, "model.head"))
     splits = {split: task.read_split(place / ENCODED, split, manifest, params.task) for split in ("train", "dev")}
-    pretrained = find_pretrained(**params.model.model_dump())
+    pretrained = find_pretrained(**params.model.encoder)
     machine: dict[str, Any] = {
         "device": compute.device.type,
         "precision": compute.precision,
         "threads": torch.get_num_threads(),
     }
     record = TrainingRecord(
-        train_key=compute_train_key(manifest, pretrained, params.task, params.train, machine),
-        parameters={**params.model_dump(include={"task", "model", "train"}), "tokenize": manifest.parameters},
+        train_key=compute_train_key(manifest, pretrained, params, machine),
+        parameters={
+            **params.model_dump(include={"task", "train"}),
+            "model": params.model.encoder | params.model.adaptation,
+            "tokenize": manifest.parameters,
+        },
         datasets={split: {"digest": manifest.digests[split], **manifest.counts[split]} for split in manifest.counts},
         best_epoch=0,
         dev_score=[],
@@ -109,6 +116,8 @@ def train_model(params: Params, world: World, place: Path) -> None:
     tokenizer = load_tokenizer(pretrained)
     model = load_classifier(pretrained, labels=manifest.labels, dropout=params.train.dropout)
     model.config.update(manifest.details.get("config", {}))
+    adapt_model(model, **params.model.adaptation)
+    record = replace(record, weights=count_weights(model))
     weights = MasterWeights(
         model,
         compute,
@@ -124,6 +133,7 @@ def train_model(params: Params, world: World, place: Path) -> None:
     if world.is_main_process:
         event_log.begin(record.logged_parameters, record.datasets)
         log.info("training on %(device)s in %(precision)s with %(threads)d threads", machine)
+        log.info("training %(trained)s of %(all)s weights", {k: f"{n:,}" for k, n in record.weights.items()})
     else:
         logging.getLogger().setLevel(logging.WARNING)
 
@@ -145,6 +155,8 @@ def train_model(params: Params, world: World, place: Path) -> None:
             record.best_epoch,
             *task.describe_score(max(record.dev_score), params.task),
         )
+        seconds, memory = time.perf_counter() - started, peak_memory(compute.device)
+        event_log.log_metrics({"training": {"seconds": seconds, "peak_memory_bytes": memory}})
         event_log.log_execution("train", folder_digest(place / MODEL), current_execution())
         event_log.end()
 
@@ -165,17 +177,16 @@ def lock_checkpoints(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def compute_train_key(
-    manifest: Manifest, pretrained: Path, task: TaskParams, params: TrainParams, machine: dict[str, Any]
-) -> str:
+def compute_train_key(manifest: Manifest, pretrained: Path, params: Params, machine: dict[str, Any]) -> str:
     """SHA-256 over all that decides the outcome: data, pretrained weights, parameters, and what rounds the sums."""
     return json_digest(
         {
             "encoded": manifest.digest,
             "pretrained": file_digest(pretrained / WEIGHTS),
             "pretrained_config": file_digest(pretrained / "config.json"),
-            "task": task.model_dump(),
-            "parameters": params.model_dump(),
+            "adaptation": params.model.adaptation,
+            "task": params.task.model_dump(),
+            "parameters": params.train.model_dump(),
             "machine": machine,
         }
     )
@@ -188,6 +199,9 @@ def fit(run: TrainingRun, checkpoints: Checkpoints) -> Progress:
     """
     world, params = run.world, run.params.train
     progress = resume(run, checkpoints)
+    for name, split in run.splits.items():
+        if world.is_main_process or name == "train":
+            keep_frozen_states(run.model, split, run.compute, batch_tokens=INFERENCE_BATCH_TOKENS)
     done = world.broadcast(progress.steps)
     settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
     steps = train(
@@ -300,17 +314,20 @@ def write_model(
     record: TrainingRecord,
     target: Path,
 ) -> None:
-    """Write data/model: `weights` in fp32 in the Hugging Face layout, the training record, the history.
+    """Write data/model: the model in fp32 in the Hugging Face layout, the training record, the history.
 
-    What the task fits on dev with these weights goes into the record.
+    `weights` are the trained ones. What the task fits on dev with these weights goes into the record.
     """
     model, dev = run.model, run.splits["dev"]
     move_to(model, Compute(torch.device("cpu"), torch.float32))
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(weights[name])
+    encoder = run.params.model.encoder
+    fill_weights(model, weights, lambda: load_classifier(find_pretrained(**encoder), labels=run.manifest.labels))
+    adapters = find_adapters(model)
+    merge_adapters(model)
     with atomic_write(target) as folder:
         model.save_pretrained(folder)
+        if adapters:
+            write_adapters(folder, weights)
         tokenizer.save_pretrained(folder)
         write_history(folder, history)
         move_to(model, run.compute)

@@ -1,6 +1,7 @@
-"""The commands that list and use models: models, predict and mistakes."""
+"""The commands that list and use models: models, predict, mistakes and export."""
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -144,3 +145,30 @@ def mistakes(
         for name, value in rows:
             out.print(Text(f"  {name:<9}  {value}"))
     out.print(f"{len(shown)} of {len(found)} {task.words.examples} of {split} with such mistakes")
+
+
+@commands.command()
+def export(
+    model: Annotated[str, MODEL],
+    peft: Annotated[Path, typer.Option(metavar="FOLDER", help="Write the adapter and the head as peft reads them.")],
+    as_json: Json = False,
+) -> None:
+    """Write the adapter of a model that was trained with model.adapt=lora, for peft.
+
+    The registered model itself needs no peft, since its weights include the adapter.
+
+    Examples:
+
+        tuneline export demo-ner --peft adapter
+    """
+    from pipeline.registry.peft_export import export_peft
+    from pipeline.registry.served import find_served
+
+    folder = peft.absolute()
+    enter_root()
+    served = find_served(model)
+    export_peft(served, folder)
+    if as_json:
+        print_json({"model": served.label, "path": str(folder)})
+        return
+    out.print(f"{folder} holds the adapter of {served.label}")

@@ -2,8 +2,9 @@
 
 from pydantic import Field
 
+from stages.config.model import ModelParams
 from stages.modeling.precision import Precision
-from stages.params import PretrainedParams, RuntimeParams, Section, TaskParams
+from stages.params import RuntimeParams, Section, TaskParams
 from stages.training.schedule import Schedule
 
 
@@ -34,6 +35,6 @@ class Params(Section):
     """The sections that train reads."""
 
     task: TaskParams
-    model: PretrainedParams
+    model: ModelParams
     train: TrainParams
     runtime: RuntimeParams

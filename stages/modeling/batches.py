@@ -74,6 +74,9 @@ class Batch:
     outputs_before: int = 0
     pairs_before: int = 0
     form: GroupedRows | UnpaddedRows | PaddedRows | None = None  # what the model takes; None until packed
+    states_ND: torch.Tensor | None = (
+        None  # states after the frozen layers, if they were kept (see adaptation/states.py)
+    )
 
     @property
     def tokens(self) -> int:

@@ -4,6 +4,7 @@ import ctypes
 import os
 import platform
 import random
+import resource
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +43,14 @@ def choose_compute(device: str, precision: Precision) -> Compute:
 def move_to(model: PreTrainedModel, compute: Compute) -> None:
     """Move a model to the device and the number format, in place."""
     torch.nn.Module.to(model, compute.device, compute.dtype)
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes that this process has had in memory at a time; of a GPU, those of tensors on it."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if platform.system() == "Darwin" else 1024  # see getrusage(2) there
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def set_deterministic(*, seed: int, threads: int) -> None:

@@ -1,7 +1,9 @@
 """The forward pass of an encoder with a linear head over packed rows (see batches.py): logits of the outputs alone.
 
-The weights are those of an unchanged Hugging Face model; only its `forward` is not used for BERT-like encoders. For
-every other architecture the rows are padded and the model's own forward is called.
+The weights are those of a Hugging Face model, unchanged but for adapters; only its `forward` is not used for BERT-like
+encoders. For every other architecture the rows are padded and the model's own forward is called.
+
+Frozen layers, with no trained weights in or below them, are computed without dropout, so that their states can be kept.
 
 Shape legend: N tokens, D width, I inner width, L places that the head reads, O outputs, C labels; when padded, B rows
 of up to T tokens.
@@ -15,6 +17,9 @@ import torch
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from stages.adaptation.lora import LoraLinear
+from stages.adaptation.states import find_states
+from stages.adaptation.weights import count_frozen_layers, count_layers, frozen_parts
 from stages.modeling.attention import (
     TILE,
     GroupedRows,
@@ -53,6 +58,10 @@ def pack(model: PreTrainedModel, split: Split, rows: Rows, part: slice, compute:
         batch = replace(batch, form=_padded_rows(model, batch))
     else:
         batch = _round_up(model, batch, multiple)
+        states = find_states(model, split)
+        if states is not None:
+            index_N = _append(states.index(rows[part]), multiple, 0)
+            batch = replace(batch, states_ND=states.states_ND.index_select(0, index_N))
         batch = replace(batch, form=_attention_rows(model, batch, compute))
     return batch.pin_memory() if compute.device.type == "cuda" else batch
 
@@ -68,13 +77,14 @@ def label_logits(model: PreTrainedModel, batch: Batch, masks: Masks | None = Non
         masks.seed_generators(batch.tokens_before)
     if isinstance(form, PaddedRows):
         types = {} if form.token_types_BT is None else {"token_type_ids": form.token_types_BT}
-        logits_BTC = model.train(masks is not None)(
-            input_ids=form.input_ids_BT, attention_mask=form.mask_BT, **types
-        ).logits
+        model.train(masks is not None)
+        for part in frozen_parts(model):
+            part.eval()
+        logits_BTC = model(input_ids=form.input_ids_BT, attention_mask=form.mask_BT, **types).logits
         return _pool_places(logits_BTC.flatten(0, 1).index_select(0, form.places_L), batch.pool)
     if form is None:
         raise ValueError("the batch is not packed: it comes from `collate` instead of `pack`")
-    return _packed_logits(model, batch, form, masks)
+    return _packed_logits(model, batch, masks)
 
 
 def _is_bert_like(model: PreTrainedModel) -> bool:
@@ -153,32 +163,57 @@ def _padded_rows(model: PreTrainedModel, batch: Batch) -> PaddedRows:
     )
 
 
-def _packed_logits(model: Any, batch: Batch, form: GroupedRows | UnpaddedRows, masks: Masks | None) -> torch.Tensor:
-    encoder = model.base_model
-    heads = model.config.num_attention_heads
-    hidden_ND = _embeddings(encoder, batch, masks)
-    for layer in encoder.encoder.layer:
-        own = layer.attention.self
-        context_ND = attention(
-            own.query(hidden_ND),
-            own.key(hidden_ND),
-            own.value(hidden_ND),
-            form,
-            heads=heads,
-            dropout=own.dropout.p,
-            masks=masks,
-        )
-        before = batch.tokens_before
-        if layer is encoder.encoder.layer[-1]:
-            # The head reads these places alone, so the rest of the last layer is computed for them alone.
-            context_ND, hidden_ND = (x_ND.index_select(0, batch.places_L) for x_ND in (context_ND, hidden_ND))
-            before = batch.places_before
-        hidden_ND = _add_and_norm(layer.attention.output, context_ND, hidden_ND, before, masks)
-        inner_NI = functional.gelu(layer.intermediate.dense(hidden_ND))
-        hidden_ND = _add_and_norm(layer.output, inner_NI, hidden_ND, before, masks)
-    hidden_OD = _drop(_pool_places(hidden_ND, batch.pool), model.dropout.p, batch.outputs_before, masks)
+def frozen_states(model: Any, batch: Batch) -> torch.Tensor:
+    """States of a packed `batch` after the frozen layers, [N, D]; if all are frozen, as the head reads them, [O, D]."""
+    encoder, count = model.base_model, count_frozen_layers(model)
+    hidden_ND = _embeddings(encoder, batch, None)
+    for layer in encoder.encoder.layer[:count]:
+        hidden_ND = _layer(model, layer, hidden_ND, batch, None)
+    return _pool_places(hidden_ND, batch.pool) if count == count_layers(model) else hidden_ND
+
+
+def can_keep_states(model: PreTrainedModel) -> bool:
+    """Whether `frozen_states` has states for this model that `label_logits` can start from."""
+    return _is_bert_like(model) and count_frozen_layers(model) > 0
+
+
+def _packed_logits(model: Any, batch: Batch, masks: Masks | None) -> torch.Tensor:
+    encoder, count = model.base_model, count_frozen_layers(model)
+    if batch.states_ND is not None:
+        hidden_ND = batch.states_ND
+    elif count:
+        hidden_ND = frozen_states(model, batch)
+    else:
+        hidden_ND = _embeddings(encoder, batch, masks)
+    trained = encoder.encoder.layer[count:]
+    for layer in trained:
+        hidden_ND = _layer(model, layer, hidden_ND, batch, masks)
+    hidden_OD = _pool_places(hidden_ND, batch.pool) if trained else hidden_ND
+    hidden_OD = _drop(hidden_OD, model.dropout.p, batch.outputs_before, masks)
     logits_OC: torch.Tensor = model.classifier(hidden_OD)
     return logits_OC[: len(batch.answers[0])]
+
+
+def _layer(model: Any, layer: Any, hidden_ND: torch.Tensor, batch: Batch, masks: Masks | None) -> torch.Tensor:
+    """[N, D]; of the last layer [L, D]."""
+    own, before = layer.attention.self, batch.tokens_before
+    assert isinstance(batch.form, GroupedRows | UnpaddedRows)
+    context_ND = attention(
+        _linear(own.query, hidden_ND, before, masks),
+        _linear(own.key, hidden_ND, before, masks),
+        _linear(own.value, hidden_ND, before, masks),
+        batch.form,
+        heads=model.config.num_attention_heads,
+        dropout=own.dropout.p,
+        masks=masks,
+    )
+    if layer is model.base_model.encoder.layer[-1]:
+        # The head reads these places alone, so the rest of the last layer is computed for them alone.
+        context_ND, hidden_ND = (x_ND.index_select(0, batch.places_L) for x_ND in (context_ND, hidden_ND))
+        before = batch.places_before
+    hidden_ND = _add_and_norm(layer.attention.output, context_ND, hidden_ND, before, masks)
+    inner_NI = functional.gelu(_linear(layer.intermediate.dense, hidden_ND, before, masks))
+    return _add_and_norm(layer.output, inner_NI, hidden_ND, before, masks)
 
 
 def _pool_places(values_LD: torch.Tensor, pool: Pool | None) -> torch.Tensor:
@@ -200,8 +235,24 @@ def _embeddings(encoder: Any, batch: Batch, masks: Masks | None) -> torch.Tensor
     )
     hidden_ND = _drop(embeddings.LayerNorm(sum_ND), embeddings.dropout.p, batch.tokens_before, masks)
     if hasattr(encoder, "embeddings_project"):  # a small ELECTRA's embeddings are narrower than its layers
-        hidden_ND = encoder.embeddings_project(hidden_ND)
+        hidden_ND = _linear(encoder.embeddings_project, hidden_ND, batch.tokens_before, masks)
     return hidden_ND
+
+
+def _linear(module: torch.nn.Linear, input_NI: torch.Tensor, before: int, masks: Masks | None) -> torch.Tensor:
+    """[N, O] what the module computes; the dropout of an adapter draws from `masks`."""
+    update_NO = _update(module, input_NI, before, masks)
+    if update_NO is None:
+        output_NO: torch.Tensor = module(input_NI)
+        return output_NO
+    return functional.linear(input_NI, module.weight, module.bias) + update_NO
+
+
+def _update(module: torch.nn.Linear, input_NI: torch.Tensor, before: int, masks: Masks | None) -> torch.Tensor | None:
+    """[N, O] what an adapter adds to the output of the module; None if it has none."""
+    if not isinstance(module, LoraLinear):
+        return None
+    return module.update(_drop(input_NI, module.dropout_rate, before, masks))
 
 
 def _add_and_norm(
@@ -209,12 +260,13 @@ def _add_and_norm(
 ) -> torch.Tensor:
     """Apply a module with `dense`, `dropout` and `LayerNorm`; `before` counts the tokens before the part `input_NI`."""
     width = residual_ND.shape[1]
+    update_ND = _update(module.dense, input_NI, before, masks)
     mask = masks and masks.draw(
         tuple(residual_ND.shape), rate=module.dropout.p, before=before * width, like=residual_ND
     )
     norm = module.LayerNorm
     output_ND: torch.Tensor = AddAndNorm.apply(
-        input_NI, residual_ND, module.dense.weight, module.dense.bias, norm.weight, norm.bias, norm.eps, mask
+        input_NI, residual_ND, module.dense.weight, module.dense.bias, norm.weight, norm.bias, norm.eps, mask, update_ND
     )
     return output_ND
 

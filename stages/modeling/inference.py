@@ -1,5 +1,6 @@
-"""The logits of a whole split, batch after batch, without gradients."""
+"""The logits of a whole split, or its states after the frozen layers, batch after batch, without gradients."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -8,10 +9,14 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel
 
-from stages.modeling.batches import Rows, sorted_rows
+from stages.adaptation.states import FrozenStates, keep_states
+from stages.adaptation.weights import count_frozen_layers, count_layers
+from stages.modeling.batches import Rows, sorted_rows, token_indices
 from stages.modeling.device import Compute
-from stages.modeling.encoder import label_logits, pack
+from stages.modeling.encoder import can_keep_states, frozen_states, label_logits, pack
 from stages.modeling.head import Split
+
+MAX_STATES = 2**32  # bytes of kept states of a split: with MiniLM in bf16 those of 5 million tokens
 
 Float32s = npt.NDArray[np.float32]
 
@@ -56,6 +61,39 @@ def each_batch(
         queued = copy
     if queued is not None:
         yield queued.wait()
+
+
+def keep_frozen_states(model: PreTrainedModel, split: Split, compute: Compute, *, batch_tokens: int) -> None:
+    """Compute the states of a split after the frozen layers and keep them with the model, which then starts there.
+
+    Nothing happens if no layer is frozen, and none are kept for an encoder that is not BERT-like or of more than
+    MAX_STATES: each step computes its own. Whether they are kept follows from model and split alone, since it may round
+    differently.
+    """
+    if not can_keep_states(model):
+        return
+    counts_R = _count_outputs(split) if count_frozen_layers(model) == count_layers(model) else split.lengths
+    first_R = np.append(0, np.cumsum(counts_R, dtype=np.int64))
+    shape = (int(first_R[-1]), model.config.hidden_size)
+    if math.prod(shape) * compute.dtype.itemsize > MAX_STATES:
+        return
+    states = FrozenStates(split, first_R, torch.empty(shape, dtype=compute.dtype))
+    for rows in sorted_rows(split.lengths, budget=batch_tokens):
+        batch = pack(model, split, rows, slice(None), compute)
+        index_N = states.index(rows)
+        with torch.no_grad():
+            states.states_ND[index_N] = frozen_states(model, batch.to(compute.device))[: len(index_N)].cpu()
+    keep_states(model, states)
+
+
+def _count_outputs(split: Split) -> npt.NDArray[np.int64]:
+    """[R] how many outputs each row has."""
+    rows = np.arange(len(split.lengths))
+    outputs = split.outputs(rows, token_indices(split, rows)[1])
+    if outputs.row_L is not None:
+        return np.ones(len(rows), np.int64)
+    row_L = np.searchsorted(np.cumsum(split.lengths), outputs.places_L, side="right")
+    return np.bincount(row_L, minlength=len(rows))
 
 
 def average_examples(

@@ -40,7 +40,7 @@ def main(params_file: Path) -> None:
 def find_tokenizer(params: Params, diagnostics: Diagnostics) -> "PreTrainedTokenizerFast | None":
     """The tokenizer of the encoder; if it cannot be loaded, a warning and none."""
     try:
-        return load_tokenizer(find_pretrained(**params.model.model_dump()))
+        return load_tokenizer(find_pretrained(**params.model.encoder))
     except PretrainedError as error:
         diagnostics.add("warning", "no-tokenizer", "model", f"tokens were not counted: {error}")
         return None

@@ -50,9 +50,10 @@ def write_card(
 
 def _task(name: str, training: TrainingRecord, metrics: Mapping[str, Any], words: Presentation) -> str:
     sentence, labels = words.describe_task(metrics)
+    weights = f" Weights trained: {training.trained_weights}." if training.weights else ""
     return (
         f"# {name}\n\n{sentence} ({_join_names(labels)}). "
-        f"Fine-tuned from `{training.parameters['model']['pretrained']}`."
+        f"Fine-tuned from `{training.parameters['model']['pretrained']}`.{weights}"
     )
 
 

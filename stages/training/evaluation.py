@@ -52,6 +52,7 @@ def describe_training(record: TrainingRecord, *, data: str, score: str) -> list[
     train = record.parameters["train"]
     return [
         ("Encoder", str(record.parameters["model"]["pretrained"])),
+        *([("Trained weights", record.trained_weights)] if record.weights else []),
         ("Trained on", data),
         ("Epoch kept", f"{record.best_epoch} of {len(record.dev_score)}, by {score} on dev"),
         ("Learning rate", f"{train['learning_rate']:g}, {train['schedule']}"),

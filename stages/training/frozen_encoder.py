@@ -75,7 +75,7 @@ def embed_splits(evaluation: Evaluation, splits: Sequence[str]) -> FrozenVectors
 
 def _find_encoder(evaluation: Evaluation) -> Path:
     try:
-        return find_pretrained(**evaluation.record.parameters["model"])
+        return find_pretrained(**evaluation.record.encoder)
     except PretrainedError as error:
         raise PretrainedError(
             f"{error} It is the encoder that this model was trained from, and evaluate scores it without fine-tuning. "

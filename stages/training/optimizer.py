@@ -7,16 +7,16 @@ all weights with the same learning rate and weight decay, so that clipping, accu
 passes over memory instead of hundreds of calls.
 
 Of the token embeddings only the rows of tokens that occur in the training data ever get a gradient; only these rows
-have masters.
+have masters. Frozen weights, which require no gradient, have none, and no moments: they are never touched.
 """
 
-import re
 from typing import cast
 
 import torch
 from torch.optim.adamw import adamw
 from transformers import PreTrainedModel
 
+from stages.adaptation.weights import count_layers, is_of_encoder, number_layers
 from stages.modeling.device import Compute, move_to
 from stages.training.gradients import Gradients, Slot
 
@@ -25,7 +25,7 @@ EPSILON = 1e-8
 
 
 class MasterWeights:
-    """Masters, gradients and optimizer of `model`, whose parameters become the working weights.
+    """Masters, gradients and optimizer of the trained parameters of `model`, which become the working weights.
 
     `vocabulary` holds the token ids that occur in the training data. `layerwise_lr_decay` multiplies the learning rate
     once for each layer between a weight and the head (Clark et al., 2020, ELECTRA), `head_lr_multiplier` that of the
@@ -47,27 +47,28 @@ class MasterWeights:
         self.embedding.padding_idx = None  # torch would wait for the device to leave its rows out of the gradient
         self.vocabulary = vocabulary.to(compute.device)
 
-        pretrained = {name: parameter.detach().float() for name, parameter in model.named_parameters()}
+        pretrained = {n: p.detach().float() for n, p in model.named_parameters() if p.requires_grad}
         move_to(model, compute)
+        trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
         multipliers = _lr_multipliers(
             model, layerwise_lr_decay=layerwise_lr_decay, head_lr_multiplier=head_lr_multiplier
         )
         # Only matrices decay, not biases and norms, which are vectors (Devlin et al., 2019). Token embeddings do not
         # either: decay would shrink rare tokens, which have no gradient in most steps.
-        decays = {n: p.ndim > 1 and p is not self.embedding.weight for n, p in model.named_parameters()}
+        decays = {n: p.ndim > 1 and p is not self.embedding.weight for n, p in trained.items()}
         groups = sorted({(multipliers[name], decays[name]) for name in pretrained})
         self.slots: list[Slot] = []
         lengths = [0] * len(groups)
-        for name, parameter in model.named_parameters():
+        for name, parameter in trained.items():
             group = groups.index((multipliers[name], decays[name]))
             rows = len(vocabulary) if parameter is self.embedding.weight else parameter.shape[0]
             shape = torch.Size((rows, *parameter.shape[1:]))
             self.slots.append(Slot(name, parameter, group, lengths[group], shape))
             lengths[group] += shape.numel()
 
-        self._pretrained_embedding = next(
-            pretrained[slot.name].cpu() for slot in self.slots if slot.parameter is self.embedding.weight
-        )
+        embedding = [slot for slot in self.slots if slot.parameter is self.embedding.weight]
+        self._embedding_slot = embedding[0] if embedding else None  # None if they are frozen
+        self._pretrained_embedding = pretrained[embedding[0].name].cpu() if embedding else None
         self.masters = [torch.empty(length, device=compute.device) for length in lengths]
         self.gradients = Gradients(self.slots, vocabulary=self.vocabulary, embedding_rows=self.embedding.num_embeddings)
         # In fp32 the masters are the working weights, and nothing is rounded.
@@ -132,12 +133,12 @@ class MasterWeights:
         self.sync_model()
 
     def by_name(self, masters: list[torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Convert flat masters, such as a `snapshot`, to the fp32 weights of the model on the CPU, with all rows."""
+        """Convert flat masters, such as a `snapshot`, to the trained weights in fp32 on the CPU, with all rows."""
         weights = {slot.name: slot.of(masters) for slot in self.slots}
-        name = next(slot.name for slot in self.slots if slot.parameter is self.embedding.weight)
-        rows = weights[name]
-        weights[name] = self._pretrained_embedding.clone()
-        weights[name][self.vocabulary.cpu()] = rows
+        if self._embedding_slot is not None and self._pretrained_embedding is not None:
+            rows = weights[self._embedding_slot.name]
+            weights[self._embedding_slot.name] = self._pretrained_embedding.clone()
+            weights[self._embedding_slot.name][self.vocabulary.cpu()] = rows
         return weights
 
     def sync_model(self) -> None:
@@ -150,17 +151,18 @@ class MasterWeights:
 
     @torch.no_grad()
     def _sync_embedding(self) -> None:
-        embedding = next(slot for slot in self.slots if slot.parameter is self.embedding.weight)
-        self.embedding.weight.index_copy_(0, self.vocabulary, embedding.of(self.working))
+        if self._embedding_slot is not None:
+            self.embedding.weight.index_copy_(0, self.vocabulary, self._embedding_slot.of(self.working))
 
 
 def _lr_multipliers(
     model: PreTrainedModel, *, layerwise_lr_decay: float, head_lr_multiplier: float
 ) -> dict[str, float]:
     """The learning rate multiplier of each parameter: that of the head, or 1 decayed for each layer below it."""
-    names = [name for name, _ in model.named_parameters()]
-    head = {name: head_lr_multiplier for name in names if not name.startswith(f"{model.base_model_prefix}.")}
-    layers = {name: int(found[1]) + 1 for name in names if (found := re.search(r"\.layers?\.(\d+)\.", name))}
-    top = max(layers.values(), default=0)
-    decays = {n: layerwise_lr_decay ** (top + 1 - layers.get(n, 0 if "embeddings" in n else top + 1)) for n in names}
-    return decays | head
+    top = count_layers(model)
+    return {
+        name: layerwise_lr_decay ** (0 if number is None else top - number)
+        if is_of_encoder(name, model)
+        else head_lr_multiplier
+        for name, number in number_layers(model).items()
+    }

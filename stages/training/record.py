@@ -1,6 +1,6 @@
 """training.json beside the weights of a model: how it was trained. Written and read here alone."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,26 @@ class TrainingRecord:
     best_epoch: int  # from 1; 0 before the end of the first epoch
     dev_score: list[float]  # the primary score after each epoch, higher is better
     decision: dict[str, Any]  # what was fitted on dev after training: temperature, thresholds
+    weights: dict[str, int] = field(default_factory=dict)  # how many were `trained`, of `all`; models of before lack it
 
     @property
     def task(self) -> str:
         """The name of the task."""
         name: str = self.parameters["task"]["name"]
         return name
+
+    @property
+    def encoder(self) -> dict[str, Any]:
+        """The pretrained encoder, as `find_pretrained` takes it."""
+        return {name: self.parameters["model"][name] for name in ("pretrained", "revision", "sha256")}
+
+    @property
+    def trained_weights(self) -> str:
+        """How many weights were trained, and in which way; empty of models of before that was recorded."""
+        if not self.weights:
+            return ""
+        trained, total = self.weights["trained"], self.weights["all"]
+        return f"{trained:,} of {total:,} ({trained / total:.1%}), {self.parameters['model']['adapt']}"
 
     @property
     def machine(self) -> dict[str, Any]:

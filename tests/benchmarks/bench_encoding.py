@@ -149,7 +149,7 @@ def peak_mib() -> float:
 def tuneline(folder: Path) -> dict[str, float]:
     """The two passes of the tokenize stage."""
     params = params_for(folder)
-    tokenizer = load_tokenizer(find_pretrained(**params.model.model_dump()))
+    tokenizer = load_tokenizer(find_pretrained(**params.model.encoder))
     started = time.perf_counter()
     checked = check_corpus(params, tokenizer)
     checked_at = time.perf_counter()
@@ -174,7 +174,7 @@ def datasets_map(workers: int | None) -> Callable[[Path], dict[str, float]]:
 
         datasets.disable_progress_bars()
         params = params_for(folder)
-        tokenizer = load_tokenizer(find_pretrained(**params.model.model_dump()))
+        tokenizer = load_tokenizer(find_pretrained(**params.model.encoder))
         files = sorted(str(path) for path in folder.glob("train-*.parquet"))
         with tempfile.TemporaryDirectory(dir=folder) as cache:
             data = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=cache)

@@ -23,7 +23,7 @@ ROUNDS = 5
 
 def main() -> None:
     """Print the medians, and the difference for each stage."""
-    pretrained = find_pretrained(**load_params(ROOT / "params.yaml", Params).model.model_dump())
+    pretrained = find_pretrained(**load_params(ROOT / "params.yaml", Params).model.encoder)
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {"HOME": folder, "DO_NOT_TRACK": "true", "GIT_AUTHOR_NAME": "x", "GIT_COMMITTER_NAME": "x"}
         os.environ |= {"GIT_AUTHOR_EMAIL": "x@localhost", "GIT_COMMITTER_EMAIL": "x@localhost"}

@@ -37,7 +37,7 @@ class Corpus:
 def encode_corpus(name: str, folder: Path) -> Corpus:
     """Encode the corpus called `name` into the empty `folder`."""
     params = load_task_params(ROOT / "params.yaml", Params)
-    pretrained = find_pretrained(**params.model.model_dump())
+    pretrained = find_pretrained(**params.model.encoder)
     tokenizer = load_tokenizer(pretrained)
     data = DataParams.model_validate(params.data.model_dump() | SOURCES[name])
     checked = check_corpus(params.model_copy(update={"data": data}), tokenizer)

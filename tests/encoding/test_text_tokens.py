@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from stages.config.model import ModelParams
 from stages.encoding import text_tokens
 from stages.encoding.text_chunks import chunk_rule, is_solid
 from stages.encoding.text_tokens import WORD, TextTokenizer
@@ -101,7 +102,8 @@ def build(
 @pytest.fixture(scope="module", params=[*CUT, "default"])
 def known(request: pytest.FixtureRequest) -> TextTokenizer:
     if request.param == "default":
-        return TextTokenizer(load_tokenizer(find_pretrained(**read_document(ROOT / "params.yaml")["model"])))
+        shipped = ModelParams(**read_document(ROOT / "params.yaml")["model"])
+        return TextTokenizer(load_tokenizer(find_pretrained(**shipped.encoder)))
     return TextTokenizer(PreTrainedTokenizerFast(tokenizer_object=build(*CUT[request.param])))
 
 

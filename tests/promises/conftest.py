@@ -21,7 +21,7 @@ from pipeline.checkout.layout import STAGES
 from stages.artifacts import read_json
 from tests import preloaded
 from tests.checkouts import Project, checkout
-from tests.promises.kinds import FOREIGN, KINDS, Kind, folder_name, write_kind
+from tests.promises.kinds import ALL, FOREIGN, KINDS, Kind, folder_name, write_kind
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path, emp
     with warnings.catch_warnings(action="ignore"):
         import mlflow.pyfunc  # noqa: F401 - MLflow warns of its own types
     with chdir(folder), mock.patch.dict(os.environ, programs), pytest.MonkeyPatch.context() as patch:
-        for name in KINDS:
+        for name in ALL:
             write_kind(name)
         commit()
         patch.setattr(sys, "executable", programs["TESTS_PYTHON"])
@@ -101,5 +101,5 @@ def commit() -> None:
 
 @pytest.fixture(scope="module", params=KINDS)
 def pipeline(request: pytest.FixtureRequest, project: Path) -> Pipeline:
-    """The pipelines of all kinds, one after another."""
-    return Pipeline(KINDS[request.param], Path("kinds") / folder_name(request.param))
+    """The pipelines of all kinds, one after another; of those of ADAPTED where a test asks for them."""
+    return Pipeline(ALL[request.param], Path("kinds") / folder_name(request.param))

@@ -119,6 +119,12 @@ KINDS = {  # each costs four training runs: as few as show all that pipelines of
     ),
     "several numbers": Kind("regression", "RMSE", ("data.target=[severity, days]", "task.primary=rmse")),
 }
+ADAPTED = {  # what differs from the above in training alone: it is resumed and reproduced
+    "adapters": Kind(
+        "text_classification", "macro F1", ("data.label=feeling", "model.adapt=lora", "model.lora.dropout=0.1")
+    ),
+}
+ALL = KINDS | ADAPTED
 ONE_OF_EACH_TASK = ("tags", "pairs", "several-numbers")  # their folders, where one kind of each task is enough
 # Words that commands must not use of these tasks, for they belong to others.
 FOREIGN = {
@@ -143,7 +149,7 @@ def folder_name(name: str) -> str:
 
 def write_kind(name: str) -> Path:
     """Write the corpus and the pipeline of a kind into the checkout in the working directory; return its folder."""
-    kind, folder = KINDS[name], Path("kinds", folder_name(name))
+    kind, folder = ALL[name], Path("kinds", folder_name(name))
     corpus = Path("data/corpora", folder_name(name))
     kind.write_corpus(corpus)
     settings = (*QUICK, *kind.settings, f"data.dir={corpus}", f"register.name={folder.name}")

@@ -6,17 +6,19 @@ Entities have tests/end_to_end/test_registry.py.
 import pytest
 
 from tests.promises.conftest import Pipeline
-from tests.promises.kinds import ONE_OF_EACH_TASK
+from tests.promises.kinds import ADAPTED, KINDS, ONE_OF_EACH_TASK, folder_name
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning"),  # pygtrie, under DVC
 ]
 
+ON_TEXTS = [name for name, kind in KINDS.items() if kind.task != "token_classification"]
+REPRODUCED = [name for name in (*ON_TEXTS, *ADAPTED) if name in ADAPTED or folder_name(name) in ONE_OF_EACH_TASK]
 
+
+@pytest.mark.parametrize("pipeline", REPRODUCED, indirect=True)
 def test_registered_model_is_rebuilt_bit_for_bit(pipeline: Pipeline) -> None:
-    if pipeline.model not in ONE_OF_EACH_TASK or pipeline.kind.task == "token_classification":
-        pytest.skip("one kind of each task on texts is enough")
     pipeline.run()
     certificate = pipeline.json("reproduce", pipeline.model)
     assert (certificate["verdict"], certificate["differences"]) == ("bit-identical", [])

@@ -14,10 +14,12 @@ import torch
 from torch import distributed
 from transformers import PreTrainedModel
 
+from stages.adaptation.adapt import adapt_model
 from stages.encoding.files import EncodedSplit
 from stages.modeling.batches import Batch
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits
+from stages.modeling.inference import keep_frozen_states
 from stages.tasks.token_classification.model.head import TagHead
 from stages.training import gradients, loop
 from stages.training.distributed import World
@@ -25,6 +27,7 @@ from stages.training.history import Step
 from stages.training.loop import Settings, train
 from stages.training.optimizer import MasterWeights
 from tests.modeling.conftest import COMPUTE, random_model, random_split
+from tests.training.test_adaptation import ADAPTATIONS
 from tests.training.test_memory import DROPOUT, SETTINGS
 
 SECONDS = 60  # until processes that wait for each other are given up
@@ -51,8 +54,12 @@ class CountingWorld(World):
         return super().start_all_reduce(tensor)
 
 
-def run(world: World, split: EncodedSplit, settings: Settings, prepare: Callable[[Any], None]) -> Outcome:
+def run(
+    world: World, split: EncodedSplit, settings: Settings, prepare: Callable[[Any], None], adapt: str = "full"
+) -> Outcome:
     model = random_model(**DROPOUT)
+    torch.manual_seed(1)
+    adapt_model(model, adapt, **ADAPTATIONS[adapt])
     weights = MasterWeights(
         model,
         COMPUTE["fp32"],
@@ -61,6 +68,7 @@ def run(world: World, split: EncodedSplit, settings: Settings, prepare: Callable
         layerwise_lr_decay=1.0,
         head_lr_multiplier=1.0,
     )
+    keep_frozen_states(model, split, COMPUTE["fp32"], batch_tokens=100)
     prepare(model)
     steps = [
         step.read() for step in train(model, weights, split, settings, COMPUTE["fp32"], head=TagHead(0.0), world=world)
@@ -71,11 +79,11 @@ def run(world: World, split: EncodedSplit, settings: Settings, prepare: Callable
 def one_of_two(
     rank: int, meeting: Path, results: "SimpleQueue[tuple[int, Outcome]]", arguments: tuple[Any, ...]
 ) -> None:
-    split, settings, prepare = arguments
+    split, settings, prepare, adapt = arguments
     distributed.init_process_group(
         "gloo", init_method=f"file://{meeting}", rank=rank, world_size=2, timeout=timedelta(seconds=SECONDS)
     )
-    results.put((rank, run(CountingWorld(rank, 2), split, settings, prepare[rank])))
+    results.put((rank, run(CountingWorld(rank, 2), split, settings, prepare[rank], adapt)))
     distributed.destroy_process_group()
 
 
@@ -84,12 +92,17 @@ def nothing(_: Any) -> None:
 
 
 def run_two(
-    split: EncodedSplit, meeting: Path, settings: Settings = MICRO, *, second: Callable[[Any], None] = nothing
+    split: EncodedSplit,
+    meeting: Path,
+    settings: Settings = MICRO,
+    *,
+    second: Callable[[Any], None] = nothing,
+    adapt: str = "full",
 ) -> list[Outcome]:
     """Train in two processes; `second` prepares the model of the second one."""
     context = multiprocessing.get_context("fork")
     results: SimpleQueue[tuple[int, Outcome]] = context.SimpleQueue()
-    arguments = (split, settings, (nothing, second))
+    arguments = (split, settings, (nothing, second), adapt)
     processes = [context.Process(target=one_of_two, args=(rank, meeting, results, arguments)) for rank in range(2)]
     for process in processes:
         process.start()
@@ -126,6 +139,17 @@ def test_two_processes_take_the_steps_of_one_and_stay_alike(
         assert [step.loss for step in outcome[0][0]] == pytest.approx([step.loss for step in alone[0]], abs=1e-4)
     assert same_masters(whole[0], pieces[0])  # of two values the sum does not depend on the buckets
     assert pieces[0][2] > 10 * whole[0][2] > 0
+
+
+@pytest.mark.parametrize("adapt", ["lora", "freeze", "head"])
+def test_two_processes_take_the_steps_of_one_where_weights_are_frozen(
+    split: EncodedSplit, tmp_path: Path, adapt: str
+) -> None:
+    alone = run(World(0, 1), split, MICRO, nothing, adapt)
+    first, second = run_two(split, tmp_path / "meeting", adapt=adapt)
+    assert first[0] == second[0]
+    assert same_masters(first, second)
+    assert [step.loss for step in first[0]] == pytest.approx([step.loss for step in alone[0]], abs=1e-4)
 
 
 def run_out_of_memory(model: Any) -> None:

@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 from transformers import PreTrainedTokenizerFast
 
+from stages.config.model import ModelParams
 from stages.encoding.text_rows import TextEncoder
 from stages.encoding.texts import text_schema, text_writer
 from stages.encoding.tokenizer import load_tokenizer
@@ -85,7 +86,8 @@ def draw_texts(count: int) -> Iterator[list[str]]:
 
 def pretrained_tokenizer() -> PreTrainedTokenizerFast:
     """The tokenizer of params.yaml."""
-    return load_tokenizer(find_pretrained(**read_document(ROOT / "params.yaml")["model"]))
+    shipped = ModelParams(**read_document(ROOT / "params.yaml")["model"])
+    return load_tokenizer(find_pretrained(**shipped.encoder))
 
 
 def peak_mib() -> float:

@@ -114,7 +114,7 @@ def encode_intents(folder: Path) -> Intents:
     path.write_text(write_params_text("text_classification"), encoding="utf-8")
     params: Any = load_task_params(path, tokenize.Params)
     data = params.data.model_copy(update={"dir": str(CORPORA / "clinc150")})
-    pretrained = find_pretrained(**params.model.model_dump())
+    pretrained = find_pretrained(**params.model.encoder)
     tokenizer = load_tokenizer(pretrained)
     corpus = check_corpus(params.model_copy(update={"data": data}), tokenizer)
     corpus.encode(folder, on_block=lambda _: None)
