@@ -94,6 +94,7 @@ class Kind:
 
 KINDS = {  # each costs four training runs: as few as show all that pipelines of a task differ in
     "tags": Kind("token_classification", "F1", write_corpus=write_tags),
+    "crf": Kind("token_classification", "F1", ("task.head=crf",), write_corpus=write_tags),
     "several labels": Kind(
         "text_classification",
         "micro F1",
@@ -120,6 +121,7 @@ KINDS = {  # each costs four training runs: as few as show all that pipelines of
     "several numbers": Kind("regression", "RMSE", ("data.target=[severity, days]", "task.primary=rmse")),
 }
 ONE_OF_EACH_TASK = ("tags", "pairs", "several-numbers")  # their folders, where one kind of each task is enough
+OTHER_WEIGHTS = ("crf",)  # differs from a kind above in what is trained, so it is only killed and rebuilt
 # Words that commands must not use of these tasks, for they belong to others.
 FOREIGN = {
     "token_classification": r"\btexts? of (dev|test)\b|\bclass(es)?\b|\btarget",
