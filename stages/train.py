@@ -117,6 +117,7 @@ def train_model(params: Params, world: World, place: Path) -> None:
     model = load_classifier(pretrained, labels=manifest.labels, dropout=params.train.dropout)
     model.config.update(manifest.details.get("config", {}))
     adapt_model(model, **params.model.adaptation)
+    head = task.make_head(model, params.task, manifest, compute, label_smoothing=params.train.label_smoothing)
     record = replace(record, weights=count_weights(model))
     weights = MasterWeights(
         model,
@@ -126,7 +127,6 @@ def train_model(params: Params, world: World, place: Path) -> None:
         layerwise_lr_decay=params.train.layerwise_lr_decay,
         head_lr_multiplier=params.train.head_lr_multiplier,
     )
-    head = task.make_head(params.task, manifest, compute, label_smoothing=params.train.label_smoothing)
     run = TrainingRun(params, manifest, task, head, model, weights, splits, compute, world)
     checkpoints = Checkpoints(project_folder() / params.runtime.checkpoint_dir / record.train_key)
     event_log = EventLog(record.train_key, live_history=checkpoints.history_path)

@@ -23,8 +23,8 @@ from tests.checkouts import ROOT
 RECIPES = (tokenize, train, evaluate, register)
 
 
-def write_changed(folder: Path, *pairs: tuple[str, str]) -> Path:
-    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+def write_changed(folder: Path, *pairs: tuple[str, str], file: str = "params.yaml") -> Path:
+    text = (ROOT / file).read_text(encoding="utf-8")
     for old, new in pairs:
         assert old in text
         text = text.replace(old, new)
@@ -69,6 +69,45 @@ def test_each_recipe_loads_its_sections(recipe: type) -> None:
 def test_check_params_says_what_is_wrong_and_where(tmp_path: Path, old: str, new: str, message: str) -> None:
     with pytest.raises(ParamsError, match=message):
         check_params.main(write_changed(tmp_path, (old, new)))
+
+
+@pytest.mark.parametrize(
+    ("file", "pairs", "message"),
+    [
+        (
+            "params.yaml",
+            [("head: linear", "head: softmax")],
+            ":7 task.head: Input should be 'linear' or 'crf', but it is 'softmax'",
+        ),
+        (
+            "params.yaml",
+            [("head: linear", "head: crf"), ("label_smoothing: 0.0", "label_smoothing: 0.1")],
+            ": Value error, task.head crf has no label smoothing, since it scores whole sentences: "
+            "set train.label_smoothing to 0, or task.head to linear",
+        ),
+        (
+            "examples/sentiment/params.yaml",
+            [("  multi_label: false", "  head: crf\n  multi_label: false")],
+            ":7 task.head: unknown key; known here: name, multi_label, class_weights, pooling, symmetric, thresholds, "
+            "primary",
+        ),
+        (
+            "examples/severity/params.yaml",
+            [("  pooling: mean", "  head: crf\n  pooling: mean")],
+            ":7 task.head: unknown key; known here: name, pooling, symmetric, primary, unit",
+        ),
+    ],
+    ids=["unknown", "smoothed", "classes", "numbers"],
+)  # fmt: skip
+def test_a_head_that_does_not_fit_is_one_fault(
+    tmp_path: Path, file: str, pairs: list[tuple[str, str]], message: str
+) -> None:
+    path = write_changed(tmp_path, *pairs, file=file)
+    with pytest.raises(ParamsError) as caught:
+        check_params.main(path)
+    heading, *faults = str(caught.value).splitlines()
+    assert heading == f"{path} is not usable:"
+    assert [fault.removeprefix(f"  {path}").lstrip() for fault in faults] == [message]
 
 
 def test_check_params_reports_all_faults_of_all_sections_at_once(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from stages.task import load_part, task_names
 
 DATA = "data.params"
 PARTS = {"task": "params", "data": DATA, "tokenize": DATA}  # of a task, by section
+# By section: an optional function in a part of a task that raises ValueError if it does not fit the section `task`.
+CHECKS = {"data": (DATA, "check_sections"), "train": ("params", "check_train")}
 
 P = TypeVar("P", bound=Section)
 
@@ -43,13 +45,16 @@ def add_task_fields(model: type[P], task: str) -> type[P]:
         for name, section in part.SECTIONS.items()
         if name in model.model_fields
     }
-    check_sections = getattr(parts.get(DATA), "check_sections", None)
-    validators: dict[str, Any] = {}
-    if check_sections is not None:
+    checks = {
+        section: getattr(parts[part], name)
+        for section, (part, name) in CHECKS.items()
+        if section in model.model_fields and hasattr(parts.get(part), name)
+    }
 
-        def check(sections: P) -> P:
-            check_sections(sections.task, sections.data)  # type: ignore[attr-defined]  # added just below
-            return sections
+    def check(sections: P) -> P:
+        for name, check_section in checks.items():
+            check_section(sections.task, getattr(sections, name))  # type: ignore[attr-defined]  # added just below
+        return sections
 
-        validators["_sections_fit"] = model_validator(mode="after")(check)
+    validators: dict[str, Any] = {"_sections_fit": model_validator(mode="after")(check)}
     return create_model(model.__name__, __base__=model, __validators__=validators, **own)

@@ -52,14 +52,15 @@ class Outputs:
     """The outputs of a model for packed rows, and their answers; see stages/modeling/head.py.
 
     `places_L` are indices of tokens, ascending, whose final hidden states the head reads. `row_L` numbers the row of
-    each among the packed rows, from 0, if an output is a row; None if it is a token. `answers` are arrays over the
-    outputs, as the loss of the task takes them; `padding` is the value of each that makes an output count for nothing.
+    each among the packed rows, from 0, if an output is a row; None if it is a token. `answers` are arrays, as the
+    loss of the task takes them, the first one over the outputs; `padding` is the value of each that makes an output
+    count for nothing, None for an array that is not over the outputs.
     """
 
     places_L: Int64s
     row_L: Int64s | None
     answers: tuple[npt.NDArray[Any], ...]
-    padding: tuple[float, ...]
+    padding: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)

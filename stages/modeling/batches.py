@@ -66,8 +66,8 @@ class Batch:
     token_types_N: torch.Tensor | None  # 1 from the second text of a row on; None if no row has one
     places_L: torch.Tensor  # indices into N
     pool: Pool | None  # how the outputs are made of the places; None if they are the places themselves
-    answers: tuple[torch.Tensor, ...]  # [O, ...] each, as the loss takes them
-    padding: tuple[float, ...]  # the value of each that makes an output count for nothing
+    answers: tuple[torch.Tensor, ...]  # as the loss takes them, the first one [O]
+    padding: tuple[float | None, ...]  # the value of each that makes an output count for nothing; see `Outputs`
     outputs: int  # as many as answers, without those
     tokens_before: int = 0
     places_before: int = 0

@@ -101,7 +101,8 @@ def _append(values: torch.Tensor, multiple: int, value: float) -> torch.Tensor:
 def _round_up_outputs(batch: Batch, multiple: int) -> Batch:
     """The batch with outputs that count for nothing behind its own."""
     answers = tuple(
-        _append(values, multiple, value) for values, value in zip(batch.answers, batch.padding, strict=True)
+        values if value is None else _append(values, multiple, value)
+        for values, value in zip(batch.answers, batch.padding, strict=True)
     )
     if batch.pool is None:
         return replace(batch, answers=answers)

@@ -62,8 +62,10 @@ class TaskModel(Protocol):
     def read_split(self, folder: Path, split: str, manifest: Manifest, task: Any) -> Any:
         """Map an encoded split into memory, a `Split`; ArtifactError if it is missing or damaged."""
 
-    def make_head(self, task: Any, manifest: Manifest, compute: Compute, *, label_smoothing: float) -> Head:
-        """The loss, with what it needs on the device."""
+    def make_head(
+        self, model: PreTrainedModel, task: Any, manifest: Manifest, compute: Compute, *, label_smoothing: float
+    ) -> Head:
+        """The loss, with what it needs on the device; what it learns becomes a part of the model."""
 
     def predict(self, model: PreTrainedModel, split: Any, compute: Compute, *, batch_tokens: int) -> Any:
         """The logits of all outputs of a split; ArtifactError if the split is damaged."""

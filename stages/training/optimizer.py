@@ -56,11 +56,14 @@ class MasterWeights:
         # Only matrices decay, not biases and norms, which are vectors (Devlin et al., 2019). Token embeddings do not
         # either: decay would shrink rare tokens, which have no gradient in most steps.
         decays = {n: p.ndim > 1 and p is not self.embedding.weight for n, p in trained.items()}
-        groups = sorted({(multipliers[name], decays[name]) for name in pretrained})
+        formats = {name: parameter.dtype for name, parameter in trained.items()}  # that of a CRF is fp32
+        groups = sorted(
+            {(multipliers[n], decays[n], formats[n]) for n in pretrained}, key=lambda g: (*g[:2], str(g[2]))
+        )
         self.slots: list[Slot] = []
         lengths = [0] * len(groups)
         for name, parameter in trained.items():
-            group = groups.index((multipliers[name], decays[name]))
+            group = groups.index((multipliers[name], decays[name], formats[name]))
             rows = len(vocabulary) if parameter is self.embedding.weight else parameter.shape[0]
             shape = torch.Size((rows, *parameter.shape[1:]))
             self.slots.append(Slot(name, parameter, group, lengths[group], shape))
@@ -72,7 +75,7 @@ class MasterWeights:
         self.masters = [torch.empty(length, device=compute.device) for length in lengths]
         self.gradients = Gradients(self.slots, vocabulary=self.vocabulary, embedding_rows=self.embedding.num_embeddings)
         # In fp32 the masters are the working weights, and nothing is rounded.
-        self.working = [master.to(compute.dtype) for master in self.masters]
+        self.working = [master.to(dtype) for master, (*_, dtype) in zip(self.masters, groups, strict=True)]
         for slot in self.slots:
             master, weight = slot.of(self.masters), pretrained[slot.name]
             if slot.parameter is self.embedding.weight:
@@ -80,8 +83,8 @@ class MasterWeights:
             else:
                 master.copy_(weight)
                 slot.parameter.data = slot.of(self.working)
-        self.lr_multipliers = [multiplier for multiplier, _ in groups]
-        self.weight_decays = [weight_decay if decay else 0.0 for _, decay in groups]
+        self.lr_multipliers = [multiplier for multiplier, _, _ in groups]
+        self.weight_decays = [weight_decay if decay else 0.0 for _, decay, _ in groups]
         self.exp_avgs = [torch.zeros_like(master) for master in self.masters]
         self.exp_avg_sqs = [torch.zeros_like(master) for master in self.masters]
         self.step_count = torch.zeros((), device=compute.device)

@@ -20,8 +20,10 @@ from stages.config.train import Params, TrainParams
 from stages.modeling.classifier import load_classifier
 from stages.modeling.device import Compute, choose_compute
 from stages.modeling.head import Head, Split
-from stages.tasks.token_classification.model.head import TagHead
+from stages.tasks.token_classification.model.chains import ChainedSplit
+from stages.tasks.token_classification.model.head import make_head
 from stages.tasks.token_classification.model.inference import predict_logits
+from stages.tasks.token_classification.params import TaggingParams
 from stages.tasks.token_classification.scores.entities import Tagging, strict_f1
 from stages.training.history import Step
 from stages.training.loop import Settings, train
@@ -31,6 +33,7 @@ from tests.benchmarks.measures import Rows
 from tests.checkouts import ROOT
 
 DROPOUT = 0.1
+LINEAR = TaggingParams(name="token_classification", head="linear")
 
 
 def defaults(**changes: Any) -> TrainParams:
@@ -38,11 +41,15 @@ def defaults(**changes: Any) -> TrainParams:
     return load_task_params(ROOT / "params.yaml", Params).train.model_copy(update=changes)
 
 
-def tuneline(corpus: Corpus, params: TrainParams, compute: Compute) -> tuple[PreTrainedModel, Iterator[Step]]:
+def tuneline(
+    corpus: Corpus, params: TrainParams, compute: Compute, task: TaggingParams = LINEAR
+) -> tuple[PreTrainedModel, Iterator[Step]]:
     """A model that tags words, and the steps that train it in place."""
     torch.manual_seed(params.seed)
     model = load_classifier(corpus.pretrained, labels=corpus.labels, dropout=params.dropout)
-    return model, start(model, corpus.train, TagHead(params.label_smoothing), params, compute)
+    head = make_head(model, task, None, compute, label_smoothing=params.label_smoothing)
+    split = ChainedSplit.of(corpus.train) if task.head == "crf" else corpus.train
+    return model, start(model, split, head, params, compute)
 
 
 def start(model: PreTrainedModel, split: Split, head: Head, params: TrainParams, compute: Compute) -> Iterator[Step]:

@@ -1,6 +1,6 @@
 """A registered model of each task is made again from its registry entry, bit for bit.
 
-Entities have tests/end_to_end/test_registry.py.
+Entities by a linear head have tests/end_to_end/test_registry.py.
 """
 
 import pytest

@@ -23,6 +23,7 @@ from stages.tasks.text_classification.params import ClassificationParams
 from tests.modeling.conftest import COMPUTE
 
 LABELS = ["a", "b", "c"]
+MODEL: Any = None  # its losses need no model
 
 
 def params(**changes: Any) -> ClassificationParams:
@@ -66,7 +67,7 @@ def test_the_loss_of_one_label_is_torchs_cross_entropy(smoothing: float, *, bala
     label_O = torch.tensor([0, 1, 2, 0, 0, 1, 2, 2])
     task = params(class_weights="balanced" if balanced else "none")
     counts = {"a": 10, "b": 20, "c": 30}
-    head = make_head(task, manifest(counts), COMPUTE["fp32"], label_smoothing=smoothing)
+    head = make_head(MODEL, task, manifest(counts), COMPUTE["fp32"], label_smoothing=smoothing)
     assert isinstance(head, SingleLabelHead)
     weight_C = torch.tensor([60 / (3 * count) for count in counts.values()]) if balanced else None
     loss = head.loss(logits_OC, (label_O, torch.ones(8)))
@@ -81,7 +82,7 @@ def test_the_loss_of_several_labels_is_torchs_binary_cross_entropy(smoothing: fl
     logits_OC = torch.randn(8, 3, generator=generator, requires_grad=True)
     target_OC = (torch.rand(8, 3, generator=generator) > 0.5).float()
     head = make_head(
-        params(multi_label=True, primary="macro_f1"), manifest({}), COMPUTE["fp32"], label_smoothing=smoothing
+        MODEL, params(multi_label=True, primary="macro_f1"), manifest({}), COMPUTE["fp32"], label_smoothing=smoothing
     )
     assert isinstance(head, MultiLabelHead)
     loss = head.loss(logits_OC, (target_OC, torch.ones(8)))
@@ -101,7 +102,7 @@ def test_rows_count_by_their_weight_and_padding_for_nothing(head: Any) -> None:
 
 def test_balanced_weights_have_a_mean_of_one_over_the_texts_of_train() -> None:
     counts = {"a": 1, "b": 7, "c": 92}
-    head = make_head(params(class_weights="balanced"), manifest(counts), COMPUTE["fp32"], label_smoothing=0.0)
+    head = make_head(MODEL, params(class_weights="balanced"), manifest(counts), COMPUTE["fp32"], label_smoothing=0.0)
     assert isinstance(head, SingleLabelHead)
     assert head.class_weight_C is not None
     assert float((head.class_weight_C * torch.tensor([1.0, 7.0, 92.0])).sum() / 100) == pytest.approx(1)

@@ -57,13 +57,6 @@ def test_is_in_marks_the_entities_that_the_other_side_has(pairs: Pairs) -> None:
     assert one.is_in(other).tolist() == expected
 
 
-def test_invalid_tags_are_counted_by_the_tag_before_them() -> None:
-    (tagging,) = taggings(
-        [["I-PER", "I-PER", "O", "I-LOC"], [], ["B-PER", "I-LOC"], ["O", "I-LOC"], ["B-PER", "I-PER"]]
-    )
-    assert tagging.invalid_transitions() == {("start", "I-PER"): 1, ("O", "I-LOC"): 2, ("B-PER", "I-LOC"): 1}
-
-
 def test_words_of_entities_come_with_the_number_of_their_entity() -> None:
     (tagging,) = taggings([["O", "B-PER", "I-PER"], ["B-LOC"]])
     entity, word = tagging.entities(strict=True).words
@@ -80,5 +73,4 @@ def test_strict_f1_is_the_micro_figure_of_the_table(pairs: Pairs) -> None:
 def test_a_tagging_without_words_has_no_entities() -> None:
     tagging = Tagging(np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64), ("O", "B-PER"))
     assert len(tagging.entities(strict=True)) == 0
-    assert tagging.invalid_transitions() == {}
     assert strict_f1(tagging, tagging) == 0

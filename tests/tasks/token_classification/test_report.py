@@ -60,7 +60,6 @@ def split_of(
         "seen": {"seen": {"recall": 0.5, "support": count}, "unseen": {"recall": 0.0, "support": 0}},
         "by_entity_length": [{**row, "length": "1"}],
         "by_sentence_length": [{**row, "length": "1-10"}],
-        "transitions": [{"before": "start", "tag": f"I-{name}", "count": count} for name in types if count],
         "reliability": {
             "error": 0.04,
             "bins": [{"low": 0.9, "high": 1.0, "score": 0.95, "precision": 0.9, "count": count}] if count else [],
@@ -90,7 +89,6 @@ def report_full_of(string: str) -> Report:
     mistake["predicted"] = [(string, 0, 3, 0.9)]
     split = split_of([string], [mistake])
     split["by_entity_length"][0]["length"] = string
-    split["transitions"][0]["before"] = string
     report = report_of({string: split})
     report["facts"] = [(string, string)]
     return report
@@ -144,7 +142,7 @@ def test_render_puts_the_most_confident_mistake_of_all_splits_first() -> None:
 def test_render_names_the_split_in_every_figure_and_table() -> None:
     page = render(report_of({"test": split_of(mistakes=[mistake_of(1)])}))
     captions = [part.split("</")[0:2] for tag in ("<caption>", "<figcaption>") for part in page.split(tag)[1:]]
-    assert len(captions) > 15
+    assert len(captions) >= 15
     assert all('class="split">' in caption[0] for caption in captions)
 
 

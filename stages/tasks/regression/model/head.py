@@ -42,7 +42,14 @@ def read_split(folder: Path, split: str, manifest: Manifest, task: RegressionPar
     return TextSplit(texts, task.pooling, standard_ED.astype(np.float32)[texts.example])
 
 
-def make_head(_: Any, __: Manifest, ___: Compute, *, label_smoothing: float) -> NumberHead:  # noqa: ARG001 - of labels
+def make_head(
+    _: PreTrainedModel,
+    __: Any,
+    ___: Manifest,
+    ____: Compute,
+    *,
+    label_smoothing: float,  # noqa: ARG001 - of labels
+) -> NumberHead:
     """The loss."""
     return NumberHead()
 

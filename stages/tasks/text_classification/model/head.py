@@ -66,7 +66,9 @@ def read_split(folder: Path, split: str, manifest: Manifest, task: Classificatio
     return TextSplit(texts, task.pooling, answers_E[texts.example])
 
 
-def make_head(task: ClassificationParams, manifest: Manifest, compute: Compute, *, label_smoothing: float) -> Head:
+def make_head(
+    _: PreTrainedModel, task: ClassificationParams, manifest: Manifest, compute: Compute, *, label_smoothing: float
+) -> Head:
     """The loss; balanced class weights are the inverse frequencies in train, with a mean of 1 over its texts."""
     if task.multi_label:
         return MultiLabelHead(label_smoothing)

@@ -1,4 +1,4 @@
-"""The loss of a tagger, its score on dev, and the temperature that calibrates it."""
+"""The losses of a tagger, its score on dev, and the temperature that calibrates it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +11,15 @@ from transformers import PreTrainedModel
 
 from stages.encoding import files
 from stages.encoding.files import EncodedSplit, Manifest
+from stages.modeling.classifier import add_crf, labels_of
 from stages.modeling.device import Compute
-from stages.statistics.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE, softmax
+from stages.modeling.head import Head
+from stages.modeling.heads.crf import Chains, Crf, Potentials, negative_log_likelihood
+from stages.statistics.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE
+from stages.tasks.token_classification.model.chains import ChainedSplit
+from stages.tasks.token_classification.model.decoding import iob2_potentials
 from stages.tasks.token_classification.model.inference import WordLogits, predict_logits
+from stages.tasks.token_classification.params import TaggingParams
 from stages.tasks.token_classification.scores.entities import Tagging, strict_f1
 from stages.tasks.token_classification.scores.mistakes import entity_scores
 
@@ -32,14 +38,33 @@ class TagHead:
         return functional.cross_entropy(logits_OC, label_O, reduction="sum", label_smoothing=self.label_smoothing)
 
 
-def read_split(folder: Path, split: str, _: Manifest, __: Any) -> EncodedSplit:
+@dataclass(frozen=True)
+class CrfHead:
+    """The negative log likelihood of the tags of each chain (see chains.py), among the sequences that IOB2 allows."""
+
+    crf: Crf
+    allowed: Potentials
+
+    def loss(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """The sum over the chains; `answers` are label ids and the fields of `Chains`."""
+        label_O, *chains = answers
+        return negative_log_likelihood(logits_OC, label_O, Chains(*chains), self.crf(self.allowed))
+
+
+def read_split(folder: Path, split: str, _: Manifest, task: TaggingParams) -> EncodedSplit:
     """Map an encoded split into memory; ArtifactError if it is missing or damaged."""
-    return files.read_split(folder, split)
+    found = files.read_split(folder, split)
+    return ChainedSplit.of(found) if task.head == "crf" else found
 
 
-def make_head(_: Any, __: Manifest, ___: Compute, *, label_smoothing: float) -> TagHead:
-    """The loss."""
-    return TagHead(label_smoothing)
+def make_head(
+    model: PreTrainedModel, task: TaggingParams, _: Manifest, compute: Compute, *, label_smoothing: float
+) -> Head:
+    """The loss; a CRF becomes a part of the model. It has no label smoothing, see params.py."""
+    if task.head == "linear":
+        return TagHead(label_smoothing)
+    allowed = iob2_potentials(labels_of(model))
+    return CrfHead(add_crf(model), allowed.map(lambda values: values.to(compute.device)))
 
 
 def predict(model: PreTrainedModel, split: EncodedSplit, compute: Compute, *, batch_tokens: int) -> WordLogits:
@@ -75,11 +100,9 @@ def fit_decision(predicted: WordLogits, split: EncodedSplit, manifest: Manifest,
     correct_E = entities.is_in(gold.entities(strict=True))
     if correct_E.all() or not correct_E.any():
         return {"temperature": 1.0}
-    words = np.arange(len(predicted.predicted_W))
 
     def cross_entropy(temperature: float) -> float:
-        probability_W = softmax(predicted.logits_WC, temperature)[words, predicted.predicted_W]
-        score_E = entity_scores(entities, probability_W).clip(SMALLEST, 1 - SMALLEST)
+        score_E = entity_scores(entities, predicted.probability_W(temperature)).clip(SMALLEST, 1 - SMALLEST)
         return float(-np.log(np.where(correct_E, score_E, 1 - score_E)).mean())
 
     found = minimize_scalar(cross_entropy, bounds=(MIN_TEMPERATURE, MAX_TEMPERATURE), method="bounded")

@@ -4,33 +4,53 @@ Shape legend: N tokens and L words of a batch, C labels, W words of the whole sp
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from transformers import PreTrainedModel
 
 from stages.encoding.files import IGNORED, EncodedSplit
 from stages.modeling.batches import token_indices
-from stages.modeling.classifier import labels_of
+from stages.modeling.classifier import crf_of, labels_of
 from stages.modeling.device import Compute
+from stages.modeling.heads.crf import Potentials
 from stages.modeling.inference import each_batch
 from stages.statistics.calibration import softmax
+from stages.tasks.token_classification.model.decoding import constrain, iob2_potentials, label_marginals, viterbi
 
 INFERENCE_BATCH_TOKENS = 4096  # a batch without gradients fits into any memory
 
 
 @dataclass(frozen=True)
 class WordLogits:
-    """The gold label id of every word, sentence after sentence, and its logits."""
+    """The gold label id of every word, sentence after sentence, and its logits.
+
+    `bounds` are those of `Tagging`. `potentials` are those of the CRF; of a linear head 0 for what IOB2 allows.
+    """
 
     gold_W: npt.NDArray[np.int64]
     logits_WC: npt.NDArray[np.float32]
+    bounds: npt.NDArray[np.int64]
+    potentials: Potentials
+    has_crf: bool
 
-    @property
+    @cached_property
     def predicted_W(self) -> npt.NDArray[np.int64]:
-        """The label id with the greatest logit, the first of equal ones."""
-        label_W: npt.NDArray[np.int64] = self.logits_WC.argmax(axis=1)
-        return label_W
+        """The labels of the best sequence of each sentence that IOB2 allows; see `viterbi` for equal ones."""
+        decode = viterbi if self.has_crf else constrain
+        return decode(self.logits_WC, self.bounds, self.potentials)
+
+    def probability_W(self, temperature: float) -> npt.NDArray[np.float32]:
+        """The probability of each predicted label at this temperature, which divides all scores.
+
+        By the softmax of its word's logits; with a CRF its marginal, the share of all sequences that have it.
+        """
+        if self.has_crf:
+            scaled = self.potentials.map(lambda values: values / temperature)
+            return label_marginals(self.logits_WC / temperature, self.bounds, scaled, self.predicted_W)
+        return softmax(self.logits_WC, temperature)[np.arange(len(self.predicted_W)), self.predicted_W]
 
 
 @dataclass(frozen=True)
@@ -51,17 +71,26 @@ def predict_logits(model: PreTrainedModel, split: EncodedSplit, compute: Compute
     for rows, logits_LC in each_batch(model, split, compute, batch_tokens=batch_tokens):
         _, index_N = token_indices(split, rows)
         logits_WC[word_of[index_N[split.labels[index_N] != IGNORED]]] = logits_LC
-    return WordLogits(split.labels[owners_W].astype(np.int64), logits_WC)
+    gold_W, potentials = split.labels[owners_W].astype(np.int64), potentials_of(model)
+    return WordLogits(gold_W, logits_WC, split.word_bounds, potentials, has_crf=crf_of(model) is not None)
+
+
+@torch.no_grad()
+def potentials_of(model: PreTrainedModel) -> Potentials:
+    """What tag sequences score beside their logits, on the CPU."""
+    allowed, crf = iob2_potentials(labels_of(model)), crf_of(model)
+    if crf is None:
+        return allowed
+    potentials: Potentials = crf(allowed.map(lambda values: values.to(crf.start.device)))
+    return potentials.map(torch.Tensor.cpu)
 
 
 def predict(
     model: PreTrainedModel, split: EncodedSplit, compute: Compute, *, batch_tokens: int, temperature: float
 ) -> WordPredictions:
-    """The most probable label of every word, and its probability at this temperature.
+    """The labels of the best sequence of every sentence, and the probability of each at this temperature.
 
     ArtifactError unless exactly one window owns each word.
     """
     found = predict_logits(model, split, compute, batch_tokens=batch_tokens)
-    predicted_W = found.predicted_W
-    probability_WC = softmax(found.logits_WC, temperature)
-    return WordPredictions(found.gold_W, predicted_W, probability_WC[np.arange(len(predicted_W)), predicted_W])
+    return WordPredictions(found.gold_W, found.predicted_W, found.probability_W(temperature))

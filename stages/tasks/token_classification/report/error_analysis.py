@@ -30,10 +30,6 @@ def analyze_errors(predictions: Predictions, train_surfaces: pa.Array) -> dict[s
         "seen": mistakes.seen_recall(gold, predicted, mistakes.surfaces(gold, predictions.words), train_surfaces),
         "by_entity_length": mistakes.by_entity_length(gold, predicted),
         "by_sentence_length": mistakes.by_sentence_length(gold, predicted, predictions.gold),
-        "transitions": [
-            {"before": before, "tag": tag, "count": count}
-            for (before, tag), count in predictions.predicted.invalid_transitions().items()
-        ],
         "reliability": reliability(score_E, predicted.is_in(gold)),
         "mistakes": listed[:MAX_MISTAKES],
         "mistake_count": len(listed),
@@ -44,5 +40,4 @@ def error_metrics(analysis: dict[str, Any]) -> dict[str, Any]:
     """The numbers of an error analysis that can be compared between runs."""
     return {name: analysis[name] for name in ("sentences", "words", "errors", "seen")} | {
         "calibration_error": analysis["reliability"]["error"],
-        "invalid_transitions": sum(entry["count"] for entry in analysis["transitions"]),
     }

@@ -77,19 +77,6 @@ class Tagging:
         sentence_E = np.searchsorted(self.bounds, first_E, side="right") - 1
         return Entities(first_E, after_E, self.type_W[first_E], sentence_E)
 
-    def invalid_transitions(self) -> dict[tuple[str, str], int]:
-        """Count the I- tags that continue nothing, by the tag before them (`start`: none) and their own."""
-        inside = np.array([tag.startswith("I-") for tag in self.tags], dtype=bool)
-        invalid = np.flatnonzero(inside[self.ids_W] & ~self.continues_W)
-        start = len(self.tags)
-        before = np.where(np.isin(invalid, self._first_words), start, self.ids_W[invalid - 1])
-        pairs, counts = np.unique(before * (start + 1) + self.ids_W[invalid], return_counts=True)
-        names = [*self.tags, "start"]
-        return {
-            (names[pair // (start + 1)], names[pair % (start + 1)]): int(count)
-            for pair, count in zip(pairs.tolist(), counts, strict=True)
-        }
-
     @property
     def _first_words(self) -> Numbers:
         """The first word of each sentence that is not empty."""

@@ -34,7 +34,7 @@ def decide(logits_EC: Floats, texts: EncodedTexts, labels: Sequence[str], decisi
     return Predictions(**examples_of(texts), gold_E=read_numbers(texts), predicted_E=np.rint(logits_EC[:, 0]))
 
 
-def make_head(_: Any, __: Manifest, ___: Compute, *, label_smoothing: float) -> SquaredError:
+def make_head(_: PreTrainedModel, __: Any, ___: Manifest, ____: Compute, *, label_smoothing: float) -> SquaredError:
     return SquaredError()
 
 

@@ -1,0 +1,1 @@
+"""What a head learns beside its linear layer."""
