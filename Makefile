@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PYTEST := $(VENV)/bin/pytest --dist loadfile --no-loadscope-reorder --durations 10
 
 .PHONY: run install test test-slow check gpu clean
-.PHONY: bench-train bench-quality bench-heads bench-corpora bench-intents bench-evaluate bench-scores bench-encoding bench-texts bench-flow
+.PHONY: bench-train bench-quality bench-heads bench-documents bench-corpora bench-intents bench-evaluate bench-scores bench-encoding bench-texts bench-flow
 .DEFAULT_GOAL := run
 
 # The scripts of an environment name its interpreter: in a copy of the checkout, that of the original.
@@ -39,6 +39,9 @@ bench-quality: $(STAMP)  ## time to the Trainer's dev F1, on two corpora and thr
 
 bench-heads: $(STAMP)  ## dev F1 of linear head and CRF, and decoding beside pytorch-crf, three seeds; ninety minutes
 	$(VENV)/bin/python -m tests.benchmarks.bench_heads
+
+bench-documents: $(STAMP)  ## whole documents beside single sentences, and training speed by length of windows; half an hour
+	$(VENV)/bin/python -m tests.benchmarks.bench_documents
 
 bench-corpora: $(STAMP)  ## scores of the text tasks on real corpora with their defaults, three seeds; two hours
 	$(VENV)/bin/python -m tests.benchmarks.texts.bench_corpora

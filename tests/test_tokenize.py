@@ -29,7 +29,7 @@ def folder(tmp_path: Path, tiny_pretrained: Path, monkeypatch: pytest.MonkeyPatc
     write_params(
         tmp_path,
         tiny_pretrained,
-        **{"data.dir": "corpus", "data.split": "{dev: 0.2, test: 0.2}", "tokenize.context": "document"},
+        **{"data.dir": "corpus", "data.split": "{dev: 0.2, test: 0.2, by: document}", "tokenize.context": "document"},
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tokenize.sync, "try_sync", lambda _: None)  # an MLflow store takes long to create
@@ -44,15 +44,18 @@ def encode(folder: Path) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def test_each_sentence_is_in_one_split_numbered_there_from_zero(folder: Path) -> None:
+def test_each_document_is_in_one_split_and_its_sentences_are_numbered_there_from_zero(folder: Path) -> None:
     rows = encode(folder)
     counts = read_manifest(folder / "data/encoded").counts
-    texts = [" ".join(row["words"]) for split in SPLITS for row in rows[split] if row["window"] == 0]
+    texts = {split: [" ".join(words) for row in rows[split] for words in row["sentences"]] for split in SPLITS}
     plain = (DEMO / "dev.conll").read_text(encoding="utf-8").strip().split("\n\n")
-    assert sorted(texts) == sorted(" ".join(line.split(" ")[0] for line in text.split("\n")) for text in plain)
+    sentences = [" ".join(line.split(" ")[0] for line in text.split("\n")) for text in plain]
+    assert sorted(text for split in SPLITS for text in texts[split]) == sorted(sentences)
+    documents = [" / ".join(sentences[first : first + 5]) for first in range(0, len(sentences), 5)]
     for split in SPLITS:
-        numbers = [row["sentence"] for row in rows[split] if row["window"] == 0]
-        assert numbers == list(range(counts[split]["sentences"]))
+        assert {" / ".join(texts[split][n : n + 5]) for n in range(0, len(texts[split]), 5)} <= set(documents)
+        assert len(texts[split]) == counts[split]["sentences"]
+        assert all(row["sentence"] < len(texts[split]) for row in rows[split])
         assert counts[split]["windows"] == len(rows[split])
         assert counts[split]["tokens"] == sum(len(row["input_ids"]) for row in rows[split])
         assert counts[split]["words"] == sum(label != IGNORED for row in rows[split] for label in row["labels"])

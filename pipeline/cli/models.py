@@ -54,6 +54,14 @@ def predict(
     all_scores: Annotated[
         bool, typer.Option("--all-scores", help="Of a classifier: the score of every label.")
     ] = False,
+    documents: Annotated[
+        bool,
+        typer.Option(
+            "--documents",
+            help="Each text is a sentence, and an empty one stands between two documents: a model that was trained "
+            "with tokenize.context=document reads sentences in their context.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Apply a model to texts.
@@ -68,6 +76,8 @@ def predict(
         tuneline predict demo-ner@champion letters.txt --json
 
         tuneline predict sentiment reviews.csv --all-scores
+
+        tuneline predict demo-ner letters.txt --documents
     """
     from pipeline.registry.inputs import read_inputs, read_records
     from pipeline.registry.served import find_served
@@ -78,7 +88,7 @@ def predict(
     inputs = read_inputs(records, served.task.presentation, served.config)
     if not inputs:
         err.print("no text: the input is empty")
-    answers = served.answer(inputs, all_scores=all_scores)
+    answers = served.answer(inputs, all_scores=all_scores, documents=documents)
     presentation = served.task.presentation
     if as_json:
         print_json({"predictions": [

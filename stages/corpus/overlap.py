@@ -1,6 +1,7 @@
 """Find sentences and entities that splits share, and sentences that contradict each other; kept as digests."""
 
 from collections.abc import Iterator
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -113,6 +114,13 @@ class SentenceIndex:
                     is_same = bool(self._entities[place] == entities_S[number])
                     yield Match(self._format_place(place), int(number), is_same)
 
+    def find_shared(self, other: "SentenceIndex") -> list[str]:
+        """The place of each sentence whose words occur in the other index too."""
+        self._build()
+        other._build()
+        shared = np.flatnonzero(np.isin(self._digests, other._digests))
+        return [self._format_place(int(number)) for number in shared[np.argsort(self._places[shared], kind="stable")]]
+
     def find_contradictions(self) -> tuple[int, list[tuple[str, str]]]:
         """Count the sentences that occur again with other entities; return two places of each, of the first SHOWN."""
         self._build()
@@ -183,6 +191,8 @@ class Overlap:
 
     def report(self, diagnostics: Diagnostics) -> dict[str, float]:
         """Return by split the share of entities that the first split lacks; report repetitions and contradictions."""
+        if self.corpus.splits_documents:
+            self._report_cut(diagnostics)
         first, *others = self.corpus.splits
         unseen: dict[str, float] = {}
         for name in others:
@@ -202,10 +212,18 @@ class Overlap:
             diagnostics.add_all("warning", f"contradictions-in-{name}", count, shown)
         return unseen
 
+    def _report_cut(self, diagnostics: Diagnostics) -> None:
+        """Report sentences that splits share which were cut from the same files document by document."""
+        cut = [name for name in self.corpus.splits if name not in self.corpus.given]
+        for first, second in combinations(cut, 2):
+            places = self.sentences[second].find_shared(self.sentences[first])
+            examples = ((place, f"a sentence of {second} that is also in {first}") for place in places)
+            diagnostics.add_all("warning", f"in-{first}-and-{second}", len(places), examples)
+
     def _read_before(self, name: str) -> list[str]:
         """List the splits whose files have all been read before those of `name`, and are not cut from the same files.
 
-        Files are read backwards. Equal sentences of one file are never in two splits, since the hash assigns them.
+        Files are read backwards. Equal sentences of one file are never in two splits if the hash of each assigns them.
         """
         splits, given = self.corpus.splits, self.corpus.given
         return [

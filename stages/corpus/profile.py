@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,8 @@ from stages.corpus.faults import DROPPED, judge_faulty
 from stages.corpus.overlap import Overlap, digest_entities
 from stages.corpus.reading import Corpus
 from stages.corpus.splits import SUGGESTED_SHARE, TRAIN, UNSPLIT, suggest_split
-from stages.corpus.text.diagnostics import Diagnostics
+from stages.corpus.text.diagnostics import Diagnostics, suggest_run
+from stages.corpus.text.documents import Context
 from stages.corpus.text.schemes import Entities, TagReader, spans
 from stages.corpus.text.sentences import NO_DOCUMENT, SPLITS, Block, Int32s, UInt64s, digests_of
 from stages.corpus.type_names import format_type, report_type_names
@@ -27,7 +28,6 @@ MANY_UNKNOWN = 0.2  # share of words unknown to the tokenizer; another encoder k
 DISTINCT_LIMIT = 100_000  # unknown words that are remembered; bounds the memory
 
 Bools = npt.NDArray[np.bool_]
-Context = Literal["sentence", "document"]
 
 
 class TokenCounts(Protocol):
@@ -237,17 +237,28 @@ def _report_long(block: Block, diagnostics: Diagnostics) -> None:
 def _report_files(profile: CorpusProfile, corpus: Corpus, context: Context, diagnostics: Diagnostics) -> None:
     for path in corpus.ignored:
         diagnostics.add("warning", "ignored-file", path, "not read: its name says neither train, dev nor test")
-    if context == "document" and not any(split.documents for split in profile.splits.values()):
-        message = "tokenize.context is document, but no documents are marked here, so each sentence is encoded alone"
-        diagnostics.add("warning", "no-documents", corpus.place, message)
-    elif context == "document" and corpus.params.split is not None:
-        message = "data.split separates sentences of one document, so each split's windows show text of the others"
-        diagnostics.add("warning", "shared-documents", corpus.place, message)
+    if context == "document":
+        _report_documents(profile, corpus, diagnostics)
     missing = [name for name in SPLITS[1:] if name not in corpus.splits]
     if missing:
         what = "train, dev and test" if corpus.splits == (UNSPLIT,) else missing[0]
         command = suggest_split(corpus.place, dict.fromkeys(missing, SUGGESTED_SHARE))
         diagnostics.add("warning", "unsplit", corpus.place, f"no {what}. To train on it: {command}")
+
+
+def _report_documents(profile: CorpusProfile, corpus: Corpus, diagnostics: Diagnostics) -> None:
+    if not any(split.documents for split in profile.splits.values()):
+        message = (
+            "tokenize.context is document, but no document is marked here. Mark them, with -DOCSTART- lines or a field "
+            f"document_id, or read each sentence by itself: {suggest_run(corpus.place, 'tokenize.context=sentence')}"
+        )
+        diagnostics.add("error", "no-documents", corpus.place, message)
+    elif corpus.params.split is not None and not corpus.splits_documents:
+        message = (
+            "tokenize.context is document, but data.split divides the sentences of a document between the splits. Keep "
+            f"them together: {suggest_split(corpus.place, corpus.params.split.shares, by='document')}"
+        )
+        diagnostics.add("error", "shared-documents", corpus.place, message)
 
 
 def _report_splits(profile: CorpusProfile, corpus: Corpus, overlap: Overlap, diagnostics: Diagnostics) -> None:

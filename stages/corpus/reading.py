@@ -22,11 +22,20 @@ from stages.corpus.readers.json_records import read_json
 from stages.corpus.readers.layout import Layout, sniff_layouts
 from stages.corpus.readers.tables import read_csv, read_parquet
 from stages.corpus.readers.text_files import open_data
-from stages.corpus.splits import BY_HASH, SMALL, Int8s, SplitParams, assign_splits, raise_shares, split_numbers
+from stages.corpus.splits import (
+    BY_HASH,
+    SMALL,
+    Int8s,
+    SentenceSplitParams,
+    SplitParams,
+    assign_splits,
+    raise_shares,
+    split_numbers,
+)
 from stages.corpus.text.diagnostics import Diagnostics, UnreadableError
-from stages.corpus.text.documents import apply_document_marks
+from stages.corpus.text.documents import apply_document_marks, digest_documents, group_documents
 from stages.corpus.text.schemes import has_bare_types
-from stages.corpus.text.sentences import OUTSIDE, Block
+from stages.corpus.text.sentences import OUTSIDE, Block, UInt64s
 from stages.params import Section
 
 Reader = Callable[[Path, BinaryIO, Columns, Diagnostics], Iterator[Block]]
@@ -42,7 +51,7 @@ class DataParams(Section):
     format: Literal["auto", "conll", "jsonl", "parquet", "csv", "brat"]
     words: int | str
     tags: int | str
-    split: SplitParams | None
+    split: SentenceSplitParams | None
     # Absent from the parameters of models that were registered before, which `compare` reads.
     offsets: Unit = "characters"
     faulty: Faulty = "refuse"
@@ -79,9 +88,17 @@ class Corpus:
         """The splits that have files of their own; the hash cuts the others."""
         return [name for number, name in enumerate(self.splits) if any(number == split for _, split in self.files)]
 
-    def blocks(self, diagnostics: Diagnostics, *, backwards: bool = False) -> Iterator[tuple[Block, Int8s]]:
+    @property
+    def splits_documents(self) -> bool:
+        """Whether what is cut from train is cut document by document."""
+        return self.params.split is not None and self.params.split.by == "document"
+
+    def blocks(
+        self, diagnostics: Diagnostics, *, backwards: bool = False, whole_documents: bool = False
+    ) -> Iterator[tuple[Block, Int8s]]:
         """Yield each block with the number of each sentence's split, [S]; `backwards`, the last split first.
 
+        No block ends within a document if `whole_documents`, or if documents are split.
         Faults of the files become errors in `diagnostics`, and sentences that have one are left out. With
         `data.faulty=drop` those of sentences become warnings.
         """
@@ -94,18 +111,23 @@ class Corpus:
         for path, split in sorted(self.files, key=lambda file: -file[1]) if backwards else self.files:
             found = Diagnostics()
             try:
-                for block in self._read(path, found):
-                    faulty_S = find_faulty(block, found, has_bare_types=self._has_bare_types)
-                    if not faulty_S.any():
-                        yield block, self._split_numbers(block, split)
-                    elif not faulty_S.all():
-                        usable = block.select(~faulty_S)
-                        yield usable, self._split_numbers(usable, split)
+                usable = self._read_usable(path, found)
+                for block in group_documents(usable) if whole_documents or self.splits_documents else usable:
+                    yield block, self._split_numbers(block, split)
             except UnreadableError as error:
                 diagnostics.add_all("error", error.code, 1, [(error.where, error.message)], faulty=0)
             finally:
                 of_split = f"{DROPPED}{self.splits[max(split, 0)]}"  # what was to be cut counts as train
                 diagnostics.extend(found.replace_errors(of_split) if is_dropping else found)
+
+    def _read_usable(self, path: Path, diagnostics: Diagnostics) -> Iterator[Block]:
+        """Yield the blocks of a file without the sentences that have faults."""
+        for block in self._read(path, diagnostics):
+            faulty_S = find_faulty(block, diagnostics, has_bare_types=self._has_bare_types)
+            if not faulty_S.any():
+                yield block
+            elif not faulty_S.all():
+                yield block.select(~faulty_S)
 
     def _read(self, path: Path, diagnostics: Diagnostics) -> Iterator[Block]:
         """Yield the blocks of a file, with words as the parameters want them."""
@@ -149,7 +171,10 @@ class Corpus:
     def _split_numbers(self, block: Block, split: int) -> Int8s:
         if split != BY_HASH:
             return np.full(len(block), split, np.int8)
-        return split_numbers(block.digests, self._shares)
+        return split_numbers(self._digests(block), self._shares)
+
+    def _digests(self, block: Block) -> UInt64s:
+        return digest_documents(block) if self.splits_documents else block.digests
 
     @cached_property
     def _shares(self) -> SplitParams:
@@ -158,7 +183,8 @@ class Corpus:
         files = [path for path, split in self.files if split == BY_HASH]
         if sum(path.stat().st_size for path in files) > SMALL:
             return self.params.split
-        digests = [block.digests for path in files for block in self._read(path, Diagnostics())]
+        group = group_documents if self.splits_documents else iter
+        digests = [self._digests(block) for path in files for block in group(self._read(path, Diagnostics()))]
         return raise_shares(self.params.split, np.concatenate(digests)) if digests else self.params.split
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,12 @@ class SplitParams(Section):
     def shares(self) -> dict[str, float]:
         """The share of each split that is to be cut."""
         return {name: share for name, share in (("dev", self.dev), ("test", self.test)) if share is not None}
+
+
+class SentenceSplitParams(SplitParams):
+    """The shares of a corpus of sentences: each has a hash of its own, or that of its document."""
+
+    by: Literal["sentence", "document"] = "sentence"
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ def assign_splits(
 
 
 def split_numbers(digests: UInt64s, params: SplitParams) -> Int8s:
-    """[S] 0, 1 or 2 for train, dev or test. The digest of a sentence alone decides, whatever the rest of the corpus."""
+    """[S] 0, 1 or 2 for train, dev or test. A digest alone decides, whatever the rest of the corpus."""
     dev, test = params.dev or 0.0, params.test or 0.0
     position = digests / 2.0**64
     numbers: Int8s = np.select([position < test, position < test + dev], [2, 1], 0).astype(np.int8)
@@ -106,9 +113,10 @@ def raise_shares(params: SplitParams, digests: UInt64s) -> SplitParams:
     return SplitParams.model_construct(dev=ends["dev"] or None, test=ends["test"] or None)
 
 
-def suggest_split(place: Path, shares: Mapping[str, float]) -> str:
-    """Return the command that trains on a corpus and cuts these shares from train."""
-    return suggest_run(place, f"data.split={{{', '.join(f'{name}: {share:g}' for name, share in shares.items())}}}")
+def suggest_split(place: Path, shares: Mapping[str, float], **others: str) -> str:
+    """Return the command that trains on a corpus and cuts these shares from train; `others` are keys beside them."""
+    values = {name: f"{share:g}" for name, share in shares.items()} | others
+    return suggest_run(place, f"data.split={{{', '.join(f'{name}: {value}' for name, value in values.items())}}}")
 
 
 def _split_whole(place: Path, files: list[DataFile], params: SplitParams | None, *, allow_missing: bool) -> SplitFiles:

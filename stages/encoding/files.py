@@ -6,16 +6,21 @@ record batch, as for all but large corpora. A row is a window:
     input_ids    list<int32>   special tokens included
     labels       list<int32>   on the first token of each word that the window owns: index into the manifest's labels;
                                -100 elsewhere
-    word_index   list<int32>   at the same places: number of the word within its sentence, from 0; -1 elsewhere, also on
-                               words shown for context only, which another window owns
-    sentence     int32         number of the sentence within its split, from 0
-    window       int32         number of the window within its sentence, from 0
-    words        list<string>  the words of the sentence, on its first window; null on later ones
+    word_index   list<int32>   at the same places: number of the word, counted from 0 at the beginning of `sentence` and
+                               on through the sentences after it; -1 elsewhere, also on words shown for context only,
+                               which another window owns
+    sentence     int32         number within its split, from 0, of the sentence in which the words begin that it owns
+    document     int32         number of their document within the corpus; -1 if there is none
+    sentences    list<list<string>>  the words of each sentence that begins with a word that the window owns
+
+A window shows words of one sentence, or of one document if documents were encoded as a whole. Rows are in the order of
+the text.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +31,7 @@ import pyarrow as pa
 from stages.artifacts import file_digest, json_digest, parse_dataclass, read_json, read_versioned, write_json
 from stages.errors import ArtifactError
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 MANIFEST = "manifest.json"
 DROPPED = "dropped.json"  # the first of the examples that were left out for their faults, and why
 IGNORED = -100  # the label that torch's cross entropy skips by default
@@ -38,8 +43,8 @@ SCHEMA = pa.schema(
         ("labels", pa.list_(pa.int32())),
         ("word_index", pa.list_(pa.int32())),
         ("sentence", pa.int32()),
-        ("window", pa.int32()),
-        ("words", pa.list_(pa.string())),
+        ("document", pa.int32()),
+        ("sentences", pa.list_(pa.list_(pa.string()))),
     ]
 )
 
@@ -84,39 +89,51 @@ class Manifest:
 
 @dataclass(frozen=True)
 class EncodedSplit:
-    """A split mapped into memory; row i of a list column is `values[offsets[i]:offsets[i + 1]]`."""
+    """A split mapped into memory; row i of a list column is `values[offsets[i]:offsets[i + 1]]`.
+
+    Its W words are those of its S sentences, one after another.
+    """
 
     offsets: Int32s
     input_ids: Int32s
     labels: Int32s
     word_index: Int32s
     sentence: Int32s
-    words: pa.ListArray  # of each sentence; kept in Arrow, since only evaluate needs the strings
+    words: pa.ListArray  # [S] of each sentence; kept in Arrow, since only evaluate needs the strings
+    documents: Int32s  # [S] number of the document of each sentence; -1 for none
 
     @property
     def word_counts(self) -> Int32s:
-        """Number of words of each sentence."""
+        """[S] the number of words of each sentence."""
         counts: Int32s = self.words.value_lengths().to_numpy()
         return counts
 
-    @property
-    def word_bounds(self) -> npt.NDArray[np.int64]:
-        """The index of the first word of each sentence within the split, and the total number of words."""
+    @cached_property
+    def word_bounds(self) -> Int64s:
+        """[S + 1] the number of the first word of each sentence, and W."""
         return np.append(0, np.cumsum(self.word_counts, dtype=np.int64))
 
-    def owners(self) -> npt.NDArray[np.int64]:
+    def words_at(self, places: Int64s) -> Int64s:
+        """The number of the word, from 0 to W, that is labelled at each of these places in the columns of tokens."""
+        rows = np.searchsorted(self.offsets, places, side="right") - 1
+        words: Int64s = self.word_bounds[self.sentence[rows]] + self.word_index[places]
+        return words
+
+    def sentences_of(self, words: Int64s) -> Int64s:
+        """The number of the sentence of each of these words."""
+        return np.searchsorted(self.word_bounds, words, side="right") - 1
+
+    def owners(self) -> Int64s:
         """Return for each word of the split the place of its label in the columns of tokens.
 
         ArtifactError, with the sentence, if a word is owned by no window or by several.
         """
         places = np.flatnonzero(self.word_index != NO_WORD)
-        rows = np.searchsorted(self.offsets, places, side="right") - 1
-        bounds = self.word_bounds
-        words = bounds[self.sentence[rows]] + self.word_index[places]
+        words, bounds = self.words_at(places), self.word_bounds
         times = np.bincount(words, minlength=bounds[-1])
         if (times != 1).any():
             word = int(np.flatnonzero(times != 1)[0])
-            sentence = int(np.searchsorted(bounds, word, side="right")) - 1
+            sentence = int(self.sentences_of(np.array([word]))[0])
             shown = self.words[sentence].as_py()
             raise ArtifactError(
                 f"sentence {sentence + 1} ({' '.join(shown[:SHOWN_WORDS])} ...): {times[word]} windows own its word "
@@ -148,9 +165,11 @@ class EncodedSplit:
         return int((self.labels[index_N] != IGNORED).sum())
 
     def describe(self, rows: Int64s) -> dict[int, str]:
-        """The beginning of each sentence that these rows belong to, by its number from 0."""
+        """The beginning of each sentence of which these rows own a word, by its number from 0."""
+        places = np.concatenate([np.arange(*self.offsets[row : row + 2]) for row in rows])
+        words = self.words_at(places[self.word_index[places] != NO_WORD])
         found = {}
-        for sentence in np.unique(self.sentence[rows]).tolist():
+        for sentence in np.unique(self.sentences_of(words)).tolist():
             words = self.words[sentence].as_py()
             found[sentence] = " ".join(words[:SHOWN_WORDS]) + (" ..." if len(words) > SHOWN_WORDS else "")
         return found
@@ -184,11 +203,13 @@ def map_table(path: Path, is_known: Callable[[pa.Schema], bool]) -> pa.Table:
 def split_of(table: pa.Table) -> EncodedSplit:
     """Return the columns of a table as arrays; nothing is copied if the table is one chunk."""
     columns = {name: table.column(name).combine_chunks() for name in ("input_ids", "labels", "word_index")}
+    sentences = table.column("sentences").combine_chunks()
     return EncodedSplit(
         offsets=columns["input_ids"].offsets.to_numpy(),
         **{name: column.values.to_numpy() for name, column in columns.items()},
         sentence=table.column("sentence").to_numpy(),
-        words=table.column("words").drop_null().combine_chunks(),
+        words=sentences.flatten(),
+        documents=np.repeat(table.column("document").to_numpy(), sentences.value_lengths().to_numpy()),
     )
 
 

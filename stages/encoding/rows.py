@@ -7,9 +7,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from stages.corpus.text.documents import Context, document_starts
+from stages.corpus.text.sentences import NO_DOCUMENT
 from stages.encoding.files import IGNORED, NO_WORD, SCHEMA
 from stages.encoding.vocabulary import Vocabulary
-from stages.encoding.windows import Windows, document_windows, join_ranges, sentence_windows
+from stages.encoding.windows import Int64s, Windows, cut_texts, join_ranges
 
 if TYPE_CHECKING:  # transformers takes a second to import
     from transformers import PreTrainedTokenizerFast
@@ -34,11 +36,15 @@ def frame_of(tokenizer: "PreTrainedTokenizerFast") -> Frame:
 
 @dataclass
 class Encoder:
-    """Encodes blocks as windows of at most `length` tokens, special tokens included, that overlap by `overlap`."""
+    """Encodes blocks as windows of at most `length` tokens, special tokens included, that overlap by `overlap`.
+
+    `context` says what is cut into windows as one text: a sentence, or the sentences of a document.
+    """
 
     vocabulary: Vocabulary
     length: int = field(kw_only=True)
     overlap: int = field(kw_only=True)
+    context: Context = field(kw_only=True)
 
     def __post_init__(self) -> None:
         self.frame = frame_of(self.vocabulary.tokenizer)
@@ -54,24 +60,29 @@ class Encoder:
     ) -> "EncodedBlock":
         """Encode sentences; `labels` [W] is the label id of each word.
 
-        `distinct` [W] is the dictionary-encoded `words`, if already computed. With `documents` [S], windows are widened
-        into the sentences around. A word of more tokens than a window holds is truncated; it keeps its label.
+        `distinct` [W] is the dictionary-encoded `words`, if already computed. `documents` [S] is the number of the
+        document of each sentence, NO_DOCUMENT for none; of all if absent. A word of more tokens than a window holds is
+        truncated; it keeps its label.
         """
-        offsets = words.offsets.to_numpy()
+        if documents is None:
+            documents = np.full(len(words), NO_DOCUMENT, np.int32)
         tokens = self.vocabulary.look_up(words.values.dictionary_encode() if distinct is None else distinct)
         counts = np.minimum(tokens.counts, self.capacity)
-        windows = sentence_windows(offsets, counts, capacity=self.capacity, overlap=self.overlap)
-        if documents is not None:
-            windows = document_windows(windows, documents, offsets, counts, capacity=self.capacity)
-        return EncodedBlock(words, labels, windows, self.frame, tokens.ids, tokens.starts, counts)
+        firsts = document_starts(documents) if self.context == "document" else np.arange(len(words))
+        bounds = np.append(firsts, len(words))
+        offsets = words.offsets.to_numpy().astype(np.int64)
+        windows = cut_texts(offsets[bounds], counts, capacity=self.capacity, overlap=self.overlap)
+        return EncodedBlock(words, labels, documents, bounds, windows, self.frame, tokens.ids, tokens.starts, counts)
 
 
 @dataclass(frozen=True)
 class EncodedBlock:
-    """A block of S sentences and W words with their tokens and windows."""
+    """A block of S sentences and W words with their tokens, and the windows of its texts."""
 
     words: pa.ListArray  # [S]
     labels: Int32s  # [W]
+    documents: Int32s  # [S]
+    bounds: Int64s  # the first sentence of each text that was cut as a whole, and S
     windows: Windows
     frame: Frame
     ids: Int32s  # tokens of all words of the vocabulary
@@ -79,11 +90,17 @@ class EncodedBlock:
     counts: Int32s  # [W] the number of its tokens
 
     def rows(self, chosen_S: Bools | None = None, *, first: int = 0) -> pa.RecordBatch:
-        """Return the rows of all windows of the chosen sentences, which are numbered from `first`."""
-        if chosen_S is not None and chosen_S.all():
-            chosen_S = None  # saves copies where a whole file is of one split
-        windows = self.windows if chosen_S is None else self.windows.of(chosen_S)
-        sentences = np.arange(len(self.words)) if chosen_S is None else np.cumsum(chosen_S) - 1
+        """Return the rows of all windows of the chosen sentences, which are numbered from `first`.
+
+        Of the sentences of a text all are chosen, or none.
+        """
+        if chosen_S is None or chosen_S.all():  # saves copies where a whole file is of one split
+            chosen_S = np.ones(len(self.words), bool)
+            windows, words = self.windows, self.words
+        else:
+            is_chosen = chosen_S[self.bounds[self.windows.texts]]
+            windows = Windows(*(column[is_chosen] for column in self.windows))
+            words = self.words.filter(pa.array(chosen_S))
         before, after = self.frame
         # V words are shown, window by window; first_V is the place of the first token of each in the row values.
         shown_V, window_V = join_ranges(windows.starts, windows.ends - windows.starts)
@@ -106,14 +123,22 @@ class EncodedBlock:
         labels = np.full(len(input_ids), IGNORED, np.int32)
         labels[first_V[owned_V]] = self.labels[shown_V[owned_V]]
         word_index = np.full(len(input_ids), NO_WORD, np.int32)
-        sentence_starts = self.words.offsets.to_numpy()[windows.sentences]
-        word_index[first_V[owned_V]] = (shown_V - sentence_starts[window_V])[owned_V]
+        sentence_R = self._sentences(windows)
+        sentence_starts = self.words.offsets.to_numpy()
+        word_index[first_V[owned_V]] = (shown_V - sentence_starts[sentence_R][window_V])[owned_V]
 
-        words = self.words
-        if chosen_S is not None or len(windows.sentences) > len(words):
-            words = words.take(pa.array(windows.sentences, mask=windows.numbers > 0))
+        numbers = np.cumsum(chosen_S) - 1
+        begun_R = numbers[sentence_R] + (sentence_starts[sentence_R] < windows.owned_starts)
         columns = [
             pa.ListArray.from_arrays(offsets.astype(np.int32), values) for values in (input_ids, labels, word_index)
         ]
-        numbers = [(sentences[windows.sentences] + first).astype(np.int32), windows.numbers.astype(np.int32)]
-        return pa.RecordBatch.from_arrays([*columns, *map(pa.array, numbers), words], schema=SCHEMA)
+        sentences = pa.ListArray.from_arrays(np.append(begun_R, len(words)).astype(np.int32), words)
+        own = [(numbers[sentence_R] + first).astype(np.int32), self.documents[sentence_R].astype(np.int32)]
+        return pa.RecordBatch.from_arrays([*columns, *map(pa.array, own), sentences], schema=SCHEMA)
+
+    def _sentences(self, windows: Windows) -> Int64s:
+        """[R] the sentence in which the words begin that a window owns; the first of its text for the first window."""
+        firsts, lasts = self.bounds[windows.texts], self.bounds[windows.texts + 1] - 1
+        begins = np.searchsorted(self.words.offsets.to_numpy(), windows.owned_starts, side="right") - 1
+        is_first = np.diff(windows.texts, prepend=-1) > 0
+        return np.where(is_first, firsts, np.minimum(begins, lasts))

@@ -155,7 +155,9 @@ def tuneline(folder: Path) -> dict[str, float]:
     checked_at = time.perf_counter()
     # An empty vocabulary cache, as `datasets.map` has: drop what the check has looked up.
     window = params.tokenize
-    encoder = Encoder(Vocabulary(tokenizer), length=window.window_length, overlap=window.window_overlap)
+    encoder = Encoder(
+        Vocabulary(tokenizer), length=window.window_length, overlap=window.window_overlap, context="sentence"
+    )
     with tempfile.TemporaryDirectory(dir=folder) as target:
         replace(checked, encoder=encoder).encode(Path(target), on_block=lambda _: None)
     words, _ = checked.progress

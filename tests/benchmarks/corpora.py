@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
@@ -20,6 +21,10 @@ SOURCES = {
     "demo": {"dir": str(ROOT / "data/corpora/demo")},
     "WNUT-17": {"dir": str(CORPORA / "wnut17")},
     "Wikigold": {"dir": str(CORPORA / "wikigold"), "split": {"dev": 0.15, "test": 0.15}},
+    "Wikigold, by document": {
+        "dir": str(CORPORA / "wikigold"),
+        "split": {"dev": 0.15, "test": 0.15, "by": "document"},
+    },
 }
 
 
@@ -34,9 +39,10 @@ class Corpus:
     tokenizer: PreTrainedTokenizerFast
 
 
-def encode_corpus(name: str, folder: Path) -> Corpus:
-    """Encode the corpus called `name` into the empty `folder`."""
+def encode_corpus(name: str, folder: Path, **changes: Any) -> Corpus:
+    """Encode the corpus called `name` into the empty `folder`; `changes` are those of the section tokenize."""
     params = load_task_params(ROOT / "params.yaml", Params)
+    params = params.model_copy(update={"tokenize": params.tokenize.model_copy(update=changes)})
     pretrained = find_pretrained(**params.model.encoder)
     tokenizer = load_tokenizer(pretrained)
     data = DataParams.model_validate(params.data.model_dump() | SOURCES[name])

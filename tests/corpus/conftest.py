@@ -86,8 +86,9 @@ def fill(folder: Path, files: Files) -> Path:
 
 
 def data_params(place: Path, *, split: SplitParams | None = None, **parameters: Any) -> DataParams:
+    shares = split and split.model_dump()
     return DataParams(
-        **{"dir": str(place), "format": "auto", "words": "auto", "tags": "auto", "split": split, **parameters}
+        **{"dir": str(place), "format": "auto", "words": "auto", "tags": "auto", "split": shares, **parameters}
     )
 
 

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.corpus.overlap import DigestSet
-from stages.corpus.profile import Context, CorpusProfile, profile_corpus
+from stages.corpus.profile import CorpusProfile, profile_corpus
 from stages.corpus.reading import SplitParams, open_corpus
+from stages.corpus.splits import SentenceSplitParams
 from stages.corpus.text.diagnostics import Diagnostic, Diagnostics
+from stages.corpus.text.documents import Context
 from stages.encoding.tokenizer import load_tokenizer
 from stages.encoding.vocabulary import Vocabulary
 from stages.tools import check_corpus
@@ -22,6 +24,7 @@ from tests.conftest import CORPORA, needs_corpora
 from tests.corpus.conftest import GOOD, REST, SENTENCES, Files, Pairs, data_params, fill, parquet
 from tests.oracles import entities
 
+DOCUMENTS = "".join(f"-DOCSTART- O\n\nw{number} B-X\n\nsame B-X\n\n" for number in range(30))
 WNUT17, WIKIGOLD = CORPORA / "wnut17", CORPORA / "wikigold/wikigold.conll.txt"
 
 
@@ -318,18 +321,32 @@ def test_profile_warns_of_sentences_without_an_end(tmp_path: Path) -> None:
         (GOOD, None, "no-documents"),
         (f"-DOCSTART- O\n\n{GOOD}", None, None),
         (f"-DOCSTART- O\n\n{GOOD}" * 30, SplitParams(dev=0.3, test=0.3), "shared-documents"),
+        (DOCUMENTS, SentenceSplitParams(dev=0.3, test=0.3, by="document"), None),
     ],
 )
-def test_profile_warns_where_documents_give_no_context_or_too_much(
+def test_profile_refuses_documents_that_give_no_context_or_too_much(
     tmp_path: Path, text: str, split: SplitParams | None, code: str | None
 ) -> None:
     files = {f"{name}.conll": text for name in ("train", "dev", "test")} if split is None else {"all.conll": text}
     place = fill(tmp_path / "c", files)
     codes = {"no-documents", "shared-documents"}
     _, diagnostics = profile_and_diagnostics(place, split=split, context="document")
-    assert codes & set(diagnostics.counts) == ({code} if code else set())
+    assert codes & {each.code for each in diagnostics.of("error")} == ({code} if code else set())
     _, diagnostics = profile_and_diagnostics(place, split=split)
     assert not codes & set(diagnostics.counts)
+
+
+def test_profile_names_sentences_that_splits_of_documents_share(tmp_path: Path) -> None:
+    place, split = fill(tmp_path / "c", {"all.conll": DOCUMENTS}), SentenceSplitParams(dev=0.3, test=0.3, by="document")
+    found, diagnostics = profile_and_diagnostics(place, split=split)
+    assert {name: part.documents * 2 for name, part in found.splits.items()} == {
+        name: part.sentences for name, part in found.splits.items()
+    }
+    assert all(part.documents for part in found.splits.values())
+    for earlier, later in (("train", "dev"), ("train", "test"), ("dev", "test")):
+        shared = of(diagnostics, f"in-{earlier}-and-{later}")
+        assert diagnostics.counts[f"in-{earlier}-and-{later}"] == found.splits[later].documents
+        assert shared[0][1] == f"a sentence of {later} that is also in {earlier}"
 
 
 def test_profile_notes_what_is_repeated_where_it_counts_twice_in_a_score(tmp_path: Path) -> None:

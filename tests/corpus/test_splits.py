@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.corpus.profile import profile_corpus
+from stages.corpus.readers import text_files
 from stages.corpus.reading import open_corpus
-from stages.corpus.splits import SplitParams, raise_shares, split_numbers
+from stages.corpus.splits import SentenceSplitParams, SplitParams, raise_shares, split_numbers
 from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.sentences import SPLITS, WORD_SEPARATOR, digests_of
 from stages.errors import CorpusError
@@ -63,6 +64,25 @@ def test_a_sentence_goes_where_it_goes_in_a_corpus_of_one_file(sentences: list[l
     alone = split_numbers(digests, SplitParams(dev=share))
     both = split_numbers(digests, SplitParams(dev=share / 2, test=share / 2))
     assert (alone > 0).tolist() == (both > 0).tolist()
+
+
+def test_a_document_stays_together_whatever_the_size_of_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = [[f"a{n}", "the", f"b{n}", f"c{n}"] for n in range(60)]
+    text = "".join(f"-DOCSTART- O\n\n{conll(words)}" for words in documents)
+    place, split = fill(tmp_path / "c", {"all.conll": text}), SentenceSplitParams(dev=0.2, test=0.2, by="document")
+    whole = words_of(place, split)
+    for found in whole.values():
+        cut = [found[first : first + 4] for first in range(0, len(found), 4)]
+        assert cut
+        assert all(document in documents for document in cut)
+    monkeypatch.setattr(text_files, "CHUNK", 50)
+    assert words_of(place, split) == whole
+
+
+def test_sentences_of_no_document_are_split_each_by_itself(tmp_path: Path) -> None:
+    place = fill(tmp_path / "c", {"all.conll": conll(NUMBERED)})
+    shares = SentenceSplitParams(dev=0.2, test=0.2)
+    assert words_of(place, shares) == words_of(place, shares.model_copy(update={"by": "document"}))
 
 
 TWO: Files = {"train.conll": GOOD, "test.conll": GOOD}

@@ -19,10 +19,10 @@ from stages.encoding.files import (
 from stages.errors import ArtifactError
 
 ROWS = [
-    {"input_ids": [2, 7, 8, 3], "labels": [-100, 1, 0, -100], "word_index": [-1, 0, 1, -1], "sentence": 0, "window": 0,
-     "words": ["a", "b"]},
-    {"input_ids": [2, 9, 3], "labels": [-100, 2, -100], "word_index": [-1, 0, -1], "sentence": 1, "window": 0,
-     "words": ["c"]},
+    {"input_ids": [2, 7, 8, 3], "labels": [-100, 1, 0, -100], "word_index": [-1, 0, 1, -1], "sentence": 0,
+     "document": -1, "sentences": [["a", "b"]]},
+    {"input_ids": [2, 9, 3], "labels": [-100, 2, -100], "word_index": [-1, 0, -1], "sentence": 1,
+     "document": -1, "sentences": [["c"]]},
 ]  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def test_read_split_joins_what_was_written_in_pieces(encoded: Path) -> None:
         for row in ROWS:
             writer.write_batch(pa.RecordBatch.from_pylist([row], schema=SCHEMA))
     whole, pieces = read_split(encoded, "train"), read_split(encoded, "dev")
-    for name in ("offsets", "input_ids", "labels", "word_index", "sentence"):
+    for name in ("offsets", "input_ids", "labels", "word_index", "sentence", "documents"):
         assert getattr(pieces, name).tolist() == getattr(whole, name).tolist()
     assert pieces.words == whole.words
 

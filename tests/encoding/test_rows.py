@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,28 +9,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from stages.encoding.files import IGNORED, NO_WORD, SCHEMA
-from stages.encoding.rows import Encoder, frame_of
+from stages.corpus.text.documents import Context
+from stages.encoding.files import IGNORED, NO_WORD, SCHEMA, split_of
+from stages.encoding.rows import EncodedBlock, Encoder, frame_of
 from stages.encoding.tokenizer import load_tokenizer
 from stages.encoding.vocabulary import Vocabulary
 
 
-def rows_of(
+def encode(
     tokenizer: PreTrainedTokenizerFast,
     sentences: list[list[str]],
     *,
     length: int,
     overlap: int,
     documents: list[int] | None = None,
-    chosen: list[bool] | None = None,
-) -> list[dict[str, Any]]:
-    """The rows of sentences whose words are labelled 0, 1, 2 ... in each."""
+) -> EncodedBlock:
+    """Sentences whose words are labelled 0, 1, 2 ... in each; the context is documents if they are given."""
     words = pa.array(sentences, pa.list_(pa.string()))
     labels = np.array([number for sentence in sentences for number, _ in enumerate(sentence)], np.int32)
-    encoded = Encoder(Vocabulary(tokenizer), length=length, overlap=overlap).encode(
-        words, labels, documents=None if documents is None else np.array(documents, np.int32)
-    )
-    batch = encoded.rows(None if chosen is None else np.array(chosen))
+    context: Context = "sentence" if documents is None else "document"
+    encoder = Encoder(Vocabulary(tokenizer), length=length, overlap=overlap, context=context)
+    return encoder.encode(words, labels, documents=None if documents is None else np.array(documents, np.int32))
+
+
+def rows_of(tokenizer: PreTrainedTokenizerFast, sentences: list[list[str]], **options: Any) -> list[dict[str, Any]]:
+    batch = encode(tokenizer, sentences, **options).rows()
     assert batch.schema == SCHEMA
     rows: list[dict[str, Any]] = batch.to_pylist()
     return rows
@@ -39,21 +43,34 @@ WORDS = st.sampled_from(["Antidisestablishmentarianism", "in", "Munich", "\u200d
 SENTENCES = st.lists(st.lists(WORDS, max_size=30), min_size=1, max_size=6)
 
 
-@given(SENTENCES, st.integers(8, 40), st.integers(0, 12), st.booleans())
+@given(SENTENCES, st.integers(8, 40), st.integers(0, 12), st.booleans(), st.data())
 def test_rows_give_each_word_exactly_one_prediction(
-    tokenizer: PreTrainedTokenizerFast, sentences: list[list[str]], length: int, overlap: int, in_documents: bool
+    tokenizer: PreTrainedTokenizerFast,
+    sentences: list[list[str]],
+    length: int,
+    overlap: int,
+    in_documents: bool,
+    data: st.DataObject,
 ) -> None:
-    documents = [number // 2 for number, _ in enumerate(sentences)] if in_documents else None
-    rows = rows_of(tokenizer, sentences, length=length, overlap=overlap, documents=documents)
-    assert [row["sentence"] for row in rows] == sorted(row["sentence"] for row in rows)
-    for number, words in enumerate(sentences):
-        of_sentence = [row for row in rows if row["sentence"] == number]
-        assert [row["window"] for row in of_sentence] == list(range(len(of_sentence)))
-        assert [row["words"] for row in of_sentence] == [words] + [None] * (len(of_sentence) - 1)
-        for column, nothing in (("labels", IGNORED), ("word_index", NO_WORD)):
-            marked = [value for row in of_sentence for value in row[column] if value != nothing]
-            assert marked == list(range(len(words)))
-    for row in rows:
+    """Also those of some documents alone, and of sentences that belong to none."""
+    numbers = st.lists(st.integers(-1, 2), min_size=len(sentences), max_size=len(sentences))
+    documents = sorted(data.draw(numbers)) if in_documents else [-1] * len(sentences)
+    block = encode(tokenizer, sentences, length=length, overlap=overlap, documents=documents)
+    left_out = data.draw(st.integers(-1, 3))
+    chosen = np.array([document != left_out for document in documents])
+    rows = block.rows(chosen, first=7)
+    split = split_of(pa.Table.from_batches([rows]))
+    kept = [sentence for sentence, is_chosen in zip(sentences, chosen, strict=True) if is_chosen]
+    assert split.words.to_pylist() == kept
+    assert split.documents.tolist() == np.array(documents)[chosen].tolist()
+    split = replace(split, sentence=split.sentence - 7)
+    gold = [number for sentence in kept for number, _ in enumerate(sentence)]
+    assert split.labels[split.owners()].tolist() == gold
+    owned = [split.words_at(np.flatnonzero(split.word_index != NO_WORD))]
+    assert split.sentences_of(np.concatenate(owned)).tolist() == [
+        number for number, sentence in enumerate(kept) for _ in sentence
+    ]
+    for row in rows.to_pylist():
         assert len(row["input_ids"]) == len(row["labels"]) == len(row["word_index"]) <= length
         assert row["input_ids"][0] == tokenizer.cls_token_id
         assert row["input_ids"][-1] == tokenizer.sep_token_id
@@ -72,22 +89,36 @@ def test_rows_equal_the_output_of_the_tokenizer(tokenizer: PreTrainedTokenizerFa
         assert [n for n, word in enumerate(row["word_index"]) if word != NO_WORD] == first
 
 
-def test_rows_show_the_neighbours_of_a_sentence_in_its_document_unlabelled(tokenizer: PreTrainedTokenizerFast) -> None:
-    sentences = [["Bonn"], ["Munich", "is"], ["large"], ["elsewhere"]]
-    rows = rows_of(tokenizer, sentences, length=64, overlap=0, documents=[0, 0, 0, 1])
-    together = tokenizer(["Bonn", "Munich", "is", "large"], is_split_into_words=True)["input_ids"]
-    assert [row["input_ids"] for row in rows[:3]] == [together] * 3
-    assert rows[3]["input_ids"] == tokenizer(["elsewhere"], is_split_into_words=True)["input_ids"]
-    assert [[label for label in row["labels"] if label != IGNORED] for row in rows] == [[0], [0, 1], [0], [0]]
+def test_a_document_is_cut_as_one_text(tokenizer: PreTrainedTokenizerFast) -> None:
+    sentences = [["Bonn"], ["Munich", "is"], ["large"], ["elsewhere"], ["alone"], ["alone"]]
+    rows = rows_of(tokenizer, sentences, length=64, overlap=0, documents=[0, 0, 0, 1, -1, -1])
+    texts = ("Bonn Munich is large", "elsewhere", "alone", "alone")
+    assert [row["input_ids"] for row in rows] == [
+        tokenizer(text.split(), is_split_into_words=True)["input_ids"] for text in texts
+    ]
+    assert [row["sentence"] for row in rows] == [0, 3, 4, 5]
+    assert [row["document"] for row in rows] == [0, 1, -1, -1]
+    assert [word for word in rows[0]["word_index"] if word != NO_WORD] == [0, 1, 2, 3]  # on through all sentences
+    assert [row["sentences"] for row in rows] == [sentences[:3], sentences[3:4], sentences[4:5], sentences[5:]]
 
 
-def test_rows_of_chosen_sentences_keep_their_context_and_are_numbered_from_zero(
-    tokenizer: PreTrainedTokenizerFast,
-) -> None:
-    sentences = [["Bonn"], ["Munich", "is"], ["large"]]
-    all_rows = rows_of(tokenizer, sentences, length=64, overlap=0, documents=[0, 0, 0])
-    (row,) = rows_of(tokenizer, sentences, length=64, overlap=0, documents=[0, 0, 0], chosen=[False, False, True])
-    assert row == {**all_rows[2], "sentence": 0}
+def test_a_window_names_the_sentences_that_begin_in_it(tokenizer: PreTrainedTokenizerFast) -> None:
+    sentences = [["in"] * 5, ["in"] * 3, ["in"] * 6]
+    rows = rows_of(tokenizer, sentences, length=8, overlap=2, documents=[0, 0, 0])
+    owned = [[word for word in row["word_index"] if word != NO_WORD] for row in rows]
+    assert owned == [[0, 1, 2, 3, 4], [0, 1, 2, 3], [1, 2, 3, 4, 5]]
+    assert [row["sentence"] for row in rows] == [0, 1, 2]
+    assert [len(row["sentences"]) for row in rows] == [1, 2, 0]
+
+
+def test_documents_have_hardly_more_tokens_than_single_sentences(tokenizer: PreTrainedTokenizerFast) -> None:
+    """But for the tokens that windows share: fewer, since a sentence has no special tokens of its own."""
+    sentences = [["Bonn", "is", "large", "."] * (2 + number % 7) for number in range(200)]
+    alone = rows_of(tokenizer, sentences, length=64, overlap=16)
+    together = rows_of(tokenizer, sentences, length=64, overlap=16, documents=[number // 20 for number in range(200)])
+    count, shared = (sum(len(row["input_ids"]) for row in rows) for rows in (alone, together))
+    assert shared - 16 * (len(together) - 10) <= count
+    assert shared <= 1.4 * count
 
 
 def test_frame_holds_the_special_tokens_around_a_sequence(tiny_pretrained: Path) -> None:

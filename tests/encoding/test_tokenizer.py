@@ -74,7 +74,7 @@ from stages.task import load_part, task_names
 for task in task_names():
     load_part(task, "data.corpus")
 tokenizer = tokenize.load_tokenizer(Path(sys.argv[1]))
-Encoder(Vocabulary(tokenizer), length=32, overlap=8)
+Encoder(Vocabulary(tokenizer), length=32, overlap=8, context="sentence")
 TextEncoder(tokenizer, length=32, overlap=8)
 print([name for name in ("torch", "mlflow") if name in sys.modules])
 """

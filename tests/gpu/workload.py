@@ -200,6 +200,7 @@ def make_split(lengths: npt.NDArray[np.int64], shape: Shape, *, seed: int = 0) -
         word_index=word_index.astype(np.int32),
         sentence=np.arange(len(lengths), dtype=np.int32),
         words=pa.ListArray.from_arrays(before.astype(np.int32), pa.array(np.full(int(before[-1]), "word"))),
+        documents=np.full(len(lengths), -1, np.int32),
     )
 
 

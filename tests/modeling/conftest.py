@@ -14,7 +14,7 @@ from stages.corpus.readers.columns import Columns
 from stages.corpus.readers.conll import read_conll
 from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.schemes import TagReader, label_ids
-from stages.corpus.text.sentences import Block
+from stages.corpus.text.sentences import NO_DOCUMENT, Block
 from stages.encoding.files import IGNORED, NO_WORD, SCHEMA, EncodedSplit, read_split, split_of, split_writer
 from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer
@@ -46,8 +46,8 @@ def encoded(rows: Sequence[tuple[list[int], list[int]]]) -> EncodedSplit:
         numbers = iter(range(len(labels)))
         word_index = [NO_WORD if label == IGNORED else next(numbers) for label in labels]
         words = [f"w{sentence}.{number}" for number in range(max(word_index) + 1)]
-        row = {"input_ids": input_ids, "labels": labels, "word_index": word_index, "words": words}
-        table.append(row | {"sentence": sentence, "window": 0})
+        row = {"input_ids": input_ids, "labels": labels, "word_index": word_index, "sentences": [words]}
+        table.append(row | {"sentence": sentence, "document": NO_DOCUMENT})
     return split_of(pa.Table.from_pylist(table, schema=SCHEMA))
 
 
@@ -124,7 +124,7 @@ def demo_split(tiny_pretrained: Path, tmp_path_factory: pytest.TempPathFactory) 
     reader = TagReader()
     labels = label_ids(reader.read(block), reader)
     assert reader.labels == LABELS
-    encoder = Encoder(Vocabulary(load_tokenizer(tiny_pretrained)), length=32, overlap=8)
+    encoder = Encoder(Vocabulary(load_tokenizer(tiny_pretrained)), length=32, overlap=8, context="sentence")
     folder = tmp_path_factory.mktemp("encoded")
     with split_writer(folder / "train.arrow") as writer:
         writer.write_batch(encoder.encode(block.words, labels).rows())

@@ -12,8 +12,11 @@ from typer.testing import CliRunner
 
 from pipeline.cli.models import commands
 from pipeline.registry import served
+from stages.artifacts import read_json, write_json
 from stages.errors import UserError
 from tests.tasks.kinds import KINDS, OTHER, TEXT, register_model, write_model
+
+OF_DOCUMENTS = "entities-of-documents"
 
 Predict = Callable[..., str]
 
@@ -30,6 +33,11 @@ def project(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path, emp
         for name, kind in KINDS.items():
             model = write_model(kind, folder / name / "model", tiny_pretrained)
             register_model(name, kind, model, f"sqlite:///{folder}/mlflow.db")
+        model = write_model(KINDS["entities"], folder / OF_DOCUMENTS / "model", tiny_pretrained)
+        record = read_json(model / "training.json")
+        record["parameters"]["tokenize"]["context"] = "document"
+        write_json(model / "training.json", record)
+        register_model(OF_DOCUMENTS, KINDS["entities"], model, f"sqlite:///{folder}/mlflow.db")
     return folder
 
 
@@ -87,6 +95,29 @@ def test_the_score_of_every_label_is_shown_on_request(predict: Predict) -> None:
 def test_scores_of_labels_are_refused_where_there_are_none(predict: Predict, name: str) -> None:
     with pytest.raises(UserError, match=f"{name}/1 has no scores of labels to show: leave out --all-scores"):
         predict(name, "--all-scores", given=TEXT)
+
+
+def test_sentences_of_documents_are_read_in_their_context(predict: Predict, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [TEXT, OTHER, "", OTHER, TEXT]
+
+    def answers(model: str, *words: str, given: list[str]) -> list[Any]:
+        found = json.loads(predict(model, *words, "--json", given="\n".join(given)))["predictions"]
+        assert [answer["text"] for answer in found] == given
+        return [answer["entities"] for answer in found]
+
+    def places(found: list[Any]) -> list[Any]:
+        return [[(entity["type"], entity["start"], entity["end"]) for entity in entities] for entities in found]
+
+    together = answers(OF_DOCUMENTS, "--documents", given=lines)
+    assert together[2] == []
+    apart = [answers(OF_DOCUMENTS, "--documents", given=part) for part in (lines[:2], lines[3:])]
+    assert places(together) == places([*apart[0], [], *apart[1]])
+    assert together != answers(OF_DOCUMENTS, given=lines)
+    assert answers("entities", "--documents", given=lines) == answers("entities", given=lines)
+    monkeypatch.setattr(served, "BLOCK", 1)
+    assert places(together) == places(answers(OF_DOCUMENTS, "--documents", given=lines))
+    with pytest.raises(UserError, match="one-label/1 reads no sentences in their context: leave out --documents"):
+        predict("one-label", "--documents", given=TEXT)
 
 
 def test_a_number_is_shown_with_its_unit(predict: Predict) -> None:

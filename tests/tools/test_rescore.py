@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from stages.tasks.token_classification.scores import scoring
 from stages.tasks.token_classification.scores.entities import Tagging
 from stages.tasks.token_classification.scores.metric import scores
 from stages.tasks.token_classification.scores.predictions import Predictions, read_predictions, write_predictions
+from stages.tasks.token_classification.service.predictor import Recognizer
+from stages.tasks.token_classification.service.rescoring import rescore as rescore_sentences
 from stages.tools import rescore
 from tests.checkouts import run_stages, write_params, write_small_corpus
 
@@ -72,6 +75,48 @@ def test_a_model_predicts_the_same_for_its_own_test_sentences_as_in_its_evaluati
     np.testing.assert_allclose(again.probability_W, own.probability_W, rtol=0, atol=1e-6)
 
 
+@pytest.fixture(scope="module")
+def of_documents(tmp_path_factory: pytest.TempPathFactory, tiny_pretrained: Path, empty_store: Path) -> Path:
+    """A folder with a model that was trained on whole documents of six sentences, several windows long."""
+    folder = tmp_path_factory.mktemp("of_documents")
+    shutil.copy(empty_store, folder)
+    corpus = folder / "data/corpora/demo"
+    write_small_corpus(corpus, train=80)
+    for path in corpus.iterdir():
+        sentences = path.read_text(encoding="utf-8").strip().split("\n\n")
+        documents = ["\n\n".join(["-DOCSTART- O", *sentences[n : n + 6]]) for n in range(0, len(sentences), 6)]
+        path.write_text("\n\n".join(documents) + "\n", encoding="utf-8")
+    write_params(folder, tiny_pretrained, **{"tokenize.context": "document"})
+    run_stages(folder, "tokenize", "train", "evaluate")
+    return folder
+
+
+def test_documents_have_the_same_tags_in_evaluate_in_rescoring_and_served(
+    of_documents: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = read_predictions(of_documents / SENTENCES)["test"]
+    assert len(own.predicted.entities(strict=True)) > 30
+    assert own.documents is not None
+    again = rescore_sentences(own, of_documents / MODEL)
+    assert again.predicted.tags_W.tolist() == own.predicted.tags_W.tolist()
+    np.testing.assert_allclose(again.probability_W, own.probability_W, rtol=0, atol=1e-6)
+    assert again.documents.tolist() == own.documents.tolist()
+
+    recognizer, sentences = Recognizer.load(of_documents / MODEL), own.words.to_pylist()
+    starts = np.flatnonzero(np.diff(own.documents)) + 1
+    divided = [part for words, is_start in zip(sentences, np.isin(range(len(sentences)), starts), strict=True)
+               for part in ([[], words] if is_start else [words])]  # fmt: skip
+    served = [found for found, words in zip(recognizer(divided, documents=True), divided, strict=True) if words]
+    entities = own.predicted.entities(strict=False)
+    assert [len(found) for found in served] == np.bincount(entities.sentence_E, minlength=len(sentences)).tolist()
+    for found, words in zip(served, sentences, strict=True):
+        assert all(entity["text"] == " ".join(words)[entity["start"] : entity["end"]] for entity in found)
+
+    assert caplog.text == ""
+    alone = rescore_sentences(replace(own, documents=None), of_documents / MODEL)
+    assert not np.allclose(alone.probability_W, own.probability_W, atol=1e-3)
+
+
 def test_gold_tags_that_the_model_does_not_know_remain_and_count_as_missed(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -99,7 +144,7 @@ def test_a_model_that_was_trained_on_documents_is_a_warning(folder: Path, caplog
     record["parameters"]["tokenize"]["context"] = "document"
     write_json(MODEL / "training.json", record)
     entry_point.run_recipe(rescore.main)
-    assert "data/model was trained on sentences in context; here it read each sentence by itself" in caplog.text
+    assert "data/model was trained on whole documents; here it reads each sentence by itself" in caplog.text
 
 
 def removed(file: str) -> Spoil:

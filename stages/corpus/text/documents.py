@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.corpus.text.sentences import NO_DOCUMENT, Block, concatenate
+from stages.corpus.text.sentences import NO_DOCUMENT, Block, Int32s, UInt64s, concatenate, digest_sentences
+
+Context = Literal["sentence", "document"]  # what is cut into windows as one text
 
 DOCUMENT_START = "-DOCSTART-"
 LONGEST = 200_000  # words; a longer document is cut here to bound memory
@@ -30,26 +34,48 @@ class DocumentNumbers:
         return numbers
 
 
-def group_documents(blocks: Iterable[tuple[Block, Any]]) -> Iterator[tuple[Block, Any]]:
-    """Regroup blocks so that none ends within a document.
+@dataclass
+class DocumentCounter:
+    """Numbers the documents of a corpus, whose blocks number those of each file."""
 
-    Each block comes with an array that has an item for each of its sentences. A document of over LONGEST words is cut.
-    """
-    pending: tuple[Block, Any] | None = None
-    for block, items in blocks:
-        if pending is not None and pending[0].source == block.source:
-            merged = concatenate(pending[0], block), np.concatenate([pending[1], items])
-        else:
-            yield from [pending] if pending else []
-            merged = block, items
-        documents = merged[0].documents
-        earlier = np.flatnonzero(documents != documents[-1])
-        end = earlier[-1] + 1 if len(earlier) else 0  # the last document starts here
-        if documents[-1] == NO_DOCUMENT or len(merged[0].words.values) > LONGEST:
-            end = len(documents)
+    source: str = ""
+    before: int = 0  # the number of the first document of this file
+    after: int = 0  # the next free number
+
+    def count(self, block: Block) -> Int32s:
+        """[S] the number of each sentence's document within the corpus; NO_DOCUMENT for none."""
+        if block.source != self.source:
+            self.source, self.before = block.source, self.after
+        numbers = np.where(block.documents == NO_DOCUMENT, NO_DOCUMENT, block.documents + self.before)
+        self.after = max(self.after, int(numbers.max()) + 1)
+        return numbers.astype(np.int32)
+
+
+def document_starts(documents: Int32s) -> npt.NDArray[np.int64]:
+    """The first sentence of each document, by the document of each sentence; one of no document stands by itself."""
+    return np.flatnonzero((np.diff(documents, prepend=NO_DOCUMENT) != 0) | (documents == NO_DOCUMENT))
+
+
+def digest_documents(block: Block) -> UInt64s:
+    """[S] a 64-bit hash of the words of each sentence's document, of which the block holds all sentences."""
+    firsts = document_starts(block.documents)
+    bounds = np.append(firsts, len(block))
+    words = pa.ListArray.from_arrays(block.offsets[bounds], block.words.values)
+    return np.repeat(digest_sentences(words), np.diff(bounds))
+
+
+def group_documents(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Regroup the blocks of a file so that none ends within a document; one of over LONGEST words is cut."""
+    pending: Block | None = None
+    for block in blocks:
+        merged = concatenate(pending, block) if pending else block
+        # The last document may go on in the next block.
+        end = int(document_starts(merged.documents)[-1])
+        if merged.documents[-1] == NO_DOCUMENT or len(merged.words.values) > LONGEST:
+            end = len(merged)
         if end:
-            yield merged[0].slice(0, end), merged[1][:end]
-        pending = (merged[0].slice(end, len(documents)), merged[1][end:]) if end < len(documents) else None
+            yield merged.slice(0, end)
+        pending = merged.slice(end, len(merged)) if end < len(merged) else None
     if pending:
         yield pending
 

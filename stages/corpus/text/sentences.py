@@ -62,7 +62,7 @@ class Block:
     @cached_property
     def digests(self) -> UInt64s:
         """[S] a 64-bit hash of the words of each sentence, stable across processes and versions."""
-        return digests_of(pc.binary_join(self.words, WORD_SEPARATOR).to_pylist())
+        return digest_sentences(self.words)
 
     def where(self, word: SupportsIndex) -> str:
         """Format the place of a word as `file:line`."""
@@ -95,6 +95,11 @@ class Block:
         tags = self.tags.to_pylist()
         for words, start, end in zip(self.words.to_pylist(), self.offsets[:-1], self.offsets[1:], strict=True):
             yield Sentence(tuple(words), tuple(tags[start:end]), int(self.lines[start]))
+
+
+def digest_sentences(words: pa.ListArray) -> UInt64s:
+    """[S] a 64-bit hash of the words of each sentence."""
+    return digests_of(pc.binary_join(words, WORD_SEPARATOR).to_pylist())
 
 
 def digests_of(texts: Iterable[str]) -> UInt64s:

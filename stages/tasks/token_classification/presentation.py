@@ -23,7 +23,8 @@ LEGEND = Legend(
     other="one of this side only",
 )
 SAMPLE = "Angela Merkel visited Siemens in Munich."
-SERVING_PARAMS: dict[str, Any] = {}
+DOCUMENTS = "documents"
+SERVING_PARAMS = {DOCUMENTS: False}
 SCORES_TITLE = "Entity scores, strict; f1_low to f1_high: 95 % interval."
 FIGURES = ("precision", "recall", "f1", "f1_low", "f1_high")
 
@@ -96,8 +97,10 @@ def tabulate_card(metrics: Mapping[str, Any], *, limit: int) -> Table:
 
 def list_limits(parameters: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What a tagger cannot do."""
+    unless = ", unless documents are given" if _reads_documents(parameters) else ""
+    length = parameters["tokenize"]["window_length"]
     return [
-        f"Reads at most {parameters['tokenize']['window_length']} tokens at a time, and each text without its context.",
+        f"Reads at most {length} tokens at a time, and each text without its context{unless}.",
         "Entities do not overlap or nest.",
     ]
 
@@ -135,14 +138,19 @@ def read_input(given: str | Mapping[str, Any], config: Mapping[str, Any]) -> str
 
 def explain_answers(
     config: Mapping[str, Any],  # noqa: ARG001 - as of any task
-    parameters: Mapping[str, Mapping[str, Any]],  # noqa: ARG001 - likewise
+    parameters: Mapping[str, Mapping[str, Any]],
     decision: Mapping[str, Any],
 ) -> list[str]:
-    """What offsets count, and the temperature; none is known of models from before it was fitted."""
+    """What offsets count, how documents are given, and the temperature, which models of before it was fitted lack."""
     temperature = decision.get("temperature")
     fitted = f", calibrated on dev (temperature {temperature:.4f})" if temperature else ", not calibrated"
+    with_documents = (
+        f'With `params={{"{DOCUMENTS}": True}}` the inputs are the sentences of documents, an empty string between two '
+        "documents, and each is read in its context, as in training."
+    )
     return [
         "`start` and `end` count characters.",
+        *([with_documents] if _reads_documents(parameters) else []),
         f"`score` is the mean probability of the tags of an entity's words{fitted}.",
     ]
 
@@ -158,6 +166,11 @@ def print_answer(answer: list[dict[str, Any]]) -> list[str]:
         f"{entity['type']:<8} {entity['text']}  ({entity['start']}-{entity['end']}, {entity['score']:.2f})"
         for entity in answer
     ]
+
+
+def _reads_documents(parameters: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a model was trained on whole documents; the records of older models do not say."""
+    return parameters["tokenize"].get("context") == "document"
 
 
 def _score_row(split: str, name: str, scores: Mapping[str, Any]) -> list[str]:

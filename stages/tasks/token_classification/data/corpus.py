@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from stages.corpus.faults import name_dropped
-from stages.corpus.profile import Context, CorpusProfile, profile_corpus
+from stages.corpus.profile import CorpusProfile, profile_corpus
 from stages.corpus.reading import Corpus, open_corpus
 from stages.corpus.text.diagnostics import Diagnostics
-from stages.corpus.text.documents import group_documents
+from stages.corpus.text.documents import DocumentCounter
 from stages.corpus.text.schemes import label_ids
 from stages.corpus.type_names import format_type
 from stages.corpus.warnings import log_notes, log_warnings
@@ -40,7 +40,6 @@ class TaggedCorpus:
     profile: CorpusProfile
     diagnostics: Diagnostics
     encoder: Encoder
-    context: Context
 
     @property
     def labels(self) -> list[str]:
@@ -64,16 +63,16 @@ class TaggedCorpus:
         """
         write_dropped(folder, name_dropped(self.corpus.place, self.corpus.splits, self.diagnostics))
         counts = {split: Counter[str]() for split in self.corpus.splits}
-        diagnostics = Diagnostics()
-        blocks = self.corpus.blocks(diagnostics)
-        is_document = self.context == "document"
+        diagnostics, documents = Diagnostics(), DocumentCounter()
+        blocks = self.corpus.blocks(diagnostics, whole_documents=self.encoder.context == "document")
         with ExitStack() as stack:
             writers = [stack.enter_context(split_writer(folder / f"{split}.arrow")) for split in counts]
-            for block, split_S in prefetch(group_documents(blocks) if is_document else blocks):
+            for block, split_S in prefetch(blocks):
                 entities = self.profile.reader.read(block)
-                documents = block.documents if is_document else None
                 labels = label_ids(entities, self.profile.reader)
-                encoded = self.encoder.encode(block.words, labels, distinct=block.distinct, documents=documents)
+                encoded = self.encoder.encode(
+                    block.words, labels, distinct=block.distinct, documents=documents.count(block)
+                )
                 lengths = np.diff(block.offsets)
                 for number in np.unique(split_S):
                     count, chosen_S = counts[self.corpus.splits[number]], split_S == number
@@ -108,8 +107,8 @@ def check_corpus(params: Any, tokenizer: "PreTrainedTokenizerFast") -> TaggedCor
     log.info("%s is %s with %s", corpus.place, profile.reader.scheme, types)
     log_notes(diagnostics, "cut-split")
     log_warnings(diagnostics, headlines=False)
-    encoder = Encoder(vocabulary, length=window.window_length, overlap=window.window_overlap)
-    return TaggedCorpus(corpus, profile, diagnostics, encoder, window.context)
+    encoder = Encoder(vocabulary, length=window.window_length, overlap=window.window_overlap, context=window.context)
+    return TaggedCorpus(corpus, profile, diagnostics, encoder)
 
 
 def profile(params: Any, tokenizer: "PreTrainedTokenizerFast | None", diagnostics: Diagnostics) -> dict[str, Any]:

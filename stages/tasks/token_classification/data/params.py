@@ -1,7 +1,7 @@
 """The sections of params.yaml that tokenize alone reads, with the fields of this task."""
 
-from stages.corpus.profile import Context
 from stages.corpus.reading import DataParams
+from stages.corpus.text.documents import Context
 from stages.params import Section, WindowParams
 
 

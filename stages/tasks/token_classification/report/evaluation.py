@@ -84,7 +84,7 @@ def join_words(encoded: EncodedSplit, predictions: WordPredictions, labels: list
     gold, predicted = (
         Tagging(ids_W, encoded.word_bounds, tuple(labels)) for ids_W in (predictions.gold_W, predictions.predicted_W)
     )
-    return Predictions(encoded.words, gold, predicted, predictions.probability_W)
+    return Predictions(encoded.words, gold, predicted, predictions.probability_W, encoded.documents)
 
 
 def summarise(split: str, metrics: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 split               dev or test
 sentence            its 0-based number in the split
+document            number of its document, null for none; absent from the files of older versions
 words               list<string>
 gold, predicted     list<string>, a tag for each word
 probability         list<float>, of each predicted tag
@@ -32,6 +33,7 @@ class Predictions:
     gold: Tagging
     predicted: Tagging
     probability_W: npt.NDArray[np.float32]
+    documents: npt.NDArray[np.int32] | None = None  # [S] of each sentence, -1 for none; None if that is not known
 
 
 def write_predictions(path: Path, splits: dict[str, Predictions]) -> None:
@@ -62,6 +64,7 @@ def _table(split: str, predictions: Predictions) -> pa.Table:
         {
             "split": [split] * gold.sentences,
             "sentence": pa.array(np.arange(gold.sentences)),
+            "document": _document_column(predictions),
             "words": predictions.words,
             "gold": tag_lists(gold.ids_W),
             "predicted": tag_lists(predicted.ids_W),
@@ -82,4 +85,13 @@ def _from_table(table: pa.Table) -> Predictions:
         ids_W = pc.index_in(lists.flatten(), value_set=tags).to_numpy().astype(np.int64)
         return Tagging(ids_W, bounds, tuple(tags.to_pylist()))
 
-    return Predictions(words, tagging(gold), tagging(predicted), probability.flatten().to_numpy())
+    documents = None
+    if "document" in table.column_names:
+        documents = table["document"].combine_chunks().fill_null(-1).to_numpy()
+    return Predictions(words, tagging(gold), tagging(predicted), probability.flatten().to_numpy(), documents)
+
+
+def _document_column(predictions: Predictions) -> pa.Array:
+    if predictions.documents is None:
+        return pa.nulls(predictions.gold.sentences, pa.int32())
+    return pa.array(predictions.documents, pa.int32(), mask=predictions.documents < 0)

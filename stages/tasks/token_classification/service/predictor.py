@@ -1,6 +1,8 @@
 """A trained model applied to raw text."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,8 @@ import pyarrow as pa
 from transformers import PreTrainedModel
 
 from stages.corpus.text.raw_text import LONE_SURROGATE, visible_span, word_spans
-from stages.encoding.files import EncodedSplit, split_of
+from stages.corpus.text.sentences import Int32s
+from stages.encoding.files import split_of
 from stages.encoding.rows import Encoder
 from stages.encoding.vocabulary import Vocabulary
 from stages.modeling.classifier import labels_of
@@ -35,33 +38,47 @@ class Recognizer:
         trained = load_trained(folder)
         window = trained.record.parameters["tokenize"]
         vocabulary = Vocabulary(trained.tokenizer)
-        encoder = Encoder(vocabulary, length=window["window_length"], overlap=window["window_overlap"])
+        encoder = Encoder(
+            vocabulary,
+            length=window["window_length"],
+            overlap=window["window_overlap"],
+            context=window.get("context", "sentence"),  # absent from the record of a model from before the choice
+        )
         return cls(trained.model, encoder, trained.compute, trained.temperature)
 
-    def predict(self, split: EncodedSplit) -> WordPredictions:
-        """The label of every word of a split, with its calibrated probability."""
+    def predict(
+        self, words: pa.ListArray, labels: Int32s | None = None, *, documents: Int32s | None = None
+    ) -> WordPredictions:
+        """The label of every word of S sentences, with its calibrated probability; `labels` [W] are the gold ones.
+
+        `documents` [S] is the number of each sentence's document, which a model uses that was trained on documents.
+        """
+        labels = np.zeros(len(words.values), np.int32) if labels is None else labels
+        split = split_of(pa.Table.from_batches([self.encoder.encode(words, labels, documents=documents).rows()]))
         return predict(
             self.model, split, self.compute, batch_tokens=INFERENCE_BATCH_TOKENS, temperature=self.temperature
         )
 
-    def __call__(self, texts: list[str]) -> list[list[dict[str, Any]]]:
-        """The entities of each text: `text`, `type`, `start` and `end` in characters, `score` from 0 to 1.
+    def __call__(
+        self, sentences: Sequence[str | Sequence[str]], *, documents: bool = False
+    ) -> list[list[dict[str, Any]]]:
+        """The entities of each sentence: `text`, `type`, `start` and `end` in characters, `score` from 0 to 1.
 
-        `score` is the mean calibrated probability of the predicted tags of the entity's words. A lone surrogate is read
-        as U+FFFD.
+        A sentence is a text, of any length, or a list of words, which count as joined by blanks. With `documents` they
+        are those of one document after another, with an empty one between two documents. `score` is the mean calibrated
+        probability of the predicted tags of the entity's words. A lone surrogate is read as U+FFFD.
         """
-        if not texts:
+        if not sentences:
             return []
-        texts = [LONE_SURROGATE.sub("\ufffd", text) for text in texts]
-        spans = [word_spans(text) for text in texts]
+        texts, spans = zip(*map(_find_words, sentences), strict=True)
         words = pa.array(
             [[text[start:end] for start, end in own] for text, own in zip(texts, spans, strict=True)],
             pa.list_(pa.string()),
         )
-        no_labels = np.zeros(len(words.values), np.int32)
-        split = split_of(pa.Table.from_batches([self.encoder.encode(words, no_labels).rows()]))
-        predictions = self.predict(split)
-        tagging = Tagging(predictions.predicted_W, split.word_bounds, tuple(labels_of(self.model)))
+        numbers = np.cumsum([not own for own in spans], dtype=np.int32) if documents else None
+        predictions = self.predict(words, documents=numbers)
+        bounds = np.append(0, np.cumsum(words.value_lengths().to_numpy(), dtype=np.int64))
+        tagging = Tagging(predictions.predicted_W, bounds, tuple(labels_of(self.model)))
         entities = tagging.entities(strict=False)
         scores = entity_scores(entities, predictions.probability_W)
         results: list[list[dict[str, Any]]] = [[] for _ in texts]
@@ -82,3 +99,13 @@ class Recognizer:
                 }
             )
         return results
+
+
+def _find_words(sentence: str | Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
+    """The text of a sentence, and where each of its words starts and ends in it."""
+    if isinstance(sentence, str):
+        text = LONE_SURROGATE.sub("\ufffd", sentence)
+        return text, word_spans(text)
+    words = [LONE_SURROGATE.sub("\ufffd", word) for word in sentence]
+    ends = list(accumulate(len(word) + 1 for word in words))
+    return " ".join(words), [(end - 1 - len(word), end - 1) for word, end in zip(words, ends, strict=True)]

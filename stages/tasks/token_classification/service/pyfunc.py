@@ -10,6 +10,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from pydantic import BaseModel
 
+from stages.tasks.token_classification.presentation import DOCUMENTS
 from stages.tasks.token_classification.service.predictor import Recognizer
 
 
@@ -24,7 +25,11 @@ class Entity(BaseModel):
 
 
 class EntityRecognizer(PythonModel):
-    """Takes strings and returns a list of entities for each: text, type, start, end, score."""
+    """Takes strings and returns a list of entities for each: text, type, start, end, score.
+
+    With the parameter `documents` the strings are the sentences of one document after another, with an empty one
+    between two documents. MLflow checks the type of each input only if all are of one type, so a string it is.
+    """
 
     def load_context(self, context: PythonModelContext) -> None:
         """Load the model from the artifacts of the model version."""
@@ -34,10 +39,11 @@ class EntityRecognizer(PythonModel):
         self,
         context: PythonModelContext,  # noqa: ARG002 - MLflow passes it by name
         model_input: list[str],
-        params: dict[str, Any] | None = None,  # noqa: ARG002 - likewise
+        params: dict[str, Any] | None = None,
     ) -> list[list[Entity]]:
         """Entities of each text as plain dictionaries, ready for JSON; `start` and `end` count characters."""
-        return cast(list[list[Entity]], self.recognizer(model_input))
+        documents = bool((params or {}).get(DOCUMENTS))
+        return cast(list[list[Entity]], self.recognizer(model_input, documents=documents))
 
 
 set_model(EntityRecognizer())
