@@ -8,7 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -126,6 +126,7 @@ def train_model(params: Params, world: World, place: Path) -> None:
         weight_decay=params.train.weight_decay,
         layerwise_lr_decay=params.train.layerwise_lr_decay,
         head_lr_multiplier=params.train.head_lr_multiplier,
+        average_weights=params.train.average_weights,
     )
     run = TrainingRun(params, manifest, task, head, model, weights, splits, compute, world)
     checkpoints = Checkpoints(project_folder() / params.runtime.checkpoint_dir / record.train_key)
@@ -258,15 +259,25 @@ def resume(run: TrainingRun, checkpoints: Checkpoints) -> Progress:
 
 
 def record_step(queued: PendingStep, run: TrainingRun, progress: Progress) -> None:
-    """Wait for the step; in the main process, score dev if it ended an epoch, and add it to the progress."""
+    """Wait for the step; in the main process, score dev if it ended an epoch, and add it to the progress.
+
+    Of the last weights and their mean over the steps, those that score better are those of the epoch.
+    """
     step = queued.read()
     if not run.world.is_main_process:
         return
-    dev_score = score_dev(run) if step.ends_epoch else None
-    progress.add(step, dev_score, run.weights)
-    if dev_score is not None:
-        shown = run.task.describe_score(dev_score, run.params.task)
-        log.info("epoch %d of %d: loss %.4f, dev %s %.4f", step.epoch, queued.epochs, step.loss, *shown)
+    if not step.ends_epoch:
+        progress.add(step, None, run.weights)
+        return
+    last_score = score_dev(run)
+    with run.weights.averaged():
+        mean_score = score_dev(run) if run.weights.averages else last_score
+    is_mean_better, dev_score = mean_score > last_score, max(mean_score, last_score)
+    with run.weights.averaged() if is_mean_better else nullcontext():
+        progress.add(step, dev_score, run.weights)
+    shown = run.task.describe_score(dev_score, run.params.task)
+    of_mean = ", by the mean of the weights" if is_mean_better else ""
+    log.info("epoch %d of %d: loss %.4f, dev %s %.4f%s", step.epoch, queued.epochs, step.loss, *shown, of_mean)
 
 
 @contextmanager

@@ -10,6 +10,8 @@ Of the token embeddings only the rows of tokens that occur in the training data 
 have masters. Frozen weights, which require no gradient, have none, and no moments: they are never touched.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import cast
 
 import torch
@@ -22,6 +24,8 @@ from stages.training.gradients import Gradients, Slot
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
+AVERAGED_EVERY = 4  # steps; a pass over the masters at each of them would take 3 % of a training run
+AVERAGING_POWER = 8
 
 
 class MasterWeights:
@@ -29,7 +33,9 @@ class MasterWeights:
 
     `vocabulary` holds the token ids that occur in the training data. `layerwise_lr_decay` multiplies the learning rate
     once for each layer between a weight and the head (Clark et al., 2020, ELECTRA), `head_lr_multiplier` that of the
-    head.
+    head. With `average_weights` a mean of the masters over the steps so far is kept, in which the weight of a step
+    grows with about the eighth power of its number: a mean of the last tenth of the steps, however many there are
+    (polynomial-decay averaging, Shamir and Zhang, 2013).
     """
 
     def __init__(
@@ -41,6 +47,7 @@ class MasterWeights:
         weight_decay: float,
         layerwise_lr_decay: float,
         head_lr_multiplier: float,
+        average_weights: bool = False,
     ) -> None:
         self.embedding = cast(torch.nn.Embedding, model.get_input_embeddings())
         self.embedding.sparse = True  # its gradient is then as large as the batch, not as the vocabulary
@@ -87,6 +94,7 @@ class MasterWeights:
         self.weight_decays = [weight_decay if decay else 0.0 for _, decay, _ in groups]
         self.exp_avgs = [torch.zeros_like(master) for master in self.masters]
         self.exp_avg_sqs = [torch.zeros_like(master) for master in self.masters]
+        self.averages = [torch.zeros_like(master) for master in self.masters] if average_weights else []
         self.step_count = torch.zeros((), device=compute.device)
         self.failed = torch.zeros((), device=compute.device)  # 1 after a step that was not finite
         self.sync_model()
@@ -116,13 +124,43 @@ class MasterWeights:
         self._sync_embedding()
         return norm
 
+    def average(self, step: int) -> None:
+        """Add the masters after the step of this number, counted from 1, to their mean, which takes every fourth."""
+        if self.averages and step % AVERAGED_EVERY == 0:
+            number = step // AVERAGED_EVERY
+            for average, master in zip(self.averages, self.masters, strict=True):
+                average.lerp_(master, (1 + AVERAGING_POWER) / (number + AVERAGING_POWER))
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """While active, masters and model are the mean over the steps, if there is one; no step may be taken."""
+        if not self.averages or self.step_count < AVERAGED_EVERY:
+            yield
+            return
+        last = [master.clone() for master in self.masters]
+        self._set_masters(self.averages)
+        try:
+            yield
+        finally:
+            self._set_masters(last)
+
+    def _set_masters(self, values: list[torch.Tensor]) -> None:
+        for master, value in zip(self.masters, values, strict=True):
+            master.copy_(value)
+        self.sync_model()
+
     def snapshot(self) -> list[torch.Tensor]:
         """A copy of the flat masters, on the CPU."""
         return [master.detach().to("cpu", copy=True) for master in self.masters]
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Masters, moments and step count by name, not copied."""
-        kinds = {"masters": self.masters, "exp_avg": self.exp_avgs, "exp_avg_sq": self.exp_avg_sqs}
+        """Masters, their mean, moments and step count by name, not copied."""
+        kinds = {
+            "masters": self.masters,
+            "averages": self.averages,
+            "exp_avg": self.exp_avgs,
+            "exp_avg_sq": self.exp_avg_sqs,
+        }
         flat = {f"{kind}.{number}": values for kind, group in kinds.items() for number, values in enumerate(group)}
         return {**flat, "step": self.step_count}
 
