@@ -151,13 +151,14 @@ def train_model(params: Params, world: World, place: Path) -> None:
         write_model(run, weights.by_name(progress.best_masters), tokenizer, history.entries, record, place / MODEL)
         event_log.keep_history(entry.to_json() for entry in history.entries)
         checkpoints.remove()
+        seconds, memory = time.perf_counter() - started, peak_memory(compute.device)
+        event_log.log_metrics({"training": {"seconds": seconds, "peak_memory_bytes": memory}})
+        log.info("took %.0f s and at most %s MB of memory", seconds, f"{memory / 1e6:,.0f}")
         log.info(
             "kept epoch %d with dev %s %.4f",
             record.best_epoch,
             *task.describe_score(max(record.dev_score), params.task),
         )
-        seconds, memory = time.perf_counter() - started, peak_memory(compute.device)
-        event_log.log_metrics({"training": {"seconds": seconds, "peak_memory_bytes": memory}})
         event_log.log_execution("train", folder_digest(place / MODEL), current_execution())
         event_log.end()
 

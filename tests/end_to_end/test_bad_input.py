@@ -54,6 +54,12 @@ def written(file: str, content: str) -> Spoil:
 TRAIN = "data/corpora/demo/train.conll"
 
 
+def adapted_elsewhere(folder: Path) -> None:
+    """LoRA for layers that other encoders have."""
+    replaced("params.yaml", "adapt: full", "adapt: lora")(folder)
+    replaced("params.yaml", "targets: all-linear", "targets: [q_proj]")(folder)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -93,9 +99,11 @@ def test_tokenize_refuses(folder: Path, capsys: pytest.CaptureFixture[str], spoi
         (train, removed("data/encoded/manifest.json"), "data/encoded/manifest.json: no such file"),
         (train, written("data/encoded/train.arrow", "x"), "train.arrow is not the file that"),
         (train, replaced("params.yaml", "device: auto", "device: cuda"), "torch sees no GPU here"),
+        (train, replaced("params.yaml", "adapt: full", "adapt: freeze"), "model.freeze is 3, but this encoder has 2"),
+        (train, adapted_elsewhere, "attention.self.key, attention.self.query"),
         (evaluate, lambda _: None, "data/model/training.json: no such file"),
     ],
-    ids=["manifest lost", "arrow damaged", "no GPU", "no model"],
+    ids=["manifest lost", "arrow damaged", "no GPU", "too few layers", "no such layer", "no model"],
 )
 def test_later_stages_refuse(
     folder: Path, capsys: pytest.CaptureFixture[str], recipe: type, spoil: Spoil, message: str

@@ -44,7 +44,15 @@ def test_model_card_describes_the_task_and_its_scores(versions: Pipeline) -> Non
     from mlflow import MlflowClient
 
     card = MlflowClient().get_model_version(versions.model, "2").description
-    for part in (versions.kind.score, "## Data", "## Scores", "## Limits", "## Lineage", str(versions.corpus)):
+    for part in (
+        versions.kind.score,
+        "(100.0%), full",
+        "## Data",
+        "## Scores",
+        "## Limits",
+        "## Lineage",
+        str(versions.corpus),
+    ):
         assert part in card
     assert not re.search(FOREIGN[versions.kind.task], card)
 
