@@ -16,9 +16,12 @@ from transformers import PreTrainedModel
 
 from stages.encoding.files import EncodedSplit
 from stages.modeling.batches import Batch
+from stages.modeling.classifier import add_crf
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits
-from stages.tasks.token_classification.model.head import TagHead
+from stages.modeling.heads.crf import Potentials
+from stages.tasks.token_classification.model.chains import ChainedSplit
+from stages.tasks.token_classification.model.head import CrfHead, TagHead
 from stages.training import gradients, loop
 from stages.training.distributed import World
 from stages.training.history import Step
@@ -29,6 +32,8 @@ from tests.training.test_memory import DROPOUT, SETTINGS
 
 SECONDS = 60  # until processes that wait for each other are given up
 MICRO = replace(SETTINGS, epochs=1, micro_batch_tokens=30)
+
+EVERYTHING = Potentials(torch.zeros(9), torch.zeros(9, 9), torch.zeros(9))  # labels of `random_split` have any order
 
 Outcome = tuple[list[Step], list[np.ndarray[Any, Any]], int]  # steps, masters, reductions
 
@@ -53,6 +58,7 @@ class CountingWorld(World):
 
 def run(world: World, split: EncodedSplit, settings: Settings, prepare: Callable[[Any], None]) -> Outcome:
     model = random_model(**DROPOUT)
+    head = CrfHead(add_crf(model), EVERYTHING) if isinstance(split, ChainedSplit) else TagHead(0.0)
     weights = MasterWeights(
         model,
         COMPUTE["fp32"],
@@ -62,9 +68,7 @@ def run(world: World, split: EncodedSplit, settings: Settings, prepare: Callable
         head_lr_multiplier=1.0,
     )
     prepare(model)
-    steps = [
-        step.read() for step in train(model, weights, split, settings, COMPUTE["fp32"], head=TagHead(0.0), world=world)
-    ]
+    steps = [step.read() for step in train(model, weights, split, settings, COMPUTE["fp32"], head=head, world=world)]
     return steps, [master.numpy() for master in weights.snapshot()], CountingWorld.started
 
 
@@ -113,9 +117,11 @@ def same_masters(left: Outcome, right: Outcome) -> bool:
     return all(np.array_equal(one, other) for one, other in zip(left[1], right[1], strict=True))
 
 
+@pytest.mark.parametrize("with_crf", [False, True])
 def test_two_processes_take_the_steps_of_one_and_stay_alike(
-    split: EncodedSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    split: EncodedSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, with_crf: bool
 ) -> None:
+    split = ChainedSplit.of(split) if with_crf else split
     alone = run(World(0, 1), split, MICRO, nothing)
     whole = run_two(split, tmp_path / "whole")
     monkeypatch.setattr(gradients, "BUCKET_BYTES", 1)
