@@ -21,7 +21,8 @@ from stages.modeling.attention import attention
 from stages.modeling.batches import sorted_rows
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import pack
-from stages.tasks.token_classification.model.inference import predict
+from stages.statistics.calibration import softmax
+from stages.tasks.token_classification.model.inference import predict_logits
 from stages.training import loop
 from tests.gpu.workload import Run, Shape, Target, make_model, settings_for, split_for, start
 from tests.training.waiting import NoWaiting
@@ -281,11 +282,12 @@ def hugging_face_forward(target: Target) -> None:
         model = make_model(shape, spread=0.1)
         for precision, bound in (("fp32", FORWARD_BOUND), ("bf16", bf16_bound)):
             compute = target.compute(precision)
-            found = predict(model.to(compute.device, compute.dtype), split, compute, batch_tokens=4096, temperature=1.0)
-            words = np.arange(len(expected_WC))
-            difference = float(np.abs(found.probability_W - expected_WC[words, found.predicted_W]).max())
+            found = predict_logits(model.to(compute.device, compute.dtype), split, compute, batch_tokens=4096)
+            words, label_W = np.arange(len(expected_WC)), found.logits_WC.argmax(1)  # before any constraint
+            probability_W = softmax(found.logits_WC, 1.0)[words, label_W]
+            difference = float(np.abs(probability_W - expected_WC[words, label_W]).max())
             is_clear = best_W2[:, 1] - best_W2[:, 0] > 2 * bound
-            agreement = float((found.predicted_W == expected_WC.argmax(1))[is_clear].mean())
+            agreement = float((label_W == expected_WC.argmax(1))[is_clear].mean())
             target.record(
                 **{
                     f"{shape.name} {precision}": {
@@ -293,7 +295,7 @@ def hugging_face_forward(target: Target) -> None:
                         "bound": bound,
                         "agreement": agreement,
                         "clear": float(is_clear.mean()),
-                        "labels": len(np.unique(found.predicted_W)),
+                        "labels": len(np.unique(label_W)),
                     }
                 }
             )

@@ -9,7 +9,7 @@ import torch
 from mlflow import MlflowClient
 
 from stages.encoding.tokenizer import load_tokenizer
-from stages.modeling.classifier import load_classifier
+from stages.modeling.classifier import add_crf, load_classifier
 from stages.scoring import TaskParts
 from stages.tracking.registry import describe_served
 from stages.tracking.version_artifacts import TASK_TAG, load_task
@@ -29,6 +29,7 @@ class Kind:
     decision: Mapping[str, Any]
     reads_pairs: bool = False
     counted: tuple[str, ...] = ("texts",)  # in its corpus
+    has_crf: bool = False
 
     @property
     def parts(self) -> TaskParts:
@@ -95,6 +96,14 @@ KINDS: dict[str, Kind] = {
         {"temperature": 1.5},
         counted=("sentences", "words", "entities"),
     ),
+    "entities-by-crf": Kind(
+        "token_classification",
+        ("O", "B-LOC", "I-LOC", "B-PER", "I-PER"),
+        {"head": "crf"},
+        {"temperature": 1.5},
+        counted=("sentences", "words", "entities"),
+        has_crf=True,
+    ),
     "one-label": Classes(),
     "several-labels": Classes(decision={"temperature": 1.5, "thresholds": [0.4, 0.5, 0.45]}),
     "pairs": Classes(labels=("no", "yes"), reads_pairs=True),
@@ -114,6 +123,8 @@ def write_model(kind: Kind, folder: Path, pretrained: Path, **decision: Any) -> 
     torch.manual_seed(0)
     model = load_classifier(pretrained, labels=list(kind.labels), dropout=0.0)
     torch.nn.init.normal_(model.classifier.weight, std=0.5)
+    for potentials in add_crf(model).parameters() if kind.has_crf else ():
+        torch.nn.init.normal_(potentials)
     if kind.reads_pairs:
         model.config.update({"text_pair": True})
     model.save_pretrained(folder)

@@ -14,8 +14,10 @@ from tests.registry.simulated import COLUMN, SIMULATIONS
 from tests.registry.versions import RECORDED
 from tests.tasks.kinds import KINDS, Kind
 
+OF_ENTITIES = ["mean probability of the tags of an entity's words, calibrated on dev (temperature 1.5000)"]
 SAYS = {
-    "entities": ["mean probability of the tags of an entity's words, calibrated on dev (temperature 1.5000)"],
+    "entities": OF_ENTITIES,
+    "entities-by-crf": OF_ENTITIES,
     "one-label": ["Each text gets one label, the most probable.", "calibrated on dev (temperature 1.5000)"],
     "several-labels": ["chosen on dev: `cost` 0.4000, `delivery` 0.5000, `taste` 0.4500."],
     "pairs": ["Reads two texts, `text` and `pair`; their order matters."],

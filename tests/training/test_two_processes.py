@@ -17,10 +17,13 @@ from transformers import PreTrainedModel
 from stages.adaptation.adapt import adapt_model
 from stages.encoding.files import EncodedSplit
 from stages.modeling.batches import Batch
+from stages.modeling.classifier import add_crf
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits
+from stages.modeling.heads.crf import Potentials
 from stages.modeling.inference import keep_frozen_states
-from stages.tasks.token_classification.model.head import TagHead
+from stages.tasks.token_classification.model.chains import ChainedSplit
+from stages.tasks.token_classification.model.head import CrfHead, TagHead
 from stages.training import gradients, loop
 from stages.training.distributed import World
 from stages.training.history import Step
@@ -32,6 +35,8 @@ from tests.training.test_memory import DROPOUT, SETTINGS
 
 SECONDS = 60  # until processes that wait for each other are given up
 MICRO = replace(SETTINGS, epochs=1, micro_batch_tokens=30)
+
+EVERYTHING = Potentials(torch.zeros(9), torch.zeros(9, 9), torch.zeros(9))  # labels of `random_split` have any order
 
 Outcome = tuple[list[Step], list[np.ndarray[Any, Any]], int]  # steps, masters, reductions
 
@@ -60,6 +65,7 @@ def run(
     model = random_model(**DROPOUT)
     torch.manual_seed(1)
     adapt_model(model, adapt, **ADAPTATIONS[adapt])
+    head = CrfHead(add_crf(model), EVERYTHING) if isinstance(split, ChainedSplit) else TagHead(0.0)
     weights = MasterWeights(
         model,
         COMPUTE["fp32"],
@@ -70,9 +76,7 @@ def run(
     )
     keep_frozen_states(model, split, COMPUTE["fp32"], batch_tokens=100)
     prepare(model)
-    steps = [
-        step.read() for step in train(model, weights, split, settings, COMPUTE["fp32"], head=TagHead(0.0), world=world)
-    ]
+    steps = [step.read() for step in train(model, weights, split, settings, COMPUTE["fp32"], head=head, world=world)]
     return steps, [master.numpy() for master in weights.snapshot()], CountingWorld.started
 
 
@@ -126,9 +130,11 @@ def same_masters(left: Outcome, right: Outcome) -> bool:
     return all(np.array_equal(one, other) for one, other in zip(left[1], right[1], strict=True))
 
 
+@pytest.mark.parametrize("with_crf", [False, True])
 def test_two_processes_take_the_steps_of_one_and_stay_alike(
-    split: EncodedSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    split: EncodedSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, with_crf: bool
 ) -> None:
+    split = ChainedSplit.of(split) if with_crf else split
     alone = run(World(0, 1), split, MICRO, nothing)
     whole = run_two(split, tmp_path / "whole")
     monkeypatch.setattr(gradients, "BUCKET_BYTES", 1)

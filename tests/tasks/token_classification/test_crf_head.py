@@ -13,10 +13,9 @@ from stages.modeling.batches import Batch, sorted_rows
 from stages.modeling.classifier import crf_of, load_classifier
 from stages.modeling.device import set_deterministic
 from stages.modeling.encoder import _round_up_outputs, label_logits, pack
-from stages.modeling.head import Head
 from stages.modeling.heads.crf import NONE
 from stages.tasks.token_classification.model.chains import ChainedSplit
-from stages.tasks.token_classification.model.head import make_head
+from stages.tasks.token_classification.model.head import CrfHead, make_head
 from stages.tasks.token_classification.params import TaggingParams
 from stages.training.loop import Settings, train
 from stages.training.optimizer import MasterWeights
@@ -34,7 +33,7 @@ SETTINGS = Settings(
 @dataclass(frozen=True)
 class Run:
     weights: MasterWeights
-    head: Head
+    head: CrfHead
     losses: Iterator[float]
 
     def by_name(self) -> dict[str, torch.Tensor]:
@@ -116,9 +115,12 @@ def test_training_lowers_the_loss_and_repeats_to_the_bit(
     assert list(again.losses) == losses
     weights, others = first.by_name(), again.by_name()
     assert all(torch.equal(weights[name], others[name]) for name in weights)
+    transitions_CC = first.head.crf.transitions
+    assert transitions_CC.dtype == torch.float32  # whatever the precision, so no step is lost to rounding
+    assert torch.equal(transitions_CC, weights["crf.transitions"])
     forbidden_CC = torch.tensor([[a[2:] != b[2:] and b[0] == "I" for b in LABELS] for a in LABELS])
-    assert not weights["crf.transitions"][forbidden_CC].any()
-    assert weights["crf.transitions"][~forbidden_CC].all()
+    assert not transitions_CC[forbidden_CC].any()
+    assert transitions_CC[~forbidden_CC].all()
 
 
 def test_training_resumes_with_the_same_bits(tiny_pretrained: Path, split: ChainedSplit) -> None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,9 +20,11 @@ from stages.statistics.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE
 from stages.tasks.token_classification.model.chains import ChainedSplit
 from stages.tasks.token_classification.model.decoding import iob2_potentials
 from stages.tasks.token_classification.model.inference import WordLogits, predict_logits
-from stages.tasks.token_classification.params import TaggingParams
 from stages.tasks.token_classification.scores.entities import Tagging, strict_f1
 from stages.tasks.token_classification.scores.mistakes import entity_scores
+
+if TYPE_CHECKING:  # by pydantic, which a GPU machine need not have, see tests/gpu
+    from stages.tasks.token_classification.params import TaggingParams
 
 SMALLEST = 1e-7  # probability; an fp32 sum may be 1 or above
 
@@ -65,14 +67,14 @@ class CrfHead:
         return softmax_divergence(first_OC, second_OC)[answers[0] != IGNORED].sum()
 
 
-def read_split(folder: Path, split: str, _: Manifest, task: TaggingParams) -> EncodedSplit:
+def read_split(folder: Path, split: str, _: Manifest, task: "TaggingParams") -> EncodedSplit:
     """Map an encoded split into memory; ArtifactError if it is missing or damaged."""
     found = files.read_split(folder, split)
     return ChainedSplit.of(found) if task.head == "crf" else found
 
 
 def make_head(
-    model: PreTrainedModel, task: TaggingParams, _: Manifest, compute: Compute, *, label_smoothing: float
+    model: PreTrainedModel, task: "TaggingParams", _: Manifest, compute: Compute, *, label_smoothing: float
 ) -> Head:
     """The loss; a CRF becomes a part of the model. It has no label smoothing, see params.py."""
     if task.head == "linear":
