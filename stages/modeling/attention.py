@@ -24,6 +24,7 @@ from stages.modeling.dropout import Mask, Masks, rounded_rate
 MIN_GROUP_LENGTH = 16  # softmax over fewer values takes four times as long on a CPU
 GROUP_STEP = 4  # group lengths are multiples of this: fewer shapes, for each of which kernels are generated
 MIN_FILL = 0.8  # share of its group's length that a row fills at least
+LONGEST_IN_FP32 = 128  # longer groups keep their probabilities in bf16, if the model computes in it
 
 # Flash attention computes tiles of 128 positions: a maximum rounded up to them starts no further block.
 TILE = 128
@@ -209,14 +210,14 @@ class GroupedAttention(torch.autograd.Function):
         for layout in layouts:
             query_RTK, key_RTK, value_RTK = (_gather(x_ND, layout, heads) for x_ND in (query_ND, key_ND, value_ND))
             scores_RTT = _product(query_RTK, key_RTK.transpose(1, 2), ctx.scale, bias=layout.bias_R1T)
-            probability_RTT = scores_RTT.softmax(-1, dtype=torch.float32)
-            kept_RTT, used_RTT = None, probability_RTT.to(query_ND.dtype)
+            probability_RTT = scores_RTT.softmax(-1, dtype=_probability_dtype(layout, query_ND))
+            kept_RTT = None
             if mask is not None:
-                kept_RTT = mask.kept[first : first + used_RTT.numel()].view(used_RTT.shape)
-                used_RTT = used_RTT * kept_RTT
-                first += used_RTT.numel()
+                kept_RTT = mask.kept[first : first + scores_RTT.numel()].view(scores_RTT.shape)
+                first += scores_RTT.numel()
+            used_RTT = _use(probability_RTT, kept_RTT, query_ND)
             _scatter(context_ND, layout, _product(used_RTT, value_RTK, ctx.keep_scale))
-            saved += [query_RTK, key_RTK, value_RTK, probability_RTT, used_RTT, kept_RTT]
+            saved += [query_RTK, key_RTK, value_RTK, probability_RTT, kept_RTT]
         ctx.save_for_backward(*saved)
         return context_ND
 
@@ -228,18 +229,31 @@ class GroupedAttention(torch.autograd.Function):
         of_query_ND, of_key_ND, of_value_ND = (_empty_output(gradient_ND, ctx.layouts) for _ in range(3))
         saved = ctx.saved_tensors
         for number, layout in enumerate(ctx.layouts):
-            query_RTK, key_RTK, value_RTK, probability_RTT, used_RTT, kept_RTT = saved[6 * number : 6 * number + 6]
+            query_RTK, key_RTK, value_RTK, probability_RTT, kept_RTT = saved[5 * number : 5 * number + 5]
             gradient_RTK = _gather(gradient_ND, layout, ctx.heads)
+            used_RTT = _use(probability_RTT, kept_RTT, gradient_ND)
             _scatter(of_value_ND, layout, _product(used_RTT.transpose(1, 2), gradient_RTK, ctx.keep_scale))
             of_used_RTT = _product(gradient_RTK, value_RTK.transpose(1, 2), ctx.keep_scale)
             if kept_RTT is not None:
                 of_used_RTT.mul_(kept_RTT)
+            dtype = probability_RTT.dtype
             of_scores_RTT = torch._softmax_backward_data(
-                of_used_RTT.float(), probability_RTT, -1, torch.float32
+                of_used_RTT.to(dtype), probability_RTT, -1, dtype
             ).to(gradient_ND.dtype)  # fmt: skip
             _scatter(of_query_ND, layout, _product(of_scores_RTT, key_RTK, ctx.scale))
             _scatter(of_key_ND, layout, _product(of_scores_RTT.transpose(1, 2), query_RTK, ctx.scale))
         return of_query_ND, of_key_ND, of_value_ND, None, None, None
+
+
+def _probability_dtype(layout: Layout, like_ND: torch.Tensor) -> torch.dtype:
+    """fp32, and for long rows, whose probabilities are most of what a step reads and writes, the dtype of the model."""
+    return torch.float32 if layout.length <= LONGEST_IN_FP32 else like_ND.dtype
+
+
+def _use(probability_RTT: torch.Tensor, kept_RTT: torch.Tensor | None, like_ND: torch.Tensor) -> torch.Tensor:
+    """The probabilities that dropout keeps, in the dtype of `like_ND`; computed twice, since memory is slower."""
+    used_RTT = probability_RTT.to(like_ND.dtype)
+    return used_RTT if kept_RTT is None else used_RTT * kept_RTT
 
 
 def _product(

@@ -68,6 +68,8 @@ def set_deterministic(*, seed: int, threads: int) -> None:
     _keep_freed_memory()
     # Kernels are cached by shape, at about 100 kB each; the lengths of a corpus need more than the default of 1,024.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "4096")
+    # PyTorch keeps another 1,024 of them by itself, half of the memory that many lengths of windows take, for no gain.
+    os.environ.setdefault("LRU_CACHE_CAPACITY", "16")
     local_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # that torchrun started on this machine
     # What this process may use, as far as the system says it: macOS does not.
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -73,6 +73,7 @@ def adapted_elsewhere(folder: Path) -> None:
         (replaced("params.yaml", "window_length: 64", "window_length: 256"), "encoder reads at most 128 tokens"),
         (replaced("params.yaml", "window_overlap: 16", "window_overlap: 60"), "at most half of window_length"),
         (replaced("params.yaml", "dir: data/corpora/demo", "dir: ."), "not the whole project"),
+        (replaced("params.yaml", "context: sentence", "context: document"), "no document is marked here. Mark them"),
         (removed("pretrained/model.safetensors"), "has no model.safetensors"),
         (removed("pretrained/config.json"), "has no readable config.json"),
         (written("pretrained/model.safetensors", "x"), "but model.sha256 is"),

@@ -31,6 +31,7 @@ LENGTHS = {
     "one row": [4],
     "one row that fills its group": [16],
     "one group": [19, 18, 18, 16],
+    "long rows": [140, 132],
     "several groups": [40, 34, 22, 22, 20, 9, 9, 2],
 }
 RATES = {"no mask": 0.0, "mask": 0.4}
@@ -114,8 +115,9 @@ def test_attention_accepts_a_gradient_of_any_layout(layout: str) -> None:
     )
 
 
-def test_attention_in_bf16_is_close_to_that_in_fp32() -> None:
-    lengths = LENGTHS["several groups"]
+@pytest.mark.parametrize("name", ["several groups", "long rows"])
+def test_attention_in_bf16_is_close_to_that_in_fp32(name: str) -> None:
+    lengths = LENGTHS[name]
     short = projections(lengths, torch.bfloat16)
     exact = [x_ND.detach().float().requires_grad_() for x_ND in short]
     contexts = [
