@@ -73,6 +73,7 @@ class Start:
         precision: str = "fp32",
         dropout: float = 0.1,
         label_smoothing: float = 0.0,
+        average_weights: bool = False,
         state: dict[str, torch.Tensor] | None = None,
         done: int = 0,
     ) -> Run:
@@ -81,7 +82,13 @@ class Start:
         compute = COMPUTE[precision]
         vocabulary = torch.from_numpy(np.unique(self.split.input_ids)).long()
         weights = MasterWeights(
-            model, compute, vocabulary=vocabulary, weight_decay=0.01, layerwise_lr_decay=1.0, head_lr_multiplier=1.0
+            model,
+            compute,
+            vocabulary=vocabulary,
+            weight_decay=0.01,
+            layerwise_lr_decay=1.0,
+            head_lr_multiplier=1.0,
+            average_weights=average_weights,
         )
         if state:
             weights.load(state)
@@ -159,8 +166,8 @@ def test_each_step_has_its_own_dropout(start: Start) -> None:
 @pytest.mark.parametrize("epochs_done", [1, 1.5])
 @pytest.mark.parametrize("precision", COMPUTE)
 def test_train_resumes_after_a_step_with_the_same_bits(start: Start, precision: str, epochs_done: float) -> None:
-    settings = replace(SETTINGS, epochs=2)
-    undisturbed = start(settings, precision=precision)
+    settings = replace(SETTINGS, epochs=2, r_drop=1.0)
+    undisturbed = start(settings, precision=precision, average_weights=True)
     steps: list[Step] = []
     state: dict[str, torch.Tensor] = {}
     for step in undisturbed.steps:
@@ -169,15 +176,37 @@ def test_train_resumes_after_a_step_with_the_same_bits(start: Start, precision: 
             state = {name: value.clone() for name, value in undisturbed.weights.state().items()}
     done = int(len(steps) / 2 * epochs_done)
     assert steps[done - 1].ends_epoch == (epochs_done == 1)
-    resumed = start(settings, precision=precision, state=state, done=done)
+    resumed = start(settings, precision=precision, average_weights=True, state=state, done=done)
     assert list(resumed.steps) == steps[done:]
     assert equal(resumed.masters(), undisturbed.masters())
+    with resumed.weights.averaged(), undisturbed.weights.averaged():
+        assert equal(resumed.masters(), undisturbed.masters())
 
 
 def test_train_after_its_last_step_does_nothing(start: Start) -> None:
     finished = start(SHORT)
     done = len(list(finished.steps))
     assert list(start(SHORT, state=finished.weights.state(), done=done).steps) == []
+
+
+def test_r_drop_takes_two_passes_with_other_dropout_whatever_the_parts_of_a_batch(start: Start) -> None:
+    settings = replace(SHORT, r_drop=3.0)
+    run, in_parts = start(settings), start(replace(settings, micro_batch_tokens=100))
+    step = next(run.steps)
+    assert next(in_parts.steps).loss == pytest.approx(step.loss, abs=1e-5)
+    rows, *_ = shuffled_rows(start.split.lengths, budget=SHORT.batch_tokens, seed=SHORT.seed, epoch=1)
+    model = start(settings).model
+    batch = pack(model, start.split, rows, slice(None), COMPUTE["fp32"])
+    with torch.no_grad():
+        passes = [label_logits(model, batch, Masks(SHORT.seed, 0, repeat=repeat)).log_softmax(1) for repeat in (0, 1)]
+    losses = [functional.nll_loss(log_OC, batch.answers[0]).item() for log_OC in passes]
+    divergences = [
+        functional.kl_div(one, other, reduction="batchmean", log_target=True).item()
+        for one, other in (passes, passes[::-1])
+    ]
+    assert divergences[0] > 1e-4
+    assert step.loss == pytest.approx(sum(losses) / 2 + 3.0 * sum(divergences) / 2 / 2, abs=1e-5)
+    assert next(start(settings, dropout=0.0).steps).loss == next(start(SHORT, dropout=0.0).steps).loss
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])

@@ -35,6 +35,7 @@ def master_weights(
     precision: str = "fp32",
     layerwise_lr_decay: float = 1.0,
     head_lr_multiplier: float = 1.0,
+    average_weights: bool = False,
 ) -> MasterWeights:
     vocabulary = vocabulary_of(split)
     assert len(vocabulary) < model.config.vocab_size - 4
@@ -45,6 +46,7 @@ def master_weights(
         weight_decay=DECAY,
         layerwise_lr_decay=layerwise_lr_decay,
         head_lr_multiplier=head_lr_multiplier,
+        average_weights=average_weights,
     )
 
 
@@ -270,3 +272,40 @@ def test_a_snapshot_stays_when_the_masters_change(split: EncodedSplit) -> None:
     step(model, weights, batches_of(split, model)[0])
     assert all(torch.equal(one, other) for one, other in zip(snapshot, kept, strict=True))
     assert not torch.equal(snapshot[0], weights.masters[0])
+
+
+@pytest.mark.parametrize("precision", COMPUTE)
+def test_average_is_the_mean_of_every_fourth_step_with_later_ones_weighing_more(
+    split: EncodedSplit, precision: str
+) -> None:
+    model = random_model()
+    weights = master_weights(model, split, precision=precision, average_weights=True)
+    batch, kept = batches_of(split, model)[0], []
+    for number in range(1, 15):
+        step(model, weights, batch)
+        weights.average(number)
+        if number % 4 == 0:
+            kept.append(by_name(weights))
+    last, working = by_name(weights), copied(model.state_dict())
+    # Each mean is the one before it and the step, which weighs 9 / (its number + 8): the first one all.
+    expected = kept[0]
+    for number, masters in enumerate(kept[1:], start=2):
+        share = 9 / (number + 8)
+        expected = {name: (1 - share) * value + share * masters[name] for name, value in expected.items()}
+    with weights.averaged():
+        for name, value in by_name(weights).items():
+            torch.testing.assert_close(value, expected[name])
+        assert torch.equal(model.classifier.weight, by_name(weights)["classifier.weight"].to(model.dtype))
+        assert not torch.equal(model.classifier.weight, working["classifier.weight"])
+    assert same(by_name(weights), last)
+    assert same(model.state_dict(), working)
+
+
+def test_average_of_less_than_four_steps_is_the_last_one(split: EncodedSplit) -> None:
+    model = random_model()
+    weights = master_weights(model, split, average_weights=True)
+    step(model, weights, batches_of(split, model)[0])
+    weights.average(1)
+    last = by_name(weights)
+    with weights.averaged():
+        assert same(by_name(weights), last)
