@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torchcrf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForTokenClassification
 
@@ -70,6 +70,7 @@ class Case:
         return {path: score - total for path, score in scores.items() if score.isfinite()}
 
 
+@settings(max_examples=50)
 @given(CASES)
 def test_likelihood_and_gradients_are_those_of_the_sum_over_all_sequences(given: tuple[list[int], int, int]) -> None:
     case = Case(*given)
@@ -85,6 +86,7 @@ def test_likelihood_and_gradients_are_those_of_the_sum_over_all_sequences(given:
     assert not found[2][case.forbidden_CC].any()
 
 
+@settings(max_examples=50)
 @given(CASES)
 def test_marginals_are_the_shares_of_all_sequences(given: tuple[list[int], int, int]) -> None:
     case = Case(*given)

@@ -14,7 +14,7 @@ from stages.modeling.classifier import crf_of, load_classifier
 from stages.modeling.device import set_deterministic
 from stages.modeling.encoder import _round_up_outputs, label_logits, pack
 from stages.modeling.heads.crf import NONE
-from stages.tasks.token_classification.model.chains import ChainedSplit
+from stages.tasks.token_classification.model.chains import ChainedSplit, find_chains
 from stages.tasks.token_classification.model.head import CrfHead, make_head
 from stages.tasks.token_classification.params import TaggingParams
 from stages.training.loop import Settings, train
@@ -94,7 +94,16 @@ def test_chains_are_the_words_of_a_sentence_in_one_window(demo_split: EncodedSpl
     assert not all(starts_S)
 
 
-def test_chains_end_with_each_row_and_each_sentence() -> None:
+def test_a_chain_ends_with_its_row_with_its_sentence_and_where_a_word_is_missing() -> None:
+    row_O = np.array([0, 0, 0, 0, 1, 1, 1])
+    word_O = np.array([0, 1, 2, 3, 4, 6, 7])
+    is_first_W = np.isin(np.arange(9), [0, 2, 8])
+    first_S, length_S = find_chains(row_O, word_O, is_first_W)
+    assert first_S.tolist() == [0, 2, 4, 5]
+    assert length_S.tolist() == [2, 2, 1, 2]
+
+
+def test_rows_without_words_have_no_chain() -> None:
     words = [IGNORED, 0, 0, IGNORED]
     split = ChainedSplit.of(encoded([([2, 7, 8, 3], words), ([2, 3], [IGNORED] * 2), ([2, 7, 8, 3], words)]))
     _, place_TS, starts_S, ends_S = split.outputs(np.arange(3), np.arange(10)).answers
