@@ -28,7 +28,7 @@ class EntityRecognizer(PythonModel):
     """Takes strings and returns a list of entities for each: text, type, start, end, score.
 
     With the parameter `documents` the strings are the sentences of one document after another, with an empty one
-    between two documents. MLflow checks the type of each input only if all are of one type, so a string it is.
+    between two documents. They stay strings, for MLflow checks inputs only if all of them are of one type.
     """
 
     def load_context(self, context: PythonModelContext) -> None:
