@@ -113,14 +113,14 @@ def encoded_corpora() -> Iterator[dict[str, Corpus]]:
 
 def train_whole(corpus: Corpus, params: TrainParams, compute: Compute) -> Outcome:
     """All epochs, scored after each."""
-    model, steps = tuneline(corpus, params, compute)
+    training = tuneline(corpus, params, compute)
     scores, seconds, tokens = [], 0.0, 0
     started = time.process_time()
-    for step in steps:
+    for step in training.steps:
         tokens += step.tokens
         if step.ends_epoch:
             seconds += time.process_time() - started
-            scores.append(dev_f1(model, corpus, compute))
+            scores.append(training.best(lambda model: (dev_f1(model, corpus, compute),))[0])
             started = time.process_time()
     return Outcome(max(scores), tokens, seconds / torch.get_num_threads())
 
@@ -148,7 +148,7 @@ def cut_evenly(split: EncodedSplit, length: int) -> EncodedSplit:
 
 def measure_speed(corpus: Corpus, params: TrainParams, compute: Compute) -> float:
     """Tokens for each second that a processor works, over whole steps."""
-    _, steps = tuneline(corpus, params, compute)
+    steps = tuneline(corpus, params, compute).steps
     seen, started = 0, 0.0
     for number, step in enumerate(steps, start=1):
         if number > STEPS:

@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -78,18 +79,20 @@ def train_head(
     corpus: Corpus, seed: int, compute: Compute, task: Any, ways: tuple[str, ...]
 ) -> tuple[float, dict[str, F1s], PreTrainedModel]:
     """Seconds of training, the best dev F1 of each way to decode, and the model."""
-    model, steps = tuneline(corpus, defaults(seed=seed), compute, task)
+    training = tuneline(corpus, defaults(seed=seed), compute, task)
     spent, started = 0.0, time.perf_counter()
     best: dict[str, F1s] = {}
-    for step in steps:
+    for step in training.steps:
         if step.ends_epoch:
             spent += time.perf_counter() - started
-            found = predict_logits(model, corpus.dev, compute, batch_tokens=4096)
-            for way in ways:
-                ids_W = found.logits_WC.argmax(1) if way == "plain" else found.predicted_W
-                best[way] = max(best.get(way, (-1.0,)), score(ids_W, found, corpus))
+            for weights in (nullcontext(), training.weights.averaged()):
+                with weights:
+                    found = predict_logits(training.model, corpus.dev, compute, batch_tokens=4096)
+                for way in ways:
+                    ids_W = found.logits_WC.argmax(1) if way == "plain" else found.predicted_W
+                    best[way] = max(best.get(way, (-1.0,)), score(ids_W, found, corpus))
             started = time.perf_counter()
-    return spent, best, model
+    return spent, best, training.model
 
 
 def score(ids_W: np.ndarray, found: WordLogits, corpus: Corpus) -> F1s:

@@ -51,13 +51,13 @@ def main() -> None:
 
 def time_to(goal: float, corpus: Corpus, seed: int, compute: Compute) -> tuple[float, int, float]:
     """Seconds and epochs until dev F1 is `goal`, infinite if it never is, and the best dev F1 of all epochs."""
-    model, steps = tuneline(corpus, defaults(seed=seed), compute)
+    training = tuneline(corpus, defaults(seed=seed), compute)
     spent, reached, scores = 0.0, (float("inf"), 0), []
     started = time.perf_counter()
-    for step in steps:
+    for step in training.steps:
         if step.ends_epoch:
             spent += time.perf_counter() - started
-            scores.append(dev_f1(model, corpus, compute))
+            scores.append(training.best(lambda model: (dev_f1(model, corpus, compute),))[0])
             if scores[-1] >= goal and not reached[1]:
                 reached = spent, step.epoch
             started = time.perf_counter()

@@ -82,7 +82,7 @@ def main(folder: Path) -> None:
 
 def our_speed(corpus: Corpus, compute: Compute, params: TrainParams) -> float:
     """Tokens per second of whole steps."""
-    _, steps = tuneline(corpus, params, compute)
+    steps = tuneline(corpus, params, compute).steps
     seen, started = 0, time.perf_counter()
     for step in steps:
         seen += step.tokens

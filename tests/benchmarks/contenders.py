@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +43,32 @@ def defaults(**changes: Any) -> TrainParams:
     return load_task_params(ROOT / "params.yaml", Params).train.model_copy(update=changes)
 
 
-def tuneline(
-    corpus: Corpus, params: TrainParams, compute: Compute, task: TaggingParams = LINEAR
-) -> tuple[PreTrainedModel, Iterator[Step]]:
-    """A model that tags words, and the steps that train it in place."""
+@dataclass(frozen=True)
+class Training:
+    """A training run of Tuneline: its model, its weights, and the steps that train them in place."""
+
+    model: PreTrainedModel
+    weights: MasterWeights
+    steps: Iterator[Step]
+
+    def best(self, score: Callable[[PreTrainedModel], tuple[float, ...]]) -> tuple[float, ...]:
+        """The scores of the weights that train keeps: the last, or their mean over the steps if its first is better."""
+        last = score(self.model)
+        with self.weights.averaged():
+            return max(last, score(self.model), key=itemgetter(0)) if self.weights.averages else last
+
+
+def tuneline(corpus: Corpus, params: TrainParams, compute: Compute, task: TaggingParams = LINEAR) -> Training:
+    """The training run of a model that tags words."""
     torch.manual_seed(params.seed)
     model = load_classifier(corpus.pretrained, labels=corpus.labels, dropout=params.dropout)
     head = make_head(model, task, None, compute, label_smoothing=params.label_smoothing)
     split = ChainedSplit.of(corpus.train) if task.head == "crf" else corpus.train
-    return model, start(model, split, head, params, compute)
+    return start(model, split, head, params, compute)
 
 
-def start(model: PreTrainedModel, split: Split, head: Head, params: TrainParams, compute: Compute) -> Iterator[Step]:
-    """The steps that train a model in place."""
+def start(model: PreTrainedModel, split: Split, head: Head, params: TrainParams, compute: Compute) -> Training:
+    """The training run of a model."""
     weights = MasterWeights(
         model,
         compute,
@@ -61,9 +76,11 @@ def start(model: PreTrainedModel, split: Split, head: Head, params: TrainParams,
         weight_decay=params.weight_decay,
         layerwise_lr_decay=params.layerwise_lr_decay,
         head_lr_multiplier=params.head_lr_multiplier,
+        average_weights=params.average_weights,
     )
     settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
-    return (step.read() for step in train(model, weights, split, settings, compute, head=head))
+    steps = train(model, weights, split, settings, compute, head=head)
+    return Training(model, weights, (step.read() for step in steps))
 
 
 def peer_model(corpus: Corpus, seed: int) -> PreTrainedModel:
