@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pipeline.checkout.processes import run_json
 from stages.artifacts import write_json
-from stages.corpus.reading import DataParams, SplitParams, open_corpus
+from stages.corpus.reading import DataParams, open_corpus
+from stages.corpus.splits import SentenceSplitParams
 from stages.corpus.text.sentences import SPLITS
 from stages.errors import UserError
 from stages.runtime import entry_point
@@ -48,7 +49,7 @@ def differences(first: Side, second: Side, *, examples: int = 100) -> dict[str, 
     )
 
 
-def read(place: Path, split: SplitParams | None = None) -> Side:
+def read(place: Path, split: SentenceSplitParams | None = None) -> Side:
     return Side.read(ComparedSentences(open_corpus(DataParams(**READ, dir=str(place), split=split))))
 
 
@@ -128,7 +129,7 @@ def test_another_tag_scheme_alone_is_no_difference(tmp_path: Path) -> None:
 def test_another_way_to_split_a_corpus_moves_its_sentences(tmp_path: Path) -> None:
     text = "\n\n".join(f"word{number} O" for number in range(100)) + "\n"
     (tmp_path / "all.conll").write_text(text, encoding="utf-8")
-    sides = [read(tmp_path / "all.conll", SplitParams(dev=dev, test=0.1)) for dev in (0.1, 0.3)]
+    sides = [read(tmp_path / "all.conll", SentenceSplitParams(dev=dev, test=0.1)) for dev in (0.1, 0.3)]
     found = differences(*sides, examples=1)
     assert {kind for kind, count in found["counts"].items() if count} == {"moved"}
     dev = found["splits"]["dev"]
