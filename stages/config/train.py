@@ -1,8 +1,6 @@
 """The sections of params.yaml that train reads."""
 
-from typing import Self
-
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from stages.config.model import ModelParams
 from stages.modeling.precision import Precision
@@ -26,21 +24,12 @@ class TrainParams(Section):
     max_gradient_norm: float = Field(gt=0)
     label_smoothing: float = Field(ge=0, lt=1)
     dropout: float = Field(ge=0, le=0.99)
-    r_drop: float = Field(ge=0)
     average_weights: bool
     batch_tokens: int = Field(ge=16)
     micro_batch_tokens: int = Field(ge=0)
     precision: Precision
     threads: int = Field(ge=0, le=1024)
     processes: int = Field(ge=1, le=1024)
-
-    @model_validator(mode="after")
-    def _has_dropout(self) -> Self:
-        if self.r_drop and not self.dropout:
-            raise ValueError(
-                "r_drop compares two passes with different dropout, so it needs dropout over 0; or set r_drop=0"
-            )
-        return self
 
 
 class Params(Section):

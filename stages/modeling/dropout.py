@@ -26,12 +26,7 @@ class Masks:
 
     seed: int
     step: int
-    repeat: int = 0  # another pass over the same batch has masks of its own
     site: int = field(default=0)
-
-    @property
-    def _entropy(self) -> list[int]:
-        return [self.seed, self.step, *([self.repeat] if self.repeat else [])]
 
     def draw(self, shape: tuple[int, ...], *, rate: float, before: int, like: torch.Tensor) -> "Mask | None":
         """A mask for the values of `shape` that follow `before` others at this site; None if `rate` rounds to 0."""
@@ -42,7 +37,7 @@ class Masks:
         # Directly into a tensor of the right type: a comparison to bool and a cast take ten times as long.
         kept = torch.empty(shape, dtype=like.dtype, device=like.device)
         if like.device.type == "cpu":
-            stream = np.random.PCG64(np.random.SeedSequence([*self._entropy, self.site]))
+            stream = np.random.PCG64(np.random.SeedSequence([self.seed, self.step, self.site]))
             stream.advance(before // VALUES_PER_DRAW)
             skipped, count = before % VALUES_PER_DRAW, math.prod(shape)
             numbers = stream.random_raw(-(-(skipped + count) // VALUES_PER_DRAW))
@@ -54,7 +49,7 @@ class Masks:
 
     def seed_generators(self, before: int) -> None:
         """Seed torch's default generators for what is drawn from them, after `before` tokens of the batch."""
-        entropy = np.random.SeedSequence([*self._entropy, before])
+        entropy = np.random.SeedSequence([self.seed, self.step, before])
         torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0]) >> 1)  # 63 bits
 
 

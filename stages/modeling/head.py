@@ -55,11 +55,6 @@ class Head(Protocol):
     def loss(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """The loss summed over the outputs; the engine divides it by the `weight` of the whole batch."""
 
-    def divergence(
-        self, first_OC: torch.Tensor, second_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]
-    ) -> torch.Tensor:
-        """How much two predictions of the same outputs differ, summed as the loss is."""
-
 
 class TaskModel(Protocol):
     """The part `model.head` of a task. `task` is the section of params.yaml, with the fields of the task."""

@@ -16,7 +16,7 @@ import torch
 from transformers import PreTrainedModel
 
 from stages.errors import TrainingError
-from stages.modeling.batches import Batch, Rows, shuffled_rows
+from stages.modeling.batches import Rows, shuffled_rows
 from stages.modeling.device import Compute
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits, pack
@@ -45,7 +45,6 @@ class Settings:
     max_gradient_norm: float
     batch_tokens: int
     micro_batch_tokens: int  # of a batch, how many are computed at once, at most; 0: all
-    r_drop: float = 0.0  # weight of the divergence of two passes; 0: one pass
 
 
 @dataclass(frozen=True)
@@ -162,25 +161,12 @@ def _backward(
     loss = torch.zeros((), dtype=torch.float64, device=compute.device)
     for number, part in enumerate(packed.parts, start=1):
         batch = part.to(compute.device)
-        part_loss = _loss(model, batch, settings, head, index) / packed.weight
+        logits_OC = label_logits(model, batch, Masks(settings.seed, index)).float()
+        part_loss = head.loss(logits_OC, batch.answers) / packed.weight
         weights.gradients.begin_backward(is_last=number == len(packed.parts))
         part_loss.backward()
         loss += part_loss.detach()
     return loss
-
-
-def _loss(model: PreTrainedModel, batch: Batch, settings: Settings, head: Head, index: int) -> torch.Tensor:
-    """The summed loss of a batch; with R-Drop (Wu et al., 2021) that of two passes, which differ by their dropout.
-
-    Theirs is the sum of both passes, this is the mean: the same gradient for Adam, and a loss that can be compared.
-    """
-    logits_OC = label_logits(model, batch, Masks(settings.seed, index)).float()
-    loss = head.loss(logits_OC, batch.answers)
-    if not settings.r_drop:
-        return loss
-    again_OC = label_logits(model, batch, Masks(settings.seed, index, repeat=1)).float()
-    divergence = head.divergence(logits_OC, again_OC, batch.answers)
-    return (loss + head.loss(again_OC, batch.answers) + settings.r_drop * divergence) / 2
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -166,7 +166,7 @@ def test_each_step_has_its_own_dropout(start: Start) -> None:
 @pytest.mark.parametrize("epochs_done", [1, 1.5])
 @pytest.mark.parametrize("precision", COMPUTE)
 def test_train_resumes_after_a_step_with_the_same_bits(start: Start, precision: str, epochs_done: float) -> None:
-    settings = replace(SETTINGS, epochs=2, r_drop=1.0)
+    settings = replace(SETTINGS, epochs=2)
     undisturbed = start(settings, precision=precision, average_weights=True)
     steps: list[Step] = []
     state: dict[str, torch.Tensor] = {}
@@ -187,26 +187,6 @@ def test_train_after_its_last_step_does_nothing(start: Start) -> None:
     finished = start(SHORT)
     done = len(list(finished.steps))
     assert list(start(SHORT, state=finished.weights.state(), done=done).steps) == []
-
-
-def test_r_drop_takes_two_passes_with_other_dropout_whatever_the_parts_of_a_batch(start: Start) -> None:
-    settings = replace(SHORT, r_drop=3.0)
-    run, in_parts = start(settings), start(replace(settings, micro_batch_tokens=100))
-    step = next(run.steps)
-    assert next(in_parts.steps).loss == pytest.approx(step.loss, abs=1e-5)
-    rows, *_ = shuffled_rows(start.split.lengths, budget=SHORT.batch_tokens, seed=SHORT.seed, epoch=1)
-    model = start(settings).model
-    batch = pack(model, start.split, rows, slice(None), COMPUTE["fp32"])
-    with torch.no_grad():
-        passes = [label_logits(model, batch, Masks(SHORT.seed, 0, repeat=repeat)).log_softmax(1) for repeat in (0, 1)]
-    losses = [functional.nll_loss(log_OC, batch.answers[0]).item() for log_OC in passes]
-    divergences = [
-        functional.kl_div(one, other, reduction="batchmean", log_target=True).item()
-        for one, other in (passes, passes[::-1])
-    ]
-    assert divergences[0] > 1e-4
-    assert step.loss == pytest.approx(sum(losses) / 2 + 3.0 * sum(divergences) / 2 / 2, abs=1e-5)
-    assert next(start(settings, dropout=0.0).steps).loss == next(start(SHORT, dropout=0.0).steps).loss
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])

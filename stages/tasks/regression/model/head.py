@@ -33,12 +33,6 @@ class NumberHead:
         target_OD, weight_O = answers
         return ((logits_OC - target_OD).square().mean(1) * weight_O).sum()
 
-    def divergence(
-        self, first_OC: torch.Tensor, second_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]
-    ) -> torch.Tensor:
-        """The mean squared difference over the targets, summed as the loss."""
-        return ((first_OC - second_OC).square().mean(1) * answers[1]).sum()
-
 
 def read_split(folder: Path, split: str, manifest: Manifest, task: RegressionParams) -> TextSplit:
     """Map an encoded split into memory; ArtifactError if it is missing or damaged."""

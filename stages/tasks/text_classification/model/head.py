@@ -17,7 +17,6 @@ from stages.encoding.files import Manifest
 from stages.encoding.texts import EncodedTexts, read_texts
 from stages.modeling.device import Compute
 from stages.modeling.head import Head
-from stages.modeling.heads.divergence import sigmoid_divergence, softmax_divergence
 from stages.modeling.text_split import TextSplit, predict_examples
 from stages.statistics.calibration import fit_sigmoid_temperature, fit_softmax_temperature, sigmoid
 from stages.statistics.names import shorten_score
@@ -44,12 +43,6 @@ class SingleLabelHead:
         )
         return (loss_O * weight_O).sum()
 
-    def divergence(
-        self, first_OC: torch.Tensor, second_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]
-    ) -> torch.Tensor:
-        """Of the distributions over the labels, summed over rows, each with its weight."""
-        return (softmax_divergence(first_OC, second_OC) * answers[1]).sum()
-
 
 @dataclass(frozen=True)
 class MultiLabelHead:
@@ -63,12 +56,6 @@ class MultiLabelHead:
         smoothed_OC = target_OC * (1 - self.label_smoothing) + self.label_smoothing / 2
         loss_OC = functional.binary_cross_entropy_with_logits(logits_OC, smoothed_OC, reduction="none")
         return (loss_OC.mean(1) * weight_O).sum()
-
-    def divergence(
-        self, first_OC: torch.Tensor, second_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]
-    ) -> torch.Tensor:
-        """Of the probabilities of each label, summed over rows, each with its weight."""
-        return (sigmoid_divergence(first_OC, second_OC) * answers[1]).sum()
 
 
 def read_split(folder: Path, split: str, manifest: Manifest, task: ClassificationParams) -> TextSplit:

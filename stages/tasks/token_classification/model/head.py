@@ -10,12 +10,11 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from stages.encoding import files
-from stages.encoding.files import IGNORED, EncodedSplit, Manifest
+from stages.encoding.files import EncodedSplit, Manifest
 from stages.modeling.classifier import add_crf, labels_of
 from stages.modeling.device import Compute
 from stages.modeling.head import Head
 from stages.modeling.heads.crf import Chains, Crf, Potentials, negative_log_likelihood
-from stages.modeling.heads.divergence import softmax_divergence
 from stages.statistics.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE
 from stages.tasks.token_classification.model.chains import ChainedSplit
 from stages.tasks.token_classification.model.decoding import iob2_potentials
@@ -40,13 +39,6 @@ class TagHead:
         (label_O,) = answers
         return functional.cross_entropy(logits_OC, label_O, reduction="sum", label_smoothing=self.label_smoothing)
 
-    def divergence(
-        self, first_OC: torch.Tensor, second_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]
-    ) -> torch.Tensor:
-        """Of the distributions over the tags, summed over the words that have one."""
-        (label_O,) = answers
-        return softmax_divergence(first_OC, second_OC)[label_O != IGNORED].sum()
-
 
 @dataclass(frozen=True)
 class CrfHead:
@@ -59,12 +51,6 @@ class CrfHead:
         """The sum over the chains; `answers` are label ids and the fields of `Chains`."""
         label_O, *chains = answers
         return negative_log_likelihood(logits_OC, label_O, Chains(*chains), self.crf(self.allowed))
-
-    def divergence(
-        self, first_OC: torch.Tensor, second_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]
-    ) -> torch.Tensor:
-        """Of the distributions over the tags by the logits alone, summed over the words that have one."""
-        return softmax_divergence(first_OC, second_OC)[answers[0] != IGNORED].sum()
 
 
 def read_split(folder: Path, split: str, _: Manifest, task: "TaggingParams") -> EncodedSplit:

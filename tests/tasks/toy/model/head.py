@@ -20,11 +20,6 @@ class SquaredError:
         number_O, weight_O = answers
         return ((logits_OC[:, 0] - number_O).square() * weight_O).sum()
 
-    def divergence(
-        self, first_OC: torch.Tensor, second_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]
-    ) -> torch.Tensor:
-        return ((first_OC - second_OC).square().mean(1) * answers[1]).sum()
-
 
 def read_split(folder: Path, split: str, manifest: Manifest, task: Any) -> TextSplit:
     texts = read_texts(folder, split)
