@@ -1,5 +1,6 @@
 """What train writes where weights are frozen, and the adapter that peft reads."""
 
+import shutil
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -21,7 +22,7 @@ from stages.errors import UserError
 from stages.modeling.pretrained import WEIGHTS
 from stages.training.record import read_training
 from tests.checkouts import Trainable, set_in
-from tests.tasks.kinds import KINDS, register_model
+from tests.tasks.kinds import KINDS, register_model, write_model
 
 MODEL = Path("data/model")
 Train = Callable[..., Path]
@@ -33,7 +34,7 @@ def run_train(trainable: Callable[..., Trainable], monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("stages.tracking.sync.sync_live", lambda _: nullcontext())
 
     def run(**changes: object) -> Path:
-        place = trainable(**{"train.epochs": 1, "train.head_lr_multiplier": 1, **changes})
+        place = trainable(**{"train.epochs": 1, "train.head_lr_multiplier": 1, "train.precision": "bf16", **changes})
         monkeypatch.chdir(place.folder)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{place.folder}/mlflow.db")
         train.main(Path("params.yaml"))
@@ -42,30 +43,34 @@ def run_train(trainable: Callable[..., Trainable], monkeypatch: pytest.MonkeyPat
     return run
 
 
-@pytest.mark.parametrize(
-    ("changes", "frozen", "trained"),
-    [
-        ({"model.adapt": "freeze", "model.freeze": 1}, ("embeddings.", "encoder.layer.0."), "encoder.layer.1."),
-        ({"model.adapt": "head"}, ("",), None),
-        ({"model.adapt": "lora"}, ("embeddings.", "LayerNorm.", ".bias"), "query.weight"),
-    ],
-    ids=["freeze", "head", "lora"],
-)
-def test_frozen_weights_are_written_as_they_were_pretrained(
-    run_train: Train, tiny_pretrained: Path, changes: dict[str, str], frozen: tuple[str, ...], trained: str | None
-) -> None:
-    model = run_train(**changes, **{"train.precision": "bf16"})
-    before, after = (load_file(folder / WEIGHTS) for folder in (tiny_pretrained, model))
+def check_weights(model: Path, pretrained: Path, *, frozen: tuple[str, ...], trained: str | None) -> None:
+    """Weights whose names hold a part of `frozen` are as pretrained, those with `trained` are not."""
+    before, after = (load_file(folder / WEIGHTS) for folder in (pretrained, model))
     for name, weight in before.items():
         if any(part in name for part in frozen) and not name.startswith("pooler."):
             assert torch.equal(after[f"bert.{name}"], weight), name
         elif trained and trained in name:
             assert not torch.equal(after[f"bert.{name}"], weight), name
-    assert (model / FILE).exists() == (changes["model.adapt"] == "lora")
     record = read_training(model)
     assert record.weights["all"] == sum(weight.numel() for weight in after.values())
     assert 0 < record.weights["trained"] < record.weights["all"]
-    assert record.trained_weights.endswith(f"%), {changes['model.adapt']}")
+    assert record.trained_weights.endswith(f"%), {record.parameters['model']['adapt']}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "frozen", "trained"),
+    [
+        ({"model.adapt": "freeze", "model.freeze": 1}, ("embeddings.", "encoder.layer.0."), "encoder.layer.1."),
+        ({"model.adapt": "head"}, ("",), None),
+    ],
+    ids=["freeze", "head"],
+)
+def test_frozen_weights_are_written_as_they_were_pretrained(
+    run_train: Train, tiny_pretrained: Path, changes: dict[str, str], frozen: tuple[str, ...], trained: str | None
+) -> None:
+    model = run_train(**changes)
+    check_weights(model, tiny_pretrained, frozen=frozen, trained=trained)
+    assert not (model / FILE).exists()
 
 
 def test_only_what_matters_is_part_of_the_identity(trainable: Callable[..., Trainable], tiny_pretrained: Path) -> None:
@@ -107,6 +112,7 @@ def register(name: str, model: Path) -> None:
 def test_peft_loads_an_exported_adapter_to_the_same_logits(run_train: Train, tiny_pretrained: Path) -> None:
     settings = {"model.lora.rank": 4, "model.lora.targets": "[query, output.dense]", "train.learning_rate": 0.02}
     model = run_train(**{"model.adapt": "lora", **settings})
+    check_weights(model, tiny_pretrained, frozen=("embeddings.", "LayerNorm.", ".bias", "key."), trained="query.weight")
     register("adapted", model)
     assert "holds the adapter of adapted/1" in export("adapted@challenger", "--peft", "adapter")
     config = AutoConfig.from_pretrained("adapter")
@@ -124,8 +130,13 @@ def test_peft_loads_an_exported_adapter_to_the_same_logits(run_train: Train, tin
         export("adapted", "--peft", "adapter")
 
 
-def test_a_version_without_an_adapter_has_nothing_to_export(run_train: Train) -> None:
-    register("whole", run_train(**{"model.adapt": "full"}))
+def test_a_version_without_an_adapter_has_nothing_to_export(
+    tiny_pretrained: Path, empty_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    shutil.copy(empty_store, tmp_path)
+    register("whole", write_model(KINDS["entities"], tmp_path / "model", tiny_pretrained))
     with pytest.raises(UserError, match=r"whole/1 has no adapter: it was trained with model\.adapt=full.*adapt=lora"):
         export("whole", "--peft", "adapter")
     assert not Path("adapter").exists()

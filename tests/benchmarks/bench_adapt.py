@@ -3,6 +3,7 @@
     make bench-adapt            an hour and a half on two cores
     python -m tests.benchmarks.bench_adapt --corpora demo --ways lora head --seeds 13
     python -m tests.benchmarks.bench_adapt --corpora demo --ways lora --set model.lora.alpha=64
+    python -m tests.benchmarks.bench_adapt --ways lora --train learning_rate=1e-3 head_lr_multiplier=3
 
 Each way trains with the defaults of its task and those of the section `model`, one after another in one process. A line
 has the share of weights that are trained, the bytes of a checkpoint with the best epoch's weights, the median of the
@@ -81,8 +82,10 @@ def main() -> None:
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--train", nargs="+", default=[], metavar="KEY=NUMBER", help="of the section train")
     parser.add_argument("--set", nargs="+", default=[], help="as that of `tuneline run`")
     arguments = parser.parse_args()
+    changes = {key: float(value) for key, value in (pair.split("=") for pair in arguments.train)}
     compute = choose_compute("auto", "auto")
     for corpus in arguments.corpora:
         with tempfile.TemporaryDirectory() as folder:
@@ -92,7 +95,8 @@ def main() -> None:
                 runs = []
                 for seed in arguments.seeds:
                     set_deterministic(seed=seed, threads=arguments.threads)
-                    runs.append(run(subject, read_adaptation([f"model.adapt={way}", *arguments.set]), seed, compute))
+                    adaptation = read_adaptation([f"model.adapt={way}", *arguments.set])
+                    runs.append(run(subject, adaptation, compute, {"seed": seed, **changes}))
                     show(f"{corpus}, {way}, seed {seed}", runs[-1])
                 values = zip(*(vars(each).values() for each in runs), strict=True)
                 means[way] = Measured(*(statistics.mean(column) for column in values))
@@ -125,11 +129,11 @@ def read_adaptation(settings: list[str]) -> dict[str, Any]:
         return load_task_params(path, Params).model.adaptation
 
 
-def run(subject: Subject, adaptation: dict[str, Any], seed: int, compute: Compute) -> Measured:
-    """Train as the stage does, without checkpoints."""
+def run(subject: Subject, adaptation: dict[str, Any], compute: Compute, changes: dict[str, Any]) -> Measured:
+    """Train as the stage does, without checkpoints, with some parameters of training changed."""
     started, processor = time.perf_counter(), time.process_time()
-    params = subject.params.model_copy(update={"seed": seed})
-    torch.manual_seed(seed)
+    params = subject.params.model_copy(update=changes)
+    torch.manual_seed(params.seed)
     model = load_classifier(subject.pretrained, labels=subject.labels, dropout=params.dropout)
     adapt_model(model, **adaptation)
     counts = count_weights(model)
