@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import PreTrainedModel
 
@@ -35,9 +34,7 @@ from stages.modeling.inference import keep_frozen_states
 from stages.modeling.text_split import predict_examples
 from stages.tasks.text_classification.model.head import SingleLabelHead
 from stages.tasks.token_classification.model.head import TagHead
-from stages.training.loop import Settings, train
-from stages.training.optimizer import MasterWeights
-from tests.benchmarks.contenders import defaults, dev_f1
+from tests.benchmarks.contenders import defaults, dev_f1, start
 from tests.benchmarks.corpora import encode_corpus
 from tests.benchmarks.texts.bench_intents import accuracy, encode_intents
 from tests.checkouts import ROOT
@@ -137,25 +134,16 @@ def run(subject: Subject, adaptation: dict[str, Any], compute: Compute, changes:
     model = load_classifier(subject.pretrained, labels=subject.labels, dropout=params.dropout)
     adapt_model(model, **adaptation)
     counts = count_weights(model)
-    weights = MasterWeights(
-        model,
-        compute,
-        vocabulary=torch.from_numpy(np.unique(subject.train.input_ids)).long(),
-        weight_decay=params.weight_decay,
-        layerwise_lr_decay=params.layerwise_lr_decay,
-        head_lr_multiplier=params.head_lr_multiplier,
-    )
+    training = start(model, subject.train, subject.head, params, compute)
     for split in (subject.train, subject.dev):
         keep_frozen_states(model, split, compute, batch_tokens=BATCH_TOKENS)
-    settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
     steps, scores, before = [], [], time.perf_counter()
-    for queued in train(model, weights, subject.train, settings, compute, head=subject.head):
-        step = queued.read()
+    for step in training.steps:
         steps.append(time.perf_counter() - before)
         if step.ends_epoch:
-            scores.append(subject.score(model))
+            scores.append(training.best(lambda own: (subject.score(own),))[0])
         before = time.perf_counter()
-    state = [*weights.state().values(), *weights.masters]
+    state = [*training.weights.state().values(), *training.weights.masters]
     return Measured(
         counts["trained"], counts["all"], sum(4 * value.numel() for value in state), statistics.median(steps),
         time.perf_counter() - started, time.process_time() - processor, max(scores),
