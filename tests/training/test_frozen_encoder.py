@@ -109,10 +109,10 @@ def test_encoder_that_is_gone_is_named_with_what_to_do(monkeypatch: pytest.Monke
 
 
 def evaluation_of(pretrained: Path) -> Any:
-    parameters = {"model": {"pretrained": str(pretrained), "revision": None, "sha256": None}}
+    encoder = {"pretrained": str(pretrained), "revision": None, "sha256": None}
     return SimpleNamespace(
         encoded=Path("nowhere"),
-        record=SimpleNamespace(parameters=parameters),
+        record=SimpleNamespace(encoder=encoder),
         manifest=SimpleNamespace(labels=["no", "yes"]),
         compute=COMPUTE["fp32"],
         batch_tokens=16,
