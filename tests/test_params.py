@@ -59,7 +59,7 @@ def test_each_recipe_loads_its_sections(recipe: type) -> None:
         ("sha256: 53aa", "sha256: 53ZZ", r"model\.sha256: String should match pattern"),
         ("adapt: full", "adapt: laura", r"model\.adapt: Input should be 'full', 'lora', 'freeze' or 'head'"),
         ("rank: 8", "rank: 0", r"yaml:\d+ model\.lora\.rank: Input should be greater than or equal to 1, but it is 0"),
-        ("alpha: 128", "alpha: 0", r"yaml:\d+ model\.lora\.alpha: Input should be greater than 0, but it is 0"),
+        ("alpha: 16 ", "alpha: 0 ", r"yaml:\d+ model\.lora\.alpha: Input should be greater than 0, but it is 0"),
         ("freeze: 3", "freeze: -1", r"yaml:\d+ model\.freeze: Input should be greater than or equal to 0"),
         ("targets: all-linear", "targets: []", r"yaml:\d+ model\.lora\.targets: List should have at least 1 item"),
         ("device: auto", "device: tpu", r"runtime\.device: Input should be 'auto', 'cpu' or 'cuda'"),

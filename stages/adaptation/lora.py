@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from safetensors.torch import save_file
@@ -29,11 +29,14 @@ L = TypeVar("L", bound=torch.nn.Linear)
 class LoraLinear(torch.nn.Linear):
     """A linear layer with an adapter; `weight` and `bias` are those of the layer that it takes the place of."""
 
-    def __init__(self, linear: torch.nn.Linear, *, rank: int, alpha: float, dropout: float) -> None:
+    def __init__(
+        self, linear: torch.nn.Linear, *, rank: int, alpha: float, dropout: float, lr_multiplier: float = 1.0
+    ) -> None:
         super().__init__(linear.in_features, linear.out_features, bias=linear.bias is not None, device="meta")
         self.weight, self.bias = linear.weight, linear.bias
         self.scale = alpha / rank
         self.dropout_rate = dropout
+        self.lr_multiplier = lr_multiplier  # of A and B, for the optimizer
         self.lora_A = torch.nn.Parameter(torch.empty(rank, linear.in_features))
         self.lora_B = torch.nn.Parameter(torch.zeros(linear.out_features, rank))
         torch.nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))  # as peft does
@@ -56,10 +59,10 @@ class LoraLinear(torch.nn.Linear):
         return linear
 
 
-def add_adapters(
-    model: PreTrainedModel, *, rank: int, alpha: float, targets: str | Sequence[str], dropout: float
-) -> None:
+def add_adapters(model: PreTrainedModel, *, targets: str | Sequence[str], **options: Any) -> None:
     """Add an adapter, drawn from torch's global generator, to the layers of the encoder that `targets` names.
+
+    `options` are those of `LoraLinear`.
 
     A target is the name of a module or the end of one, as in peft. ParamsError if one names no linear layer.
     """
@@ -77,7 +80,7 @@ def add_adapters(
             )
         )
     for name in chosen:
-        model.set_submodule(name, LoraLinear(linears[name], rank=rank, alpha=alpha, dropout=dropout))
+        model.set_submodule(name, LoraLinear(linears[name], **options))
 
 
 def merge_adapters(model: PreTrainedModel) -> None:

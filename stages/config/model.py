@@ -14,6 +14,7 @@ class LoraParams(Section):
     alpha: float = Field(gt=0)
     targets: Literal["all-linear"] | Annotated[list[str], Field(min_length=1)]
     dropout: float = Field(ge=0, le=0.99)
+    lr_multiplier: float = Field(gt=0)
 
 
 class ModelParams(PretrainedParams):

@@ -18,6 +18,7 @@ import torch
 from torch.optim.adamw import adamw
 from transformers import PreTrainedModel
 
+from stages.adaptation.lora import find_adapters
 from stages.adaptation.weights import count_layers, is_of_encoder, number_layers
 from stages.modeling.device import Compute, move_to
 from stages.training.gradients import Gradients, Slot
@@ -199,10 +200,18 @@ class MasterWeights:
 def _lr_multipliers(
     model: PreTrainedModel, *, layerwise_lr_decay: float, head_lr_multiplier: float
 ) -> dict[str, float]:
-    """The learning rate multiplier of each parameter: that of the head, or 1 decayed for each layer below it."""
+    """The learning rate multiplier of each parameter: that of the head, or 1 decayed for each layer below it.
+
+    That of an adapter is multiplied by the adapter's own.
+    """
     top = count_layers(model)
+    adapters = {
+        f"{name}.{matrix}": layer.lr_multiplier
+        for name, layer in find_adapters(model).items()
+        for matrix in ("lora_A", "lora_B")
+    }
     return {
-        name: layerwise_lr_decay ** (0 if number is None else top - number)
+        name: layerwise_lr_decay ** (0 if number is None else top - number) * adapters.get(name, 1.0)
         if is_of_encoder(name, model)
         else head_lr_multiplier
         for name, number in number_layers(model).items()

@@ -2,7 +2,7 @@
 
     make bench-adapt            an hour and a half on two cores
     python -m tests.benchmarks.bench_adapt --corpora demo --ways lora head --seeds 13
-    python -m tests.benchmarks.bench_adapt --corpora demo --ways lora --set model.lora.alpha=64
+    python -m tests.benchmarks.bench_adapt --corpora demo --ways lora --set model.lora.rank=16
     python -m tests.benchmarks.bench_adapt --ways lora --train learning_rate=1e-3 head_lr_multiplier=3
 
 Each way trains with the defaults of its task and those of the section `model`, one after another in one process. A line

@@ -21,7 +21,7 @@ from tests.training.test_memory import DROPOUT, SETTINGS
 
 ADAPTATIONS: dict[str, dict[str, Any]] = {
     "full": {},
-    "lora": {"lora": {"rank": 2, "alpha": 8.0, "targets": "all-linear", "dropout": 0.2}},
+    "lora": {"lora": {"rank": 2, "alpha": 8.0, "targets": "all-linear", "dropout": 0.2, "lr_multiplier": 3.0}},
     "freeze": {"freeze": 1},
     "head": {},
 }
@@ -78,6 +78,12 @@ def masters(run: Run) -> dict[str, torch.Tensor]:
 
 def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_adapters_have_their_own_learning_rate(split: EncodedSplit) -> None:
+    weights = start(split, "lora").weights
+    found = {slot.name.rpartition(".")[2]: weights.lr_multipliers[slot.group] for slot in weights.slots}
+    assert found == {"lora_A": 3.0, "lora_B": 3.0, "weight": 10.0, "bias": 10.0}
 
 
 @every_precision
