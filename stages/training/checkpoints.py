@@ -3,7 +3,7 @@
 <runtime.checkpoint_dir>/<train key>/
     history.jsonl           every step so far with its dev scores; see history.py
     step-00000120/
-        state.safetensors   master weights, and moments of the optimizer
+        state.safetensors   master weights, their mean, and moments of the optimizer
         best.safetensors    master weights after the best epoch so far, once there is one
         progress.json       the number of steps, the digest of their history and of the other two files, and its own
 

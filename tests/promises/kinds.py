@@ -130,8 +130,8 @@ ALL = KINDS | ADAPTED
 ONE_OF_EACH_TASK = ("tags", "pairs", "several-numbers")  # their folders, where one kind of each task is enough
 # Words that commands must not use of these tasks, for they belong to others.
 FOREIGN = {
-    "token_classification": r"\btexts? of (dev|test)\b|\bclass(es)?\b|\btarget",
-    "text_classification": r"\b[Ee]ntit|\bsentences?\b|\btags?\b|\btarget",
+    "token_classification": r"\btexts? of (dev|test)\b|\bclass(es)?\b|(?<!lora\.)\btarget",
+    "text_classification": r"\b[Ee]ntit|\bsentences?\b|\btags?\b|(?<!lora\.)\btarget",
     "regression": r"\b[Ee]ntit|\bsentences?\b|\btags?\b|\bF1\b|\blabels?\b",
 }
 QUICK = (
