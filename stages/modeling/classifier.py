@@ -10,11 +10,11 @@ from typing import cast
 import torch
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForTokenClassification, PreTrainedModel
+from transformers.utils import SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
 
 from stages.errors import PretrainedError
 from stages.modeling.heads.crf import Crf
-from stages.modeling.pretrained import WEIGHTS
 
 CRF = "crf"  # its name in a model, in config.json and before the names of its weights
 # The parameters for the dropout of layers and of attention in different families of encoders.
@@ -55,7 +55,7 @@ def load_classifier(folder: Path, *, labels: list[str] | None = None, dropout: f
             trust_remote_code=False,
         )
         if has_crf:
-            add_crf(model).load_state_dict(_read_crf(folder / WEIGHTS))
+            add_crf(model).load_state_dict(_read_crf(folder / SAFE_WEIGHTS_NAME))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise PretrainedError(f"{folder} cannot be loaded as a token classifier: {error}") from None
     return model
