@@ -103,7 +103,7 @@ KINDS = {  # each costs four training runs: as few as show all that pipelines of
             'data.label_separator="|"',
             "task.multi_label=true",
             "task.primary=micro_f1",
-            "train.epochs=36",
+            "train.epochs=20",
         ),
     ),
     "pairs": Kind(
@@ -113,7 +113,7 @@ KINDS = {  # each costs four training runs: as few as show all that pipelines of
             "data.label=worst",
             "data.text_pair=other",
             "task.symmetric=true",
-            "train.epochs=40",
+            "train.epochs=22",
             "register.gate.max_drop_per_label=null",  # the model learns nothing of the few pairs that are good
         ),
         line="The soup came a week late.\tThe bed was dirty, cold and broken.",
