@@ -124,7 +124,8 @@ ADAPTED = {  # what differs from the above in training alone: it is resumed and 
     "adapters": Kind(
         "text_classification", "macro F1", ("data.label=feeling", "model.adapt=lora", "model.lora.dropout=0.1")
     ),
-    "crf": Kind("token_classification", "F1", ("task.head=crf",), write_corpus=write_tags),
+    "crf": Kind("token_classification", "F1", ("task.head=crf", "tokenize.context=document"), write_corpus=write_tags),
+    "frozen layers": Kind("regression", "Pearson", ("data.target=severity", "model.adapt=freeze", "model.freeze=1")),
 }
 ALL = KINDS | ADAPTED
 ONE_OF_EACH_TASK = ("tags", "pairs", "several-numbers")  # their folders, where one kind of each task is enough
