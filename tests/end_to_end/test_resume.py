@@ -52,7 +52,7 @@ def assert_synced_once(training: Trainable, steps: int) -> None:
     history = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [entry["step"] for entry in history] == list(range(1, steps + 1))
     events = path.with_name(path.name.replace(".history", "")).read_text(encoding="utf-8").splitlines()
-    assert [json.loads(event)["kind"] for event in events] == ["begin", "execution", "end"]
+    assert [json.loads(event)["kind"] for event in events] == ["begin", "metrics", "execution", "end"]
 
     client = MlflowClient(f"sqlite:///{training.folder}/mlflow.db")
     (run,) = client.search_runs([client.get_experiment_by_name("tuneline").experiment_id])
