@@ -18,6 +18,7 @@ from stages.training.loop import Settings, train
 from stages.training.optimizer import MasterWeights
 from tests.modeling.conftest import COMPUTE, random_model, random_split
 from tests.training.test_memory import DROPOUT, SETTINGS
+from tests.training.weights import make_weights
 
 ADAPTATIONS: dict[str, dict[str, Any]] = {
     "full": {},
@@ -56,14 +57,7 @@ def start(
     model, compute = random_model(**DROPOUT), COMPUTE[precision]
     torch.manual_seed(1)
     adapt_model(model, adapt, **ADAPTATIONS[adapt])
-    weights = MasterWeights(
-        model,
-        compute,
-        vocabulary=torch.from_numpy(np.unique(split.input_ids)).long(),
-        weight_decay=0.01,
-        layerwise_lr_decay=1.0,
-        head_lr_multiplier=10.0,
-    )
+    weights = make_weights(model, split, compute, head_lr_multiplier=10.0)
     if state:
         weights.load(state)
     if keep:

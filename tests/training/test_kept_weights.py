@@ -4,16 +4,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
-import torch
 
 from stages import train
 from stages.training.checkpoints import Progress
 from stages.training.distributed import SINGLE_PROCESS
 from stages.training.history import History, Step
-from stages.training.optimizer import MasterWeights
 from tests.modeling.conftest import COMPUTE, random_model, random_split
+from tests.training.weights import make_weights
 
 STEP = Step(
     step=4, steps=4, epoch=1, ends_epoch=True, loss=0.5, gradient_norm=1.0, learning_rate=0.1, tokens=9, weight=9
@@ -22,16 +20,7 @@ STEP = Step(
 
 def run_with(scores: list[float], *, average_weights: bool) -> Any:
     """A training run whose masters are 1 and their mean 2, and whose dev scores are these, one after another."""
-    split = random_split([5])
-    weights = MasterWeights(
-        random_model(),
-        COMPUTE["fp32"],
-        vocabulary=torch.from_numpy(np.unique(split.input_ids)).long(),
-        weight_decay=0.0,
-        layerwise_lr_decay=1.0,
-        head_lr_multiplier=1.0,
-        average_weights=average_weights,
-    )
+    weights = make_weights(random_model(), random_split([5]), COMPUTE["fp32"], average_weights=average_weights)
     for values, number in ((weights.masters, 1.0), (weights.averages, 2.0)):
         for value in values:
             value.fill_(number)

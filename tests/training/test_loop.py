@@ -24,6 +24,7 @@ from stages.training.optimizer import MasterWeights
 from stages.training.schedule import lr_multiplier
 from tests.modeling.conftest import COMPUTE, LABELS, random_split
 from tests.training.waiting import NoWaiting
+from tests.training.weights import make_weights
 
 SETTINGS = Settings(
     seed=1,
@@ -80,16 +81,7 @@ class Start:
         set_deterministic(seed=settings.seed, threads=1)
         model = load_classifier(self.pretrained, labels=LABELS, dropout=dropout)
         compute = COMPUTE[precision]
-        vocabulary = torch.from_numpy(np.unique(self.split.input_ids)).long()
-        weights = MasterWeights(
-            model,
-            compute,
-            vocabulary=vocabulary,
-            weight_decay=0.01,
-            layerwise_lr_decay=1.0,
-            head_lr_multiplier=1.0,
-            average_weights=average_weights,
-        )
+        weights = make_weights(model, self.split, compute, average_weights=average_weights)
         if state:
             weights.load(state)
         return Run(

@@ -19,6 +19,7 @@ from stages.training.history import Step
 from stages.training.loop import Settings, train
 from stages.training.optimizer import MasterWeights
 from tests.modeling.conftest import COMPUTE, random_model, random_split
+from tests.training.weights import make_weights
 
 SETTINGS = Settings(
     seed=1,
@@ -51,10 +52,7 @@ def split() -> EncodedSplit:
 
 def run(split: EncodedSplit, settings: Settings = SETTINGS) -> tuple[list[Step], MasterWeights]:
     model = random_model(**DROPOUT)
-    vocabulary = torch.from_numpy(np.unique(split.input_ids)).long()
-    weights = MasterWeights(
-        model, COMPUTE["fp32"], vocabulary=vocabulary, weight_decay=0.01, layerwise_lr_decay=1.0, head_lr_multiplier=1.0
-    )
+    weights = make_weights(model, split, COMPUTE["fp32"])
     return [step.read() for step in train(model, weights, split, settings, COMPUTE["fp32"], head=TagHead(0.0))], weights
 
 

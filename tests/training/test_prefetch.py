@@ -24,6 +24,7 @@ from stages.training.optimizer import MasterWeights
 from stages.training.prefetch import AHEAD, PackedStep, PackedSteps, packs_ahead
 from tests.modeling.conftest import COMPUTE, random_model, random_split
 from tests.training.test_memory import DROPOUT, SETTINGS
+from tests.training.weights import make_weights
 
 SECONDS = 30  # until something that does not happen is given up
 
@@ -184,14 +185,7 @@ def test_leaving_ends_the_thread_after_the_step_that_it_packs(split: EncodedSpli
 
 def start(split: EncodedSplit, *, micro_batch_tokens: int = 0) -> tuple[MasterWeights, Any]:
     model = random_model(**DROPOUT)
-    weights = MasterWeights(
-        model,
-        COMPUTE["fp32"],
-        vocabulary=torch.from_numpy(np.unique(split.input_ids)).long(),
-        weight_decay=0.01,
-        layerwise_lr_decay=1.0,
-        head_lr_multiplier=1.0,
-    )
+    weights = make_weights(model, split, COMPUTE["fp32"])
     settings = replace(SETTINGS, micro_batch_tokens=micro_batch_tokens)
     return weights, train(model, weights, split, settings, COMPUTE["fp32"], head=TagHead(0.0))
 

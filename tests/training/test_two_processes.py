@@ -28,10 +28,10 @@ from stages.training import gradients, loop
 from stages.training.distributed import World
 from stages.training.history import Step
 from stages.training.loop import Settings, train
-from stages.training.optimizer import MasterWeights
 from tests.modeling.conftest import COMPUTE, random_model, random_split
 from tests.training.test_adaptation import ADAPTATIONS
 from tests.training.test_memory import DROPOUT, SETTINGS
+from tests.training.weights import make_weights
 
 SECONDS = 60  # until processes that wait for each other are given up
 MICRO = replace(SETTINGS, epochs=1, micro_batch_tokens=30)
@@ -66,14 +66,7 @@ def run(
     torch.manual_seed(1)
     adapt_model(model, adapt, **ADAPTATIONS[adapt])
     head = CrfHead(add_crf(model), EVERYTHING) if isinstance(split, ChainedSplit) else TagHead(0.0)
-    weights = MasterWeights(
-        model,
-        COMPUTE["fp32"],
-        vocabulary=torch.from_numpy(np.unique(split.input_ids)).long(),
-        weight_decay=0.01,
-        layerwise_lr_decay=1.0,
-        head_lr_multiplier=1.0,
-    )
+    weights = make_weights(model, split, COMPUTE["fp32"])
     keep_frozen_states(model, split, COMPUTE["fp32"], batch_tokens=100)
     prepare(model)
     steps = [step.read() for step in train(model, weights, split, settings, COMPUTE["fp32"], head=head, world=world)]

@@ -21,6 +21,7 @@ from stages.training.loop import Settings, train
 from stages.training.optimizer import MasterWeights
 from tests.modeling.conftest import COMPUTE, LABELS, encoded
 from tests.training.waiting import NoWaiting
+from tests.training.weights import make_weights
 
 MANIFEST = Manifest(4, "token_classification", LABELS, {}, "", {}, {}, {})
 CRF = TaggingParams(name="token_classification", head="crf")
@@ -59,14 +60,7 @@ def start(
     set_deterministic(seed=1, threads=1)
     model, compute = load_classifier(pretrained, labels=LABELS, dropout=dropout), COMPUTE[precision]
     head = make_head(model, CRF, MANIFEST, compute, label_smoothing=0.0)
-    weights = MasterWeights(
-        model,
-        compute,
-        vocabulary=torch.from_numpy(np.unique(split.input_ids)).long(),
-        weight_decay=0.01,
-        layerwise_lr_decay=1.0,
-        head_lr_multiplier=head_lr_multiplier,
-    )
+    weights = make_weights(model, split, compute, head_lr_multiplier=head_lr_multiplier)
     if state:
         weights.load(state)
     steps = train(model, weights, split, settings, compute, head=head, done=done)
