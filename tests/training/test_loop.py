@@ -171,8 +171,11 @@ def test_train_resumes_after_a_step_with_the_same_bits(start: Start, precision: 
     resumed = start(settings, precision=precision, average_weights=True, state=state, done=done)
     assert list(resumed.steps) == steps[done:]
     assert equal(resumed.masters(), undisturbed.masters())
+    last = resumed.masters()
     with resumed.weights.averaged(), undisturbed.weights.averaged():
         assert equal(resumed.masters(), undisturbed.masters())
+        assert all(master.any() for master in resumed.masters())  # zeros if no step was taken into the mean
+        assert not equal(resumed.masters(), last)
 
 
 def test_train_after_its_last_step_does_nothing(start: Start) -> None:
