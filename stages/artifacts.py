@@ -17,6 +17,8 @@ from stages.errors import ArtifactError
 if TYPE_CHECKING:  # pyarrow takes a quarter of a second to import
     import pyarrow as pa
 
+WEIGHTS = "model.safetensors"  # in the folder of a model
+
 R = TypeVar("R")
 
 

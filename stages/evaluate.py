@@ -16,6 +16,7 @@ from stages.task import load_part
 from stages.tracking import sync
 from stages.tracking.environment import current_execution
 from stages.tracking.event_log import EventLog
+from stages.tracking.parent import fetch_parent
 from stages.training.evaluation import Evaluation, TaskReport
 from stages.training.history import read_history
 from stages.training.record import read_training
@@ -33,6 +34,7 @@ def main(params_file: Path) -> None:
     encoded, trained, target = (params_file.parent / name for name in (ENCODED, MODEL, REPORT))
     compute = choose_compute(params.runtime.device, params.evaluate.precision)
     record = read_training(trained)
+    fetch_parent(record.encoder, task=record.task)
     history = read_history(trained, record.dev_score)
     set_deterministic(seed=0, threads=record.threads)  # as in training, so that sums are rounded alike
 

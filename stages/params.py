@@ -67,7 +67,11 @@ class WindowParams(Section):
 
 
 class PretrainedParams(Section):
-    """Which encoder is fine-tuned: a hub id or a local folder, pinned by revision and by the digest of its weights."""
+    """Which encoder is fine-tuned: a hub id, a registered model or a local folder.
+
+    It is pinned by its revision, which is the number of the version of a registered model, and by the digest of its
+    weights.
+    """
 
     pretrained: str = Field(min_length=1)
     revision: str | None

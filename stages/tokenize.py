@@ -18,6 +18,7 @@ from stages.task import load_part
 from stages.tracking import sync
 from stages.tracking.environment import current_execution
 from stages.tracking.event_log import EventLog
+from stages.tracking.parent import describe_labels, fetch_parent
 
 ENCODED = Path("data/encoded")
 
@@ -27,6 +28,7 @@ log = logging.getLogger("tokenize")
 def main(params_file: Path) -> None:
     """Check the corpus, encode its three splits, write data/encoded."""
     params = load_task_params(params_file, Params)
+    fetch_parent(params.model.encoder, task=params.task.name)
     pretrained = find_pretrained(**params.model.encoder)
     check_length(params.tokenize.window_length, pretrained)
     tokenizer = load_tokenizer(pretrained)
@@ -34,6 +36,8 @@ def main(params_file: Path) -> None:
 
     # Two passes over the files: labels are known only at the end, and the corpus may not fit into memory.
     corpus = data.check_corpus(params, tokenizer)
+    for line in describe_labels(params.model.encoder, corpus.labels):
+        log.info("%s", line)
     encoded = params_file.parent / ENCODED
     with atomic_write(encoded) as folder:
         folder.mkdir()

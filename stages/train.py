@@ -20,7 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from stages.adaptation.adapt import adapt_model, count_weights, fill_weights
 from stages.adaptation.lora import find_adapters, merge_adapters, write_adapters
-from stages.artifacts import atomic_write, file_digest, folder_digest, json_digest
+from stages.artifacts import WEIGHTS, atomic_write, file_digest, folder_digest, json_digest
 from stages.config.sections import load_task_params
 from stages.config.train import Params
 from stages.encoding.files import Manifest, read_manifest
@@ -30,7 +30,7 @@ from stages.modeling.classifier import load_classifier
 from stages.modeling.device import Compute, choose_compute, move_to, peak_memory, set_deterministic
 from stages.modeling.head import Head, TaskModel
 from stages.modeling.inference import keep_frozen_states
-from stages.modeling.pretrained import WEIGHTS, find_pretrained
+from stages.modeling.pretrained import find_pretrained
 from stages.runtime.entry_point import run_recipe
 from stages.runtime.launch import is_torchrun_child, launch
 from stages.runtime.progress import progress_bar
@@ -40,6 +40,7 @@ from stages.task import load_part
 from stages.tracking import sync
 from stages.tracking.environment import current_execution
 from stages.tracking.event_log import EventLog
+from stages.tracking.parent import fetch_parent
 from stages.training.checkpoints import Checkpoints, Progress
 from stages.training.distributed import World, process_group
 from stages.training.history import Entry, History, write_history
@@ -72,6 +73,7 @@ class TrainingRun:
 def main(params_file: Path) -> None:
     """Train, score dev after each epoch, keep the best epoch, write data/model."""
     params = load_task_params(params_file, Params)
+    fetch_parent(params.model.encoder, task=params.task.name)
     if params.train.processes > 1 and not is_torchrun_child():
         launch("stages.train", params_file, processes=params.train.processes)
         return
@@ -115,9 +117,9 @@ def train_model(params: Params, world: World, place: Path) -> None:
 
     tokenizer = load_tokenizer(pretrained)
     model = load_classifier(pretrained, labels=manifest.labels, dropout=params.train.dropout)
-    model.config.update(manifest.details.get("config", {}))
     adapt_model(model, **params.model.adaptation)
     head = task.make_head(model, params.task, manifest, compute, label_smoothing=params.train.label_smoothing)
+    model.config.update(manifest.details.get("config", {}))
     record = replace(record, weights=count_weights(model))
     weights = MasterWeights(
         model,

@@ -7,6 +7,7 @@ from pathlib import Path
 from pipeline.checkout.layout import LOCK, PARAMS, use_pipeline
 from pipeline.checkout.params_file import apply_settings
 from stages.errors import UserError, first_line
+from stages.runtime.project import FETCHED
 from stages.tracking.git import git, has_commit
 from stages.tracking.lineage_record import LineageFiles
 
@@ -36,6 +37,7 @@ def worktree(tree: Path, lineage: LineageFiles, on_line: Callable[[str], None]) 
         own = apply_settings(params, ["runtime.checkpoint_dir=.checkpoints"])
         params.write_text(own, encoding="utf-8")
         _link_untracked(tree, lineage.record.outside)
+        _link(tree, FETCHED)  # the parent, if the model went on from one
         _check_out_data(tree)
         with chdir(tree), use_pipeline(pipeline):
             yield
@@ -63,10 +65,16 @@ def _link_untracked(tree: Path, paths: list[str]) -> None:
             f"{', '.join(missing)}: the model was made from this, neither git nor DVC tracks it, and it is not here. "
             "Restore it unchanged, then try again."
         )
-    for path in paths:
-        if not Path(path).is_absolute() and not (tree / path).exists():
-            (tree / path).parent.mkdir(parents=True, exist_ok=True)
-            (tree / path).symlink_to(Path(path).absolute())
+    for path in map(Path, paths):
+        if not path.is_absolute():
+            _link(tree, path)
+
+
+def _link(tree: Path, path: Path) -> None:
+    """Link a file or folder of this checkout into the worktree, if it is here and not there."""
+    if path.exists() and not (tree / path).exists():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).symlink_to(path.absolute())
 
 
 def _check_out_data(tree: Path) -> None:

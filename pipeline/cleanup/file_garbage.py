@@ -18,6 +18,7 @@ from pipeline.checkout.params_file import read_value
 from pipeline.checkout.scratch import WORK
 from pipeline.cleanup.garbage import DIGEST, Garbage
 from stages.errors import UserError
+from stages.runtime.project import FETCHED
 from stages.tracking.lineage_record import FOLDER
 
 LEFTOVER = re.compile(r"(?:reproduce|import|compare)-(\d+)-\w+")  # with the process id: see scratch.py
@@ -112,6 +113,16 @@ def find_leftovers() -> Iterator[Garbage]:
         if found and not psutil.pid_exists(int(found[1])):
             size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
             yield Garbage("leftover", str(folder), "its command was killed", size, (str(folder),))
+
+
+def find_fetched() -> Iterator[Garbage]:
+    """Files of registered models that were fetched, and from which no pipeline goes on."""
+    pinned = {read_value(folder / PARAMS, "model.sha256") for folder in find_pipelines()}
+    for folder in sorted(FETCHED.glob("[0-9a-f]" * 64)):
+        if folder.name not in pinned:
+            size = sum(path.stat().st_size for path in folder.iterdir())
+            yield Garbage("pretrained", f"fetched model {folder.name[:12]}", "no pipeline goes on from it", size,
+                          (str(folder),))  # fmt: skip
 
 
 def delete(garbage: Garbage) -> None:

@@ -6,7 +6,7 @@ from typing import Literal
 
 DIGEST = re.compile(r"\b[0-9a-f]{32}(?:\.dir)?\b")  # an MD5 as DVC writes it, not part of a longer digest
 
-Kind = Literal["version", "model", "run", "cache", "checkpoint", "lock", "leftover"]
+Kind = Literal["version", "model", "run", "cache", "checkpoint", "lock", "leftover", "pretrained"]
 MLFLOW_KINDS = ("version", "model", "run")
 
 

@@ -4,7 +4,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from stages.tracking import sync
 from stages.tracking.client import connect, database_file, shown_uri, tracking_uri, translate_errors
 from stages.tracking.git import has_commit
 from stages.tracking.lineage_record import RECORD, LineageFiles, read_execution, read_lock
+from stages.tracking.parent import find_parent
 from stages.tracking.registry import DIGEST_TAG, MARKER
 from stages.tracking.version_artifacts import FILE_TAG, read_lineage
 from stages.training.record import read_training
@@ -117,7 +118,22 @@ def _judge_versions(client: "MlflowClient", referenced: set[str], on_line: Calla
             is_in_use = (version.name, int(version.version)) in in_use
             stays = is_referenced or is_in_use or bool(histories[version.name].faults)
         judged.append(_Judged(version, lineage, stays))
-    return judged
+    return _keep_ancestors(judged, on_line)
+
+
+def _keep_ancestors(judged: list[_Judged], on_line: Callable[[str], None]) -> list[_Judged]:
+    """The same versions; those stay that a version which stays went on from: without them it cannot be rebuilt."""
+    by_name = {(each.version.name, int(each.version.version)): each for each in judged}
+    waiting = [each for each in judged if each.stays]
+    while waiting:
+        child = waiting.pop()
+        parent = find_parent(child.lineage.record.params.get("model", {})) if child.lineage else None
+        found = by_name.get((parent.name, parent.version or 0)) if parent else None
+        if parent and found and not found.stays:
+            on_line(f"{parent.reference} stays: {child.version.name}/{child.version.version} goes on from it")
+            by_name[parent.name, int(found.version.version)] = stays = replace(found, stays=True)
+            waiting.append(stays)
+    return list(by_name.values())
 
 
 def _in_use(client: "MlflowClient", name: str, history: alias_history.AliasHistory) -> set[int | None]:

@@ -58,6 +58,7 @@ def find_garbage(*, now: datetime, on_line: Callable[[str], None] = lambda _: No
         *file_garbage.find_in_cache(referenced | needed, on_line),
         *file_garbage.find_checkpoints(limit),
         *file_garbage.find_leftovers(),
+        *file_garbage.find_fetched(),
     ]
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,9 @@ from pipeline.registry.versions import aliases_of, name_primary, newest_first, r
 from stages.artifacts import md5_digest
 from stages.errors import UserError
 from stages.statistics.names import shorten_score
-from stages.tracking.client import connect, translate_errors
+from stages.tracking.client import connect, is_away, translate_errors
 from stages.tracking.lineage_record import LineageRecord
+from stages.tracking.parent import Parent, find_parent
 from stages.tracking.registry import CHAMPION, DIGEST_TAG
 from stages.tracking.version_artifacts import altered_files, read_lineage, read_lineage_record
 
@@ -24,11 +25,28 @@ DIGEST = re.compile(r"[0-9a-f]{8,32}")  # an MD5, or its first characters
 
 
 @dataclass(frozen=True)
+class Ancestor:
+    """A version that a model went on from; of one that is gone nothing but its name is known."""
+
+    name: str
+    version: int
+    primary: dict[str, str]
+    scores: dict[str, float]
+    data: dict[str, str]  # the MD5 of each file or folder of its corpus
+    is_gone: bool
+
+    @classmethod
+    def gone(cls, parent: Parent) -> "Ancestor":
+        """One that the registry does not have, or no longer."""
+        return cls(parent.name, parent.version or 0, {}, {}, {}, is_gone=True)
+
+
+@dataclass(frozen=True)
 class Lineage:
     """A registered version and its lineage record; `altered` names lineage files changed after the registration.
 
     `digest` is the model's by the version's tags, `scores` the primary score by split, `primary` its name, `mlflow_run`
-    the run of the training.
+    the run of the training. `ancestors` are the versions that it went on from, the parent first.
     """
 
     name: str
@@ -39,6 +57,7 @@ class Lineage:
     primary: dict[str, str]
     scores: dict[str, float]
     altered: list[str]
+    ancestors: list[Ancestor]
     record: LineageRecord
 
     @property
@@ -49,7 +68,7 @@ class Lineage:
     def to_json(self) -> dict[str, Any]:
         """What `tuneline lineage --json` prints: the fields of the record and of the version in one object."""
         own = {key: value for key, value in vars(self).items() if key != "record"}
-        return self.record.to_json() | own
+        return self.record.to_json() | own | {"ancestors": [asdict(each) for each in self.ancestors]}
 
 
 @dataclass(frozen=True)
@@ -128,8 +147,28 @@ def _read(client: "MlflowClient", version: "ModelVersion") -> Lineage:
         primary={"name": name_primary(version)},
         scores=read_scores(client, version),
         altered=altered_files(version, files),
+        ancestors=list(_find_ancestors(client, files.record)),
         record=files.record,
     )
+
+
+def _find_ancestors(client: "MlflowClient", record: LineageRecord) -> Iterator[Ancestor]:
+    """The versions that a model went on from, the parent first, up to one that is gone or began with an encoder."""
+    from mlflow.exceptions import MlflowException
+
+    parent = find_parent(record.params.get("model", {}))
+    while parent is not None:
+        try:
+            version = client.get_model_version(parent.name, str(parent.version))
+            files = read_lineage(client, version)
+        except (MlflowException, UserError) as error:
+            if is_away(error):
+                raise
+            yield Ancestor.gone(parent)
+            return
+        primary, scores = {"name": name_primary(version)}, read_scores(client, version)
+        yield Ancestor(parent.name, int(version.version), primary, scores, files.data_digests(), is_gone=False)
+        parent = find_parent(files.record.params.get("model", {}))
 
 
 def _find_versions(

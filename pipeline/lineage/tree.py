@@ -6,7 +6,8 @@ from rich.tree import Tree
 
 from pipeline.checkout.layout import STAGES, TOKENIZE
 from pipeline.formatting import NO_REASON, format_commit, format_count, format_time, format_value
-from pipeline.lineage.query import Lineage
+from pipeline.lineage.query import Ancestor, Lineage
+from stages.statistics.names import shorten_score
 from stages.tracking.lineage_record import FOLDER, FileEntry, StageRecord, TrainingEnvironment
 
 SHORT = 12  # characters of a digest or commit that identify it; `lineage --data` finds a file by them
@@ -16,7 +17,8 @@ MAIN_PACKAGES = ("torch", "transformers")  # those that influence a result most
 UNKNOWN = "unknown: its execution is not recorded in this registry"
 OTHER_RUN = "another run: the result came from the cache"
 NOT_POSSIBLE = "not possible"
-WARNINGS = (UNKNOWN, OTHER_RUN, NOT_POSSIBLE)  # values that start with one of these are highlighted
+GONE = "no longer in the registry"
+WARNINGS = (UNKNOWN, OTHER_RUN, NOT_POSSIBLE, GONE)  # values that start with one of these are highlighted
 
 
 def render_tree(lineage: Lineage, *, files: bool = False) -> Tree:
@@ -42,6 +44,10 @@ def version_facts(lineage: Lineage) -> list[tuple[str, str]]:
     record = lineage.record
     facts = [
         ("registered", format_time(record.registered)),
+        *(
+            ("ancestor" if number else "parent", describe_ancestor(ancestor))
+            for number, ancestor in enumerate(lineage.ancestors)
+        ),
         ("git commit", format_commit(record.git.commit, dirty=record.git.dirty, reason=record.git.reason)),
         ("git remote", record.git.remote),
         ("flow run", record.flow_run or "none: registered without Prefect"),
@@ -54,6 +60,17 @@ def version_facts(lineage: Lineage) -> list[tuple[str, str]]:
     if lineage.altered:
         facts.append(("altered", f"{', '.join(lineage.altered)}: changed after the registration"))
     return [(label, value) for label, value in facts if value]
+
+
+def describe_ancestor(ancestor: Ancestor) -> str:
+    """Name, scores and data of a version that the model, or an ancestor nearer to it, went on from."""
+    label = f"{ancestor.name}/{ancestor.version}"
+    if ancestor.is_gone:
+        return f"{GONE}: {label}"
+    score = shorten_score(ancestor.primary["name"])
+    scores = ", ".join(f"{score} {value:.4f} on {split}" for split, value in ancestor.scores.items())
+    data = ", ".join(f"{path} ({shorten_digest(digest)})" for path, digest in ancestor.data.items())
+    return "; ".join(part for part in (label, scores, data) if part)
 
 
 def execution_facts(lineage: Lineage, name: str) -> list[tuple[str, str]]:

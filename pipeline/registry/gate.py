@@ -16,10 +16,10 @@ from stages.config.register import GateParams
 from stages.errors import RegistryUnavailableError, UserError
 from stages.scoring import TaskParts
 from stages.tracking.client import connect, translate_errors
+from stages.tracking.parent import MODEL_FILES
 from stages.tracking.registry import CHALLENGER, CHAMPION, DIGEST_TAG
 from stages.tracking.version_artifacts import (
     CONFIG,
-    MODEL_FILES,
     SPLIT,
     load_common_task,
     load_version_task,

@@ -11,7 +11,8 @@ from typing import Any
 from pipeline.registry.served import ServedVersion
 from stages.artifacts import atomic_write
 from stages.errors import UserError
-from stages.tracking.version_artifacts import CONFIG, MODEL_FILES
+from stages.tracking.parent import MODEL_FILES
+from stages.tracking.version_artifacts import CONFIG
 from stages.training.record import TrainingRecord, read_training
 
 ADAPTER = "adapter.safetensors"  # in the folder of a model, as stages/adaptation/lora.py writes it

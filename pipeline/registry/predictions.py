@@ -10,7 +10,8 @@ from stages.errors import UserError
 from stages.scoring import Scores
 from stages.statistics.measure import Measure
 from stages.statistics.significance import gain, gain_interval
-from stages.tracking.version_artifacts import MODEL_FILES, PREDICTIONS, SPLIT, load_common_task
+from stages.tracking.parent import MODEL_FILES
+from stages.tracking.version_artifacts import PREDICTIONS, SPLIT, load_common_task
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -23,7 +23,7 @@ from pipeline.checkout.worktree import worktree
 from pipeline.formatting import NO_REASON
 from pipeline.registry.versions import name_primary, resolve
 from stages.artifacts import read_json
-from stages.errors import ArtifactError, RegistryError, UserError
+from stages.errors import ArtifactError, PretrainedError, RegistryError, UserError
 from stages.tracking.client import SQLITE, connect, translate_errors
 from stages.tracking.environment import Environment, current_environment
 from stages.tracking.lineage_record import (
@@ -34,6 +34,7 @@ from stages.tracking.lineage_record import (
     read_lock,
     record_stage,
 )
+from stages.tracking.parent import fetch_parent
 from stages.tracking.registry import DIGEST_TAG
 from stages.tracking.version_artifacts import SPLIT, altered_files, load_task, load_version_task, read_lineage
 from stages.training.record import read_training
@@ -107,6 +108,7 @@ def reproduce_version(
     if record.git.commit is None:
         reason = record.git.reason or NO_REASON
         raise UserError(f"{label} cannot be rebuilt: it has no commit ({reason}), so its code is not known")
+    _fetch_parent(recorded)
     environment_changes = compare_environments(record.environment, current_environment())
     for line in environment_changes:
         on_line(f"environment: {line}")
@@ -144,6 +146,15 @@ def reproduce_version(
     )
     _store(client, version, certificate, on_line)
     return certificate
+
+
+def _fetch_parent(recorded: Recorded) -> None:
+    """Have the version that it went on from in the project, if it did; UserError, which names it, if it is gone."""
+    version = recorded.version
+    try:
+        fetch_parent(recorded.lineage.record.params.get("model", {}), task=load_version_task(version).name)
+    except PretrainedError as error:
+        raise UserError(f"{version.name}/{version.version} cannot be rebuilt: {error}") from None
 
 
 def compare_environments(recorded: TrainingEnvironment, current: Environment) -> list[str]:

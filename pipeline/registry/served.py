@@ -13,7 +13,8 @@ from stages.artifacts import read_json
 from stages.errors import UserError
 from stages.scoring import TaskParts
 from stages.tracking.client import connect, translate_errors
-from stages.tracking.version_artifacts import CONFIG, MODEL_FILES, load_version_task
+from stages.tracking.parent import MODEL_FILES
+from stages.tracking.version_artifacts import CONFIG, load_version_task
 
 if TYPE_CHECKING:
     from mlflow.pyfunc import PyFuncModel

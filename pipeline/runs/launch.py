@@ -17,6 +17,7 @@ from pipeline.signals import Stopped, end_groups, stop_command
 from pipeline.terminal import draw_progress, err
 from stages.artifacts import atomic_write
 from stages.errors import TryAgainError, UserError
+from stages.runtime.project import REGISTRY
 from stages.runtime.proxies import drop_proxies_unknown_to_httpx
 
 if TYPE_CHECKING:
@@ -29,10 +30,11 @@ REPORT_SECONDS = 2  # that a flow that is stopped has to tell its server
 
 
 def prepare_run(settings: list[str]) -> list[StageState]:
-    """Write these settings to params.yaml and return the states of the stages.
+    """Write these settings to params.yaml, and those that pin its parent; return the states of the stages.
 
     UserError if a run with them cannot start; params.yaml is then unchanged.
     """
+    settings = [*settings, *pin_pretrained(settings)]
     if not settings:
         states = stage_states()
         if not all(state.fresh for state in states):
@@ -55,6 +57,25 @@ def prepare_run(settings: list[str]) -> list[StageState]:
         write_params(before)
         raise
     return states
+
+
+def pin_pretrained(settings: list[str]) -> list[str]:
+    """The settings that pin the registered model which the current pipeline, with `settings`, goes on from.
+
+    None if it goes on from no such model, or from one that is pinned.
+    """
+    from stages.params import parse_document, read_text
+
+    if not any(REGISTRY in text for text in (read_text(locate(PARAMS)), *settings)):
+        return []
+    from pipeline.checkout.params_file import apply_settings
+    from pipeline.registry.pinning import pin_parent
+
+    document = parse_document(apply_settings(locate(PARAMS), settings), locate(PARAMS))
+    pins = pin_parent(document, settings)
+    if pins:
+        err.print(f"model.pretrained: {document['model']['pretrained']} is pinned, {' '.join(pins)}")
+    return pins
 
 
 def write_params(text: str) -> None:

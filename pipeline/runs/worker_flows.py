@@ -6,6 +6,7 @@ Only a commit, settings and names go through Prefect; workers exchange data thro
 import contextlib
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -34,6 +35,7 @@ from pipeline.runs.flows import (
     run_stage,
     stage_deployment,
 )
+from pipeline.runs.launch import pin_pretrained
 from pipeline.runs.page import create_page, find_links
 from stages.config.orchestration import OrchestrationParams, Params
 from stages.errors import TryAgainError, UserError
@@ -79,6 +81,9 @@ def run_on_workers(repository: str, revision: str, settings: list[str], pipeline
         commit = _resolve(repository, revision)
         get_run_logger().info("%s of %s is commit %s", revision, without_password(repository), commit[:12])
         spec = RunSpec(repository, commit, settings, pipeline)
+        with workspace(spec, "run") as folder, contextlib.chdir(folder), use_pipeline(Path(pipeline)):
+            pins = pin_pretrained(settings)
+        spec = replace(spec, settings=[*settings, *pins])  # so that all stages go on from the same version
         with workspace(spec, "run") as folder, contextlib.chdir(folder), use_pipeline(Path(pipeline)):
             return _run_pipeline(spec)
     except UserError as error:

@@ -9,12 +9,14 @@ from typing import cast
 
 import torch
 from safetensors import SafetensorError, safe_open
-from transformers import AutoConfig, AutoModelForTokenClassification, PreTrainedModel
+from torch import nn
+from transformers import AutoConfig, AutoModelForTokenClassification, PreTrainedConfig, PreTrainedModel
 from transformers.utils import SAFE_WEIGHTS_NAME
 from transformers.utils import logging as transformers_logging
 
 from stages.errors import PretrainedError
 from stages.modeling.heads.crf import Crf
+from stages.modeling.heads.linear import match, read_rows, renew_head
 
 CRF = "crf"  # its name in a model, in config.json and before the names of its weights
 # The parameters for the dropout of layers and of attention in different families of encoders.
@@ -28,17 +30,18 @@ DROPOUTS = {
 def load_classifier(folder: Path, *, labels: list[str] | None = None, dropout: float | None = None) -> PreTrainedModel:
     """Load weights in fp32; `labels` adds a new head with an output for each to a pretrained encoder.
 
-    The head is drawn from torch's global generator. Without `labels` the folder must hold a token classifier already;
-    if it has a CRF, so has the model. PretrainedError if it cannot be loaded.
+    The head is drawn from torch's global generator. If the folder has a head already, what that learnt of labels of the
+    same name is kept, in its CRF as well. Without `labels` the folder must hold a token
+    classifier already; if it has a CRF, so has the model. PretrainedError if it cannot be loaded.
     """
     # The library reports the new head as missing weights and the unused pooler as unexpected ones; both are intended.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        has_crf = labels is None and getattr(config, CRF, False)
+        has_crf, before = getattr(config, CRF, False), _names(config)
+        learnt = None if labels is None else read_rows(folder / SAFE_WEIGHTS_NAME, before)
         if labels is not None:
-            vars(config).pop(CRF, None)  # of a model that is trained again, with another head
             config.id2label = dict(enumerate(labels))
             config.label2id = {label: index for index, label in enumerate(labels)}
         if dropout is not None:
@@ -48,17 +51,27 @@ def load_classifier(folder: Path, *, labels: list[str] | None = None, dropout: f
         model: PreTrainedModel = AutoModelForTokenClassification.from_pretrained(
             folder,
             config=config,
+            ignore_mismatched_sizes=learnt is not None,
             dtype=torch.float32,
             attn_implementation="eager",
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
         )
+        if learnt is not None and labels is not None:
+            renew_head(head_of(model), learnt, labels, deviation=config.initializer_range)
         if has_crf:
-            add_crf(model).load_state_dict(_read_crf(folder / SAFE_WEIGHTS_NAME))
+            stored = Crf(len(before))
+            stored.load_state_dict(_read_crf(folder / SAFE_WEIGHTS_NAME))
+            _copy_potentials(add_crf(model), stored, *match(labels_of(model), before))
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise PretrainedError(f"{folder} cannot be loaded as a token classifier: {error}") from None
     return model
+
+
+def head_of(model: PreTrainedModel) -> nn.Linear:
+    """The linear head, which has a row for each label."""
+    return cast(nn.Linear, model.classifier)
 
 
 def add_crf(model: PreTrainedModel) -> Crf:
@@ -66,6 +79,13 @@ def add_crf(model: PreTrainedModel) -> Crf:
     model.crf = Crf(len(labels_of(model)))
     model.config.update({CRF: True})
     return model.crf
+
+
+def drop_crf(model: PreTrainedModel) -> None:
+    """Take its CRF from a model that has one."""
+    if crf_of(model) is not None:
+        del model.crf
+        delattr(model.config, CRF)
 
 
 def crf_of(model: PreTrainedModel) -> Crf | None:
@@ -81,7 +101,18 @@ def _read_crf(weights: Path) -> dict[str, torch.Tensor]:
         return {name.removeprefix(f"{CRF}."): stored.get_tensor(name) for name in names}
 
 
+@torch.no_grad()
+def _copy_potentials(crf: Crf, stored: Crf, new: list[int], old: list[int]) -> None:
+    """Copy the potentials of the labels at the places `old` in `stored` to the places `new`."""
+    crf.start[new], crf.end[new] = stored.start[old], stored.end[old]
+    crf.transitions[torch.tensor(new)[:, None], new] = stored.transitions[old][:, old]
+
+
 def labels_of(model: PreTrainedModel) -> list[str]:
     """The labels, in the order of the model's outputs."""
-    names = cast(dict[int, str], model.config.id2label)
+    return _names(model.config)
+
+
+def _names(config: PreTrainedConfig) -> list[str]:
+    names = cast(dict[int, str], config.id2label)
     return [names[index] for index in range(len(names))]

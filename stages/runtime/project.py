@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 EXPERIMENTS = Path(".dvc/tmp/exps")
+FETCHED = Path(".tuneline/pretrained")
+REGISTRY = "models:/"  # what the name of a registered model begins with, as in MLflow
 
 
 def project_folder() -> Path:
@@ -15,3 +17,8 @@ def project_folder() -> Path:
     owner = Path(os.environ.get("DVC_ROOT", "."))
     is_copy = Path.cwd().resolve().is_relative_to((owner / EXPERIMENTS).resolve())
     return owner if is_copy else Path()
+
+
+def fetched_model(sha256: str) -> Path:
+    """Where the files of the registered model whose weights have this digest are kept, once they were fetched."""
+    return project_folder() / FETCHED / sha256

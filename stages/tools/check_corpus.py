@@ -13,6 +13,7 @@ from stages.errors import CorpusError, PretrainedError
 from stages.modeling.pretrained import find_pretrained
 from stages.runtime.entry_point import run_recipe
 from stages.task import load_part
+from stages.tracking.parent import fetch_parent
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -40,6 +41,7 @@ def main(params_file: Path) -> None:
 def find_tokenizer(params: Params, diagnostics: Diagnostics) -> "PreTrainedTokenizerFast | None":
     """The tokenizer of the encoder; if it cannot be loaded, a warning and none."""
     try:
+        fetch_parent(params.model.encoder, task=params.task.name)
         return load_tokenizer(find_pretrained(**params.model.encoder))
     except PretrainedError as error:
         diagnostics.add("warning", "no-tokenizer", "model", f"tokens were not counted: {error}")

@@ -10,6 +10,7 @@ from typing import Any
 from stages.scoring import Presentation, Table, TaskParts
 from stages.statistics.names import shorten_score
 from stages.tracking.lineage_record import LineageRecord
+from stages.tracking.parent import find_parent
 from stages.training.record import TrainingRecord
 
 LIMIT = 5000  # characters; MLflow's database keeps no more of a description
@@ -50,11 +51,10 @@ def write_card(
 
 def _task(name: str, training: TrainingRecord, metrics: Mapping[str, Any], words: Presentation) -> str:
     sentence, labels = words.describe_task(metrics)
+    parent = find_parent(training.encoder)
+    pretrained = parent.reference if parent else training.encoder["pretrained"]
     weights = f" Weights trained: {training.trained_weights}." if training.weights else ""
-    return (
-        f"# {name}\n\n{sentence} ({_join_names(labels)}). "
-        f"Fine-tuned from `{training.parameters['model']['pretrained']}`.{weights}"
-    )
+    return f"# {name}\n\n{sentence} ({_join_names(labels)}). Fine-tuned from `{pretrained}`.{weights}"
 
 
 def _use(name: str, training: TrainingRecord, config: Mapping[str, Any], words: Presentation) -> str:

@@ -11,6 +11,7 @@ from stages.scoring import TaskParts
 from stages.task import load_part
 from stages.tracking.client import is_away
 from stages.tracking.lineage_record import RECORD, LineageFiles, LineageRecord, read_record
+from stages.tracking.parent import MODEL_FILES
 from stages.training.record import FIRST_TASK
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 SPLIT = "test"
 PREDICTIONS = "report/predictions.parquet"  # among the artifacts of a version's run
-MODEL_FILES = "artifacts/model"  # within a logged model
 CONFIG = "config.json"  # among these, in the Hugging Face layout
 READS_PAIRS = "text_pair"  # in it: whether the model reads two texts at a time
 TASK_TAG = "tuneline.task"

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from pipeline.cli.models import commands
 from stages import train
 from stages.adaptation.lora import FILE
+from stages.artifacts import WEIGHTS
 from stages.config.sections import load_task_params
 from stages.encoding.files import read_manifest
 from stages.errors import UserError
-from stages.modeling.pretrained import WEIGHTS
 from stages.training.record import read_training
 from tests.checkouts import Trainable, set_in
 from tests.tasks.kinds import KINDS, register_model, write_model

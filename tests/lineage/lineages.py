@@ -103,6 +103,7 @@ def sample() -> Lineage:
         primary={"name": "entity_strict/micro/f1"},
         scores={"dev": 0.82, "test": 0.7412},
         altered=[],
+        ancestors=[],
         record=record,
     )
 

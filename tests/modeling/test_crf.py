@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForTokenClassification
 
 from stages.errors import PretrainedError
-from stages.modeling.classifier import add_crf, crf_of, load_classifier
+from stages.modeling.classifier import add_crf, crf_of, drop_crf, load_classifier
 from stages.modeling.device import move_to
 from stages.modeling.heads.crf import NONE, Chains, Potentials, lay_out, marginals, negative_log_likelihood
 from tests.modeling.conftest import COMPUTE, LABELS
@@ -163,10 +163,25 @@ def test_crf_is_saved_with_its_model_and_plain_transformers_leaves_it_out(
     assert crf_of(plain) is None
     for name, values in crf_of(model).state_dict().items():
         assert torch.equal(crf_of(found).state_dict()[name], values)
-    again = load_classifier(tmp_path, labels=LABELS)  # to be trained once more
-    assert crf_of(again) is None
-    assert not hasattr(again.config, "crf")
     assert crf_of(load_classifier(tiny_pretrained, labels=LABELS)) is None
+
+
+def test_a_model_that_goes_on_keeps_the_potentials_of_labels_that_it_still_has(
+    tiny_pretrained: Path, tmp_path: Path
+) -> None:
+    model = load_classifier(tiny_pretrained, labels=["O", "B-LOC", "I-LOC", "B-PER"])
+    for parameter in add_crf(model).parameters():
+        torch.nn.init.normal_(parameter)
+    model.save_pretrained(tmp_path)
+    before, found = crf_of(model), load_classifier(tmp_path, labels=["O", "B-ORG", "I-LOC", "B-LOC"])
+    crf = crf_of(found)
+    assert crf.start.tolist() == [before.start[0], 0, before.start[2], before.start[1]]
+    assert crf.end.tolist() == [before.end[0], 0, before.end[2], before.end[1]]
+    assert crf.transitions[3].tolist() == [before.transitions[1, 0], 0, *before.transitions[1, [2, 1]]]
+    assert crf.transitions[:, 1].tolist() == [0, 0, 0, 0]
+    drop_crf(found)
+    assert crf_of(found) is None
+    assert not hasattr(found.config, "crf")
 
 
 def test_a_model_without_the_crf_that_it_names_is_refused(tiny_pretrained: Path, tmp_path: Path) -> None:

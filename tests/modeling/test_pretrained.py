@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from stages.artifacts import file_digest
+from stages.artifacts import WEIGHTS, file_digest
 from stages.config.sections import load_task_params
 from stages.config.tokenize import Params
 from stages.errors import PretrainedError
-from stages.modeling.pretrained import WEIGHTS, find_pretrained
+from stages.modeling.pretrained import find_pretrained
 from tests.checkouts import ROOT
 
 REVISION = "a" * 40

@@ -13,8 +13,9 @@ from stages.artifacts import write_json
 from stages.errors import RegistryError, UserError
 from stages.tasks.token_classification.scores.predictions import Predictions, write_predictions
 from stages.tracking.client import connect
+from stages.tracking.parent import MODEL_FILES
 from stages.tracking.registry import DIGEST_TAG
-from stages.tracking.version_artifacts import MODEL_FILES, TASK_TAG
+from stages.tracking.version_artifacts import TASK_TAG
 from tests.registry.test_verdict import GATE, predictions
 
 NAME = "demo-ner"

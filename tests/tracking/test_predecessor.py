@@ -10,9 +10,9 @@ from mlflow import MlflowClient
 from stages.artifacts import write_json
 from stages.tasks.token_classification.scores.predictions import write_predictions
 from stages.tracking.client import connect
+from stages.tracking.parent import MODEL_FILES
 from stages.tracking.predecessor import list_differences
 from stages.tracking.registry import CHAMPION, DATA_TAG, Registration
-from stages.tracking.version_artifacts import MODEL_FILES
 from tests.registry.versions import predictions
 
 NAME = "demo-ner"

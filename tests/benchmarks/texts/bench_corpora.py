@@ -24,8 +24,7 @@ from typing import Any
 
 from pipeline.checkout.new_pipeline import write_params_text
 from pipeline.checkout.params_file import apply_settings
-from stages.artifacts import file_digest, read_json
-from stages.modeling.pretrained import WEIGHTS
+from stages.artifacts import WEIGHTS, file_digest, read_json
 from tests.checkouts import ROOT
 from tests.conftest import CORPORA
 

@@ -42,7 +42,12 @@ def check_corpus(params: Any, tokenizer: "PreTrainedTokenizerFast") -> CheckedEx
             "means": [figures["mean"] for figures in numbers],
             "deviations": [figures["deviation"] for figures in numbers],
             "unit": task.unit,
-            "config": {"text_pair": True} if params.data.text_pair is not None else {},
+            "config": {
+                "text_pair": params.data.text_pair is not None,
+                "scales": {  # for a model that goes on from this one, with other numbers
+                    name: [found["mean"], found["deviation"]] for name, found in zip(targets, numbers, strict=True)
+                },
+            },
         },
         answers_name="targets",
         encode_answers=_encode_targets,

@@ -3,6 +3,7 @@
 Shape legend: R rows of a split, O of a batch, E examples, D targets.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from transformers import PreTrainedModel
 
 from stages.encoding.files import Manifest
 from stages.encoding.texts import read_texts
+from stages.modeling.classifier import head_of, labels_of
 from stages.modeling.device import Compute
 from stages.modeling.text_split import TextSplit, predict_examples
 from stages.statistics.names import shorten_score
@@ -22,6 +24,7 @@ from stages.tasks.regression.params import RegressionParams
 from stages.tasks.regression.scores.metric import ERRORS, primary_measure
 
 Floats = npt.NDArray[np.float64]
+Scale = Sequence[float]  # mean and standard deviation of a target in train
 
 
 @dataclass(frozen=True)
@@ -43,15 +46,27 @@ def read_split(folder: Path, split: str, manifest: Manifest, task: RegressionPar
 
 
 def make_head(
-    _: PreTrainedModel,
-    __: Any,
-    ___: Manifest,
-    ____: Compute,
+    model: PreTrainedModel,
+    _: Any,
+    manifest: Manifest,
+    __: Compute,
     *,
     label_smoothing: float,  # noqa: ARG001 - of labels
 ) -> NumberHead:
-    """The loss."""
+    """The loss; the head of a model that was trained on numbers of another scale is made to answer as it did."""
+    _rescale(model, getattr(model.config, "scales", {}), manifest.details["config"]["scales"])
     return NumberHead()
+
+
+@torch.no_grad()
+def _rescale(model: PreTrainedModel, before: Mapping[str, Scale], now: Mapping[str, Scale]) -> None:
+    """Change the rows of the targets in `before` so that their outputs, in the scale of `now`, are the same numbers."""
+    head = head_of(model)
+    for row, target in enumerate(labels_of(model)):
+        if target in before:
+            (old_mean, old_deviation), (mean, deviation) = before[target], now[target]
+            head.weight[row] *= old_deviation / deviation
+            head.bias[row] = (head.bias[row] * old_deviation + old_mean - mean) / deviation
 
 
 def predict(model: PreTrainedModel, split: TextSplit, compute: Compute, *, batch_tokens: int) -> Floats:

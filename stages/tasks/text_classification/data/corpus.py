@@ -40,7 +40,7 @@ def check_corpus(params: Any, tokenizer: "PreTrainedTokenizerFast") -> CheckedEx
         details={
             "multi_label": task.multi_label,
             "label_counts": {label: profile.splits["train"].labels[label] for label in labels},
-            "config": {"text_pair": True} if params.data.text_pair is not None else {},
+            "config": {"text_pair": params.data.text_pair is not None},
         },
         answers_name="labels",
         encode_answers=lambda block: label_ids(block.labels, labels),

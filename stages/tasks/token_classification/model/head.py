@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from stages.encoding import files
 from stages.encoding.files import EncodedSplit, Manifest
-from stages.modeling.classifier import add_crf, labels_of
+from stages.modeling.classifier import add_crf, crf_of, drop_crf, labels_of
 from stages.modeling.device import Compute
 from stages.modeling.head import Head
 from stages.modeling.heads.crf import Chains, Crf, Potentials, negative_log_likelihood
@@ -62,11 +62,12 @@ def read_split(folder: Path, split: str, _: Manifest, task: "TaggingParams") -> 
 def make_head(
     model: PreTrainedModel, task: "TaggingParams", _: Manifest, compute: Compute, *, label_smoothing: float
 ) -> Head:
-    """The loss; a CRF becomes a part of the model. It has no label smoothing, see params.py."""
+    """The loss; a CRF becomes a part of the model, unless it has one. It has no label smoothing, see params.py."""
     if task.head == "linear":
+        drop_crf(model)
         return TagHead(label_smoothing)
     allowed = iob2_potentials(labels_of(model))
-    return CrfHead(add_crf(model), allowed.map(lambda values: values.to(compute.device)))
+    return CrfHead(crf_of(model) or add_crf(model), allowed.map(lambda values: values.to(compute.device)))
 
 
 def predict(model: PreTrainedModel, split: EncodedSplit, compute: Compute, *, batch_tokens: int) -> WordLogits:
