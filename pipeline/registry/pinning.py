@@ -21,16 +21,13 @@ def pin_parent(document: Mapping[str, Any], settings: Sequence[str]) -> list[str
     encoder = document.get("model")
     if not isinstance(encoder, dict) or not isinstance(encoder.get("pretrained"), str):
         return []  # the check of the whole file says what is missing
-    parent = find_parent(encoder)
-    if parent is None:
-        return []
     named = {setting.partition("=")[0] for setting in settings}
+    if PRETRAINED in named and REVISION not in named:
+        encoder = {**encoder, "revision": None}  # that of what the file named before
+    parent = find_parent(encoder)
     is_pinned = str(encoder.get("revision")).isdecimal() and encoder.get("sha256")
-    if is_pinned and not (PRETRAINED in named and REVISION not in named):
+    if parent is None or is_pinned:
         return []
-    if PRETRAINED in named:
-        parent = find_parent({**encoder, "revision": None})
-        assert parent is not None
     with translate_errors():
         number = int(resolve(connect(), parent.reference).version)
     digest = fetch_version(replace(parent, version=number))

@@ -17,7 +17,8 @@ from unittest import mock
 
 import pytest
 
-from pipeline.checkout.layout import STAGES
+from pipeline.checkout.layout import STAGES, use_pipeline
+from pipeline.runs.launch import prepare_run
 from stages.artifacts import read_json
 from tests import preloaded
 from tests.checkouts import Project, checkout
@@ -101,5 +102,20 @@ def commit() -> None:
 
 @pytest.fixture(scope="module", params=KINDS)
 def pipeline(request: pytest.FixtureRequest, project: Path) -> Pipeline:
-    """The pipelines of all kinds, one after another; of those of ADAPTED where a test asks for them."""
-    return Pipeline(ALL[request.param], Path("kinds") / folder_name(request.param))
+    """The pipelines of all kinds, one after another; of those of ADAPTED where a test asks for them.
+
+    The parent of one that goes on from it is registered, and pinned in params.yaml.
+    """
+    found = find_pipeline(request.param)
+    if found.kind.parent:
+        parent = find_pipeline(found.kind.parent)
+        parent.run()
+        with use_pipeline(found.folder):
+            prepare_run([f"model.pretrained=models:/{parent.model}@challenger"])
+        commit()
+    return found
+
+
+def find_pipeline(name: str) -> Pipeline:
+    """The pipeline of a kind."""
+    return Pipeline(ALL[name], Path("kinds") / folder_name(name))

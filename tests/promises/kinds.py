@@ -3,8 +3,9 @@
 import csv
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pipeline.checkout.new_pipeline import write_pipeline
@@ -50,13 +51,14 @@ def list_rows() -> Iterator[Row]:
         yield f"The {thing} {verdict}.", feeling, topics, severity, days
 
 
-def write_tags(folder: Path) -> None:
+def write_tags(folder: Path, *, renamed: Mapping[str, str] = {}) -> None:
     """Write the texts of each split, six to a document, with their things as entities, whose types are the topics."""
     folder.mkdir(parents=True)
+    types = {thing: renamed.get(topic, topic) for thing, topic in THINGS.items()}
     for split, rows in split_rows():
         sentences = [
             ("" if number % 6 else "-DOCSTART- O\n")
-            + "".join(f"{word} {f'B-{THINGS[word]}' if word in THINGS else 'O'}\n" for word in text[:-1].split())
+            + "".join(f"{word} {f'B-{types[word]}' if word in types else 'O'}\n" for word in text[:-1].split())
             for number, (text, *_) in enumerate(rows)
         ]
         (folder / f"{split}.conll").write_text("\n".join(sentences), encoding="utf-8")
@@ -86,6 +88,7 @@ class Kind:
     settings: tuple[str, ...] = ()
     line: str = "The soup came a week late."
     write_corpus: Callable[[Path], None] = write_table
+    parent: str = ""  # the kind from whose registered model this one goes on
 
     @property
     def is_error(self) -> bool:
@@ -125,6 +128,13 @@ ADAPTED = {  # what differs from the above in training alone: it is resumed and 
         "text_classification", "macro F1", ("data.label=feeling", "model.adapt=lora", "model.lora.dropout=0.1")
     ),
     "crf": Kind("token_classification", "F1", ("task.head=crf", "tokenize.context=document"), write_corpus=write_tags),
+    "going on": Kind(
+        "token_classification",
+        "F1",
+        ("task.head=crf", "tokenize.context=document"),
+        write_corpus=partial(write_tags, renamed={"rooms": "lodging"}),
+        parent="crf",
+    ),
     "frozen layers": Kind("regression", "Pearson", ("data.target=severity", "model.adapt=freeze", "model.freeze=1")),
 }
 ALL = KINDS | ADAPTED
