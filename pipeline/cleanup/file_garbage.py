@@ -117,8 +117,9 @@ def find_leftovers() -> Iterator[Garbage]:
 
 def find_fetched() -> Iterator[Garbage]:
     """Files of registered models that were fetched, and from which no pipeline goes on."""
-    pinned = {read_value(folder / PARAMS, "model.sha256") for folder in find_pipelines()}
-    for folder in sorted(FETCHED.glob("[0-9a-f]" * 64)):
+    folders = sorted(FETCHED.glob("[0-9a-f]" * 64))
+    pinned = {read_value(folder / PARAMS, "model.sha256") for folder in find_pipelines()} if folders else set()
+    for folder in folders:
         if folder.name not in pinned:
             size = sum(path.stat().st_size for path in folder.iterdir())
             yield Garbage("pretrained", f"fetched model {folder.name[:12]}", "no pipeline goes on from it", size,
