@@ -68,6 +68,11 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def without_password(address: str) -> str:
+    """An address with its user name and password masked, for messages."""
+    return re.sub(r"(?<=://)[^/@]*@", "***@", address)
+
+
 def show_name(name: str) -> str:
     """Return a name of a file for a message; bytes that are no UTF-8 appear as `\\xe9`."""
     return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -19,7 +19,7 @@ WITHOUT_EFFECT = {
     "stages.errors",
     *(f"stages.tracking.{name}" for name in ("client", "sync", "registry", "event_log", "environment",
                                              "lineage_record", "model_card", "git", "predecessor",
-                                             "version_artifacts", "failures", "moved_store", "parent")),
+                                             "version_artifacts", "store.failures", "store.moved", "parent")),
     *(f"stages.runtime.{name}" for name in ("entry_point", "launch", "signals", "progress", "project", "proxies")),
 }  # fmt: skip
 # The parts of a task that a stage loads by name.

@@ -24,8 +24,8 @@ from filelock import FileLock, Timeout
 from pipeline.checkout.layout import CHECKPOINT_DIR, PARAMS, TRAIN_KEY_GLOB
 from pipeline.checkout.params_file import apply_settings, read_value
 from stages.artifacts import atomic_write
-from stages.errors import UserError
-from stages.tracking.git import NO_REVISION, git_text, without_password
+from stages.errors import UserError, without_password
+from stages.tracking.git import NO_REVISION, git_text
 
 VARIABLE = "TUNELINE_WORKSPACES"
 DEFAULT_ROOT = Path(__file__).parents[2] / ".tuneline/workspaces"

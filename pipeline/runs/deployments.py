@@ -28,10 +28,10 @@ from pipeline.runs.clones import has_password
 from pipeline.runs.flows import RUN_FLOW, STAGE_FLOW, stage_deployment
 from pipeline.runs.prefect_server import ask_server, translate_errors
 from stages.config.orchestration import Params
-from stages.errors import UserError, first_line
+from stages.errors import UserError, first_line, without_password
 from stages.params import load_params
 from stages.tracking.client import SQLITE, tracking_uri
-from stages.tracking.git import git, git_text, origin, without_password
+from stages.tracking.git import git, git_text, origin
 
 SCHEDULE = "schedule"
 VARIABLES = {

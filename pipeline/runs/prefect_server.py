@@ -18,9 +18,8 @@ from contextlib import contextmanager
 
 from pipeline.signals import ENDING
 from pipeline.terminal import err
-from stages.errors import TryAgainError, UserError, first_line
+from stages.errors import TryAgainError, UserError, first_line, without_password
 from stages.runtime.proxies import find_proxy
-from stages.tracking.git import without_password
 
 HOST = "127.0.0.1"
 GRACE_SECONDS = 2  # that the temporary server has to end by itself

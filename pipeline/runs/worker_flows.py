@@ -38,10 +38,9 @@ from pipeline.runs.flows import (
 from pipeline.runs.launch import pin_pretrained
 from pipeline.runs.page import create_page, find_links
 from stages.config.orchestration import OrchestrationParams, Params
-from stages.errors import TryAgainError, UserError
+from stages.errors import TryAgainError, UserError, without_password
 from stages.params import load_params
 from stages.runtime.proxies import bypass_proxy_on_this_machine
-from stages.tracking.git import without_password
 from stages.tracking.registry import read_marker
 
 POLL_SECONDS = 1
@@ -79,7 +78,7 @@ def run_on_workers(repository: str, revision: str, settings: list[str], pipeline
     bypass_proxy_on_this_machine()
     try:
         commit = _resolve(repository, revision)
-        get_run_logger().info("%s of %s is commit %s", revision, without_password(repository), commit[:12])
+        get_run_logger().info("%s of %s is commit %s", revision(repository), commit[:12])
         spec = RunSpec(repository, commit, settings, pipeline)
         with workspace(spec, "run") as folder, contextlib.chdir(folder), use_pipeline(Path(pipeline)):
             pins = pin_pretrained(settings)

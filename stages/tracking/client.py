@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.artifacts import atomic_write
-from stages.errors import RegistryError, RegistryUnavailableError, UserError
+from stages.errors import RegistryError, RegistryUnavailableError, UserError, without_password
 from stages.runtime.project import project_folder
-from stages.tracking.failures import LOGIN_STATUSES, explain
-from stages.tracking.git import without_password
-from stages.tracking.moved_store import update_locations
+from stages.tracking.store.failures import LOGIN_STATUSES, explain
+from stages.tracking.store.moved import update_locations
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -5,7 +5,6 @@ every other failure is an error with git's own words.
 """
 
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -14,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stages.errors import UserError
+from stages.errors import UserError, without_password
 
 LOCK = "dvc.lock"
 PARAMS = "params.yaml"
@@ -149,11 +148,6 @@ def untracked_files(*paths: str) -> list[str]:
 def tracked_files(*paths: str) -> list[str]:
     """The files at or below these paths that git tracks."""
     return _list_files(paths, "--cached")
-
-
-def without_password(address: str) -> str:
-    """An address with its user name and password masked, for messages."""
-    return re.sub(r"(?<=://)[^/@]*@", "***@", address)
 
 
 def _list_files(paths: Iterable[str], *options: str) -> list[str]:

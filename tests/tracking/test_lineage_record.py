@@ -11,11 +11,11 @@ import pytest
 from dvc.repo import Repo
 
 from stages.artifacts import json_digest, write_json
-from stages.errors import ArtifactError, UserError
+from stages.errors import ArtifactError, UserError, without_password
 from stages.register import require_unchanged
 from stages.tracking import model_card
 from stages.tracking.environment import current_environment, current_execution
-from stages.tracking.git import GitState, git_diff, git_state, untracked_files, without_password
+from stages.tracking.git import GitState, git_diff, git_state, untracked_files
 from stages.tracking.lineage_record import (
     RECORD,
     FileEntry,

@@ -11,7 +11,7 @@ from mlflow.tracking._tracking_service.utils import _artifact_repos_cache as art
 
 from stages.errors import RegistryError, TryAgainError
 from stages.tracking.client import connect
-from stages.tracking.moved_store import LOCATIONS, update_locations
+from stages.tracking.store.moved import LOCATIONS, update_locations
 
 PATHS = "SELECT artifact_location FROM experiments UNION SELECT artifact_uri FROM runs ORDER BY 1"
 

@@ -5,8 +5,7 @@ import sqlite3
 import ssl
 from collections.abc import Iterator
 
-from stages.errors import RegistryError, RegistryUnavailableError
-from stages.tracking.git import without_password
+from stages.errors import RegistryError, RegistryUnavailableError, without_password
 
 # MLflow's codes for what passes by itself. The code alone does not tell: it names every failure of a database by the
 # last of them, and a server that cannot be reached by INTERNAL_ERROR.
