@@ -78,7 +78,7 @@ def run_on_workers(repository: str, revision: str, settings: list[str], pipeline
     bypass_proxy_on_this_machine()
     try:
         commit = _resolve(repository, revision)
-        get_run_logger().info("%s of %s is commit %s", revision(repository), commit[:12])
+        get_run_logger().info("%s of %s is commit %s", revision, without_password(repository), commit[:12])
         spec = RunSpec(repository, commit, settings, pipeline)
         with workspace(spec, "run") as folder, contextlib.chdir(folder), use_pipeline(Path(pipeline)):
             pins = pin_pretrained(settings)

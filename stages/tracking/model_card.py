@@ -51,8 +51,8 @@ def write_card(
 
 def _task(name: str, training: TrainingRecord, metrics: Mapping[str, Any], words: Presentation) -> str:
     sentence, labels = words.describe_task(metrics)
-    parent = find_parent(training.encoder)
-    pretrained = parent.reference if parent else training.encoder["pretrained"]
+    parent = find_parent(training.parameters["model"])
+    pretrained = parent.reference if parent else training.parameters["model"]["pretrained"]
     weights = f" Weights trained: {training.trained_weights}." if training.weights else ""
     return f"# {name}\n\n{sentence} ({_join_names(labels)}). Fine-tuned from `{pretrained}`.{weights}"
 
