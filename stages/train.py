@@ -23,7 +23,7 @@ from stages.adaptation.lora import find_adapters, merge_adapters, write_adapters
 from stages.artifacts import atomic_write, file_digest, folder_digest, json_digest
 from stages.config.sections import load_task_params
 from stages.config.train import Params
-from stages.encoding.files import Manifest, read_manifest
+from stages.encoding.files import REPLAY, Manifest, read_manifest
 from stages.encoding.tokenizer import load_tokenizer
 from stages.errors import ArtifactError, ParamsError
 from stages.modeling.classifier import load_classifier
@@ -205,7 +205,11 @@ def fit(run: TrainingRun, checkpoints: Checkpoints) -> Progress:
         if world.is_main_process or name == "train":
             keep_frozen_states(run.model, split, run.compute, batch_tokens=INFERENCE_BATCH_TOKENS)
     done = world.broadcast(progress.steps)
-    settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
+    settings = Settings(
+        **params.model_dump(include=set(Settings.__dataclass_fields__)),
+        old_rows=run.manifest.counts.get(REPLAY, {}).get("windows", 0),
+        old_share=params.replay.share,
+    )
     steps = train(
         run.model, run.weights, run.splits["train"], settings, run.compute, head=run.head, done=done, world=world
     )

@@ -90,8 +90,10 @@ def _run(settings: list[str], stage: str | None, seeds: int, *, as_json: bool) -
 def status(as_json: Json = False) -> None:
     """Show for each stage whether it is fresh or stale, and which files or parameters made it stale."""
     from pipeline.checkout.status import stage_states
+    from pipeline.runs.launch import renew_dag
 
     enter_root()
+    renew_dag()
     states = stage_states()
     if as_json:
         print_json({"stages": {state.name: {"fresh": state.fresh, "because": state.because} for state in states}})

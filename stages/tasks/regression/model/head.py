@@ -36,7 +36,7 @@ class NumberHead:
 
 def read_split(folder: Path, split: str, manifest: Manifest, task: RegressionParams) -> TextSplit:
     """Map an encoded split into memory; ArtifactError if it is missing or damaged."""
-    texts, details = read_texts(folder, split), manifest.details
+    texts, details = read_texts(folder, *manifest.files(split)), manifest.details
     numbers_ED = read_numbers(texts, len(manifest.labels))
     standard_ED = (numbers_ED - np.array(details["means"])) / np.array(details["deviations"])
     return TextSplit(texts, task.pooling, standard_ED.astype(np.float32)[texts.example])

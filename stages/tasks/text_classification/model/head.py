@@ -60,7 +60,7 @@ class MultiLabelHead:
 
 def read_split(folder: Path, split: str, manifest: Manifest, task: ClassificationParams) -> TextSplit:
     """Map an encoded split into memory; ArtifactError if it is missing or damaged."""
-    texts = read_texts(folder, split)
+    texts = read_texts(folder, *manifest.files(split))
     gold_EC = mark_labels(texts, len(manifest.labels))
     answers_E = gold_EC.astype(np.float32) if task.multi_label else gold_EC.argmax(1)
     return TextSplit(texts, task.pooling, answers_E[texts.example])

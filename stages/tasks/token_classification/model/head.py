@@ -53,9 +53,9 @@ class CrfHead:
         return negative_log_likelihood(logits_OC, label_O, Chains(*chains), self.crf(self.allowed))
 
 
-def read_split(folder: Path, split: str, _: Manifest, task: "TaggingParams") -> EncodedSplit:
+def read_split(folder: Path, split: str, manifest: Manifest, task: "TaggingParams") -> EncodedSplit:
     """Map an encoded split into memory; ArtifactError if it is missing or damaged."""
-    found = files.read_split(folder, split)
+    found = files.read_split(folder, *manifest.files(split))
     return ChainedSplit.of(found) if task.head == "crf" else found
 
 

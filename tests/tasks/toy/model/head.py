@@ -22,7 +22,7 @@ class SquaredError:
 
 
 def read_split(folder: Path, split: str, manifest: Manifest, task: Any) -> TextSplit:
-    texts = read_texts(folder, split)
+    texts = read_texts(folder, *manifest.files(split))
     return TextSplit(texts, task.pooling, read_numbers(texts).astype(np.float32)[texts.example])
 
 
