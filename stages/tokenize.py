@@ -1,5 +1,4 @@
-"""tokenize: labelled text -> data/encoded, windows of tokens with the answers that train learns; data/also, older tests.
-"""
+"""tokenize: labelled text -> data/encoded, windows of tokens with the answers that train learns; data/also to score."""
 
 import logging
 from collections.abc import Mapping
@@ -39,7 +38,8 @@ log = logging.getLogger("tokenize")
 def main(params_file: Path) -> None:
     """Check the corpora, encode the new one with what is replayed, and those that are scored too."""
     params = load_task_params(params_file, Params)
-    require_declared([each for each in params.older_corpora if each != params.data.dir], params_file)
+    own = params.data.model_dump()["dir"]
+    require_declared([place for place in params.older_corpora if place != own], params_file)
     pretrained = find_pretrained(**params.model.encoder)
     check_length(params.tokenize.window_length, pretrained)
     tokenizer = load_tokenizer(pretrained)
@@ -68,8 +68,8 @@ def main(params_file: Path) -> None:
 
     encoded = params_file.parent / ENCODED
     with atomic_write(encoded) as folder:
-        own = (corpus, {split: split for split in SPLITS})
-        manifest = encode(folder, manifest, own, *((each, dict.fromkeys(TAUGHT, REPLAY)) for each in replayed))
+        whole = (corpus, {split: split for split in SPLITS})
+        manifest = encode(folder, manifest, whole, *((each, dict.fromkeys(TAUGHT, REPLAY)) for each in replayed))
     with atomic_write(params_file.parent / ALSO) as folder:
         folder.mkdir()
         for place in params.evaluate.also:

@@ -110,7 +110,8 @@ def declare_older_corpora(folder: Path) -> list[str] | None:
 
 
 def list_older_corpora(params: Mapping[str, Any]) -> list[str]:
-    """The corpora that tokenize reads beside `data.dir`, by the values of a params file, whether they are valid or not."""
+    """The corpora that tokenize reads beside `data.dir`, by the values of a params file, valid or not."""
+
     def read(*keys: str) -> Any:
         value: Any = params
         for key in keys:
@@ -130,7 +131,7 @@ def _declare(text: str, corpora: Sequence[str]) -> str:
 
 
 def write_dag(folder: Path, task: str, params: Mapping[str, Any]) -> str:
-    """The text of the dvc.yaml of the pipeline in `folder`, a path from the root; `params` are the values of its params.
+    """The text of the dvc.yaml of the pipeline in `folder`, a path from the root; `params` are those of the pipeline.
 
     Stages and metrics are those of the dvc.yaml at the root, which is the source, and the plots are the task's. Of the
     root only the plots are replaced.

@@ -6,7 +6,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.checkout.dvc_errors import explain_dvc_errors
-from pipeline.checkout.layout import ALSO, DAG, ENCODED, PARAMS, REGISTER, REGISTRATION, TOKENIZE, locate, pipeline_folder
+from pipeline.checkout.layout import (
+    ALSO,
+    DAG,
+    ENCODED,
+    PARAMS,
+    REGISTER,
+    REGISTRATION,
+    TOKENIZE,
+    locate,
+    pipeline_folder,
+)
 from stages.artifacts import read_json
 from stages.errors import ArtifactError, UserError
 from stages.tracking.git import git_state

@@ -61,7 +61,7 @@ def prepare_run(settings: list[str]) -> list[StageState]:
 
 
 def renew_dag() -> None:
-    """Let the current pipeline's dvc.yaml name the older corpora that its params.yaml does, and say so if it changes."""
+    """Let the current pipeline's dvc.yaml name the older corpora that its params.yaml does; say so if it changes."""
     from pipeline.checkout.new_pipeline import declare_older_corpora
 
     declared = declare_older_corpora(pipeline_folder())

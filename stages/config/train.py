@@ -19,9 +19,9 @@ class ReplayParams(Section):
     @model_validator(mode="after")
     def _has_both_or_none(self) -> Self:
         if self.corpus is None and self.share:
-            raise ValueError("share needs a corpus of old examples: set train.replay.corpus, or train.replay.share to 0")
+            raise ValueError("share needs a corpus of old examples: set train.replay.corpus, or the share to 0")
         if self.corpus is not None and not self.share:
-            raise ValueError("corpus needs the share of an epoch that it is: set train.replay.share, such as 0.2")
+            raise ValueError("corpus needs a share of the epoch: set train.replay.share, for example to 0.2")
         return self
 
 

@@ -1,8 +1,8 @@
 """Older corpora beside the new one: declared to DVC, checked, and encoded to be scored too.
 
-`data/also/` has a folder for each corpus of `evaluate.also`, by the last part of its path: its test split and a manifest
-of its own, whose labels are those of the model and then some if the corpus has others. It is an output of its own, so
-that no model becomes stale by another test set.
+`data/also/` has a folder for each corpus of `evaluate.also`, named by the last part of its path: its test split, and a
+manifest of its own, for its labels are those of the model and what the corpus has beyond them. It is an output of its
+own, so that no model becomes stale by another test set.
 """
 
 from collections.abc import Iterator, Sequence

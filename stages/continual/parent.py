@@ -27,7 +27,7 @@ def find_parent(pretrained: Path, task: str) -> Parent | None:
     record = read_training(pretrained)
     if record.task != task:
         return None
-    names = read_json(pretrained / "config.json")["id2label"]
+    names: dict[str, str] = read_json(pretrained / "config.json")["id2label"]
     return Parent(pretrained, record, [names[str(index)] for index in range(len(names))])
 
 

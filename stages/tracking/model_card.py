@@ -9,6 +9,7 @@ from typing import Any
 
 from stages.scoring import Presentation, Table, TaskParts
 from stages.statistics.names import shorten_score
+from stages.statistics.older import describe_older
 from stages.tracking.lineage_record import LineageRecord
 from stages.training.record import TrainingRecord
 
@@ -40,6 +41,7 @@ def write_card(
         _use(name, training, config, words),
         _data(training, record, words),
         _scores(metrics, words),
+        *_older(metrics),
         *_slices(metrics, task),
         _limits(training, task),
         _lineage(record),
@@ -70,6 +72,13 @@ def _data(training: TrainingRecord, record: LineageRecord, words: Presentation) 
 
 def _scores(metrics: Mapping[str, Any], words: Presentation) -> str:
     return f"## Scores\n\n{_format(words.tabulate_card(metrics, limit=MAX_LISTED))}"
+
+
+def _older(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """The scores of older corpora."""
+    lines = [f"- `{name}`: {words}" for name, words in describe_older(metrics)]
+    if lines:
+        yield "## Older corpora\n\n" + "\n".join(lines)
 
 
 def _slices(metrics: Mapping[str, Any], task: TaskParts) -> Iterator[str]:

@@ -120,7 +120,7 @@ def test_older_corpora_are_dependencies_of_tokenize_as_long_as_the_params_name_t
     if folder != Path():
         new_pipeline.write_pipeline(folder, "regression", ["register.name=one", "data.dir=corpus"])
     before = (folder / "dvc.yaml").read_bytes()
-    settings = ["train.replay.corpus=old/a", "train.replay.share=0.2", "evaluate.also=[old/a, \"old/b: c\"]"]
+    settings = ["train.replay.corpus=old/a", "train.replay.share=0.2", 'evaluate.also=[old/a, "old/b: c"]']
     with set_in(folder, *settings):
         assert new_pipeline.declare_older_corpora(folder) == ["old/a", "old/b: c"]
         dag = YAML(typ="safe").load(folder / "dvc.yaml")["stages"]

@@ -28,9 +28,7 @@ def check_corpus(params: Any, tokenizer: "PreTrainedTokenizerFast", *, is_older:
     task, window = params.task, params.tokenize
     read = partial(open_examples, wanted="numbers", symmetric=task.symmetric)
     corpus = open_older(partial(read, allow_unsplit=True), params.data) if is_older else read(params.data)
-    profile, diagnostics = check_examples(
-        corpus, tokenizer, window_length=window.window_length, is_older=is_older
-    )
+    profile, diagnostics = check_examples(corpus, tokenizer, window_length=window.window_length, is_older=is_older)
     targets = profile.target_names
     numbers = [found.to_json() for found in next(iter(profile.splits.values())).numbers]
     for name, figures in zip(targets, numbers, strict=True):

@@ -29,9 +29,7 @@ def check_corpus(params: Any, tokenizer: "PreTrainedTokenizerFast", *, is_older:
     task, window = params.task, params.tokenize
     read = partial(open_examples, wanted="labels", multi_label=task.multi_label, symmetric=task.symmetric)
     corpus = open_older(partial(read, allow_unsplit=True), params.data) if is_older else read(params.data)
-    profile, diagnostics = check_examples(
-        corpus, tokenizer, window_length=window.window_length, is_older=is_older
-    )
+    profile, diagnostics = check_examples(corpus, tokenizer, window_length=window.window_length, is_older=is_older)
     labels = profile.labels
     more = f" and {len(labels) - SHOWN_LABELS} more" if len(labels) > SHOWN_LABELS else ""
     log.info(

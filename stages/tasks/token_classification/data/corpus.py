@@ -74,9 +74,7 @@ class TaggedCorpus:
         diagnostics, documents = Diagnostics(), DocumentCounter()
         blocks = self.corpus.blocks(diagnostics, whole_documents=self.encoder.context == "document")
         with ExitStack() as stack:
-            writers = {
-                split: stack.enter_context(split_writer(folder / f"{names[split]}.arrow")) for split in counts
-            }
+            writers = {split: stack.enter_context(split_writer(folder / f"{names[split]}.arrow")) for split in counts}
             for block, split_S in prefetch(blocks):
                 entities = self.profile.reader.read(block)
                 ids_W = label_ids(entities, self.profile.reader.types, labels)
