@@ -33,6 +33,16 @@ class NumberHead:
         target_OD, weight_O = answers
         return ((logits_OC - target_OD).square().mean(1) * weight_O).sum()
 
+    def retain(
+        self,
+        logits_OC: torch.Tensor,
+        parent_OK: torch.Tensor,
+        known_K: torch.Tensor,
+        answers: tuple[torch.Tensor, ...],
+    ) -> torch.Tensor:
+        """The mean squared difference from the parent's numbers, whose standardisation is the same."""
+        return ((logits_OC[:, known_K] - parent_OK).square().mean(1) * answers[1]).sum()
+
 
 def read_split(folder: Path, split: str, manifest: Manifest, task: RegressionParams) -> TextSplit:
     """Map an encoded split into memory; ArtifactError if it is missing or damaged."""
