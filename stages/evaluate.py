@@ -1,17 +1,22 @@
-"""evaluate: data/model on the dev and test splits of data/encoded -> data/report: scores, predictions, plots, page."""
+"""evaluate: data/model on dev and test of data/encoded, and on data/also -> data/report: scores, predictions, page."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
 from stages.artifacts import atomic_write, folder_digest, write_json
 from stages.config.evaluate import Params
+from stages.continual.corpora import ALSO as ALSO_FOLDER
+from stages.continual.forgetting import score_older
 from stages.encoding.files import Manifest, read_manifest
 from stages.errors import ArtifactError
 from stages.modeling.classifier import labels_of, load_classifier
 from stages.modeling.device import choose_compute, move_to, set_deterministic
 from stages.params import load_params
 from stages.runtime.entry_point import run_recipe
+from stages.scoring import Scores
+from stages.statistics.older import ALSO, describe_older
 from stages.task import load_part
 from stages.tracking import sync
 from stages.tracking.environment import current_execution
@@ -43,20 +48,22 @@ def main(params_file: Path) -> None:
     move_to(model, compute)
     check_labels(labels_of(model), manifest)
     report = cast(TaskReport, load_part(manifest.task, "report.evaluation"))
-    evaluated = report.evaluate(
-        Evaluation(model, compute, params.evaluate.batch_tokens, record, history, encoded, manifest)
-    )
+    scores = cast(Scores, load_part(manifest.task, "scores.scoring"))
+    evaluation = Evaluation(model, compute, params.evaluate.batch_tokens, record, history, encoded, manifest)
+    older = score_older(evaluation, trained, params_file.parent / ALSO_FOLDER, report=report, scores=scores)
+    evaluated = report.evaluate(replace(evaluation, also=older))
+    metrics = evaluated.metrics | ({ALSO: older} if older else {})
 
     with atomic_write(target) as folder:
         folder.mkdir()
-        write_json(folder / "metrics.json", evaluated.metrics)
+        write_json(folder / "metrics.json", metrics)
         evaluated.write(folder)
 
-    for line in evaluated.summary:
+    for line in (*evaluated.summary, *(": ".join(each) for each in describe_older(metrics))):
         log.info("%s", line)
     event_log = EventLog(record.train_key)
     event_log.restore_from_model(record.logged_parameters, record.datasets, (entry.to_json() for entry in history))
-    event_log.log_metrics(evaluated.metrics | {"baseline_seconds": evaluated.seconds})
+    event_log.log_metrics(metrics | {"baseline_seconds": evaluated.seconds})
     event_log.log_execution("evaluate", folder_digest(target), current_execution())
     sync.try_sync(event_log, report=target)
 

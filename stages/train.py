@@ -23,7 +23,9 @@ from stages.adaptation.lora import find_adapters, merge_adapters, write_adapters
 from stages.artifacts import WEIGHTS, atomic_write, file_digest, folder_digest, json_digest
 from stages.config.sections import load_task_params
 from stages.config.train import Params
-from stages.encoding.files import Manifest, read_manifest
+from stages.continual.parent import Parent, find_parent
+from stages.continual.retain import retain
+from stages.encoding.files import REPLAY, Manifest, read_manifest
 from stages.encoding.tokenizer import load_tokenizer
 from stages.errors import ArtifactError, ParamsError
 from stages.modeling.classifier import load_classifier
@@ -117,9 +119,21 @@ def train_model(params: Params, world: World, place: Path) -> None:
 
     tokenizer = load_tokenizer(pretrained)
     model = load_classifier(pretrained, labels=manifest.labels, dropout=params.train.dropout)
+    model.config.update(manifest.details.get("config", {}))
     adapt_model(model, **params.model.adaptation)
     head = task.make_head(model, params.task, manifest, compute, label_smoothing=params.train.label_smoothing)
-    model.config.update(manifest.details.get("config", {}))
+    if params.train.retain:
+        parent = require_parent(pretrained, params)
+        head, splits["train"] = retain(
+            head,
+            splits["train"],
+            parent,
+            manifest.labels,
+            compute,
+            world,
+            weight=params.train.retain,
+            batch_tokens=INFERENCE_BATCH_TOKENS,
+        )
     record = replace(record, weights=count_weights(model))
     weights = MasterWeights(
         model,
@@ -165,6 +179,18 @@ def train_model(params: Params, world: World, place: Path) -> None:
         event_log.end()
 
 
+def require_parent(pretrained: Path, params: Params) -> Parent:
+    """The model that this training run goes on from; ParamsError if it starts from a bare encoder."""
+    parent = find_parent(pretrained, params.task.name)
+    if parent is None:
+        raise ParamsError(
+            f"train.retain is {params.train.retain:g}, but model.pretrained, {params.model.pretrained}, is no model of "
+            f"the task {params.task.name} that something could be retained of. Go on from one, or: "
+            "tuneline run --set train.retain=0.0"
+        )
+    return parent
+
+
 @contextmanager
 def lock_checkpoints(folder: Path) -> Iterator[None]:
     """Hold the lock of a training run's checkpoints; wait for a process that does, on any machine that shares them."""
@@ -207,7 +233,11 @@ def fit(run: TrainingRun, checkpoints: Checkpoints) -> Progress:
         if world.is_main_process or name == "train":
             keep_frozen_states(run.model, split, run.compute, batch_tokens=INFERENCE_BATCH_TOKENS)
     done = world.broadcast(progress.steps)
-    settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
+    settings = Settings(
+        **params.model_dump(include=set(Settings.__dataclass_fields__)),
+        old_rows=run.manifest.counts.get(REPLAY, {}).get("windows", 0),
+        old_share=params.replay.share,
+    )
     steps = train(
         run.model, run.weights, run.splits["train"], settings, run.compute, head=run.head, done=done, world=world
     )

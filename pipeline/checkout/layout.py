@@ -23,6 +23,7 @@ METRICS = Path("data/report/metrics.json")
 PREDICTIONS = Path("data/report/predictions.parquet")
 PAGE = Path("data/report/report.html")
 ENCODED = Path("data/encoded")
+ALSO = Path("data/also")
 TOKENIZE = "tokenize"
 TRAIN = "train"
 EVALUATE = "evaluate"

@@ -1,7 +1,9 @@
 """Writes a pipeline: a folder's dvc.yaml from that of the root, its params.yaml from the template of its task."""
 
+import json
 import re
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,14 @@ from ruamel.yaml import YAML
 from pipeline.checkout.layout import DAG, PARAMS, use_pipeline
 from stages.artifacts import atomic_write
 from stages.errors import UserError, list_faults
-from stages.params import compose, read_text, suggest
+from stages.params import compose, parse_document, read_text, suggest
 from stages.task import TASKS, task_names
 from stages.tracking.lineage_record import recipe_command
 
 TEMPLATE = "params.template.yaml"  # of a task: the sections that differ from task to task
 PLOTS = "report/plots.yaml"  # of a task: its plots, in the form of dvc.yaml
+# What tokenize depends on between its corpus and its code: older corpora, which DVC cannot take from a list of values.
+OLDER = re.compile(r"^(      - \$\{data\.dir\}\n)((?:      - (?!stages/).*\n)*)", re.MULTILINE)
 NAME = re.compile(r"[\w-][\w.-]*")  # of each folder on the way: it stands in dvc.yaml and in commands
 # Folders where nobody looks for pipelines (`find_pipelines`), or that hold code.
 TAKEN = ("data", "mlruns", "pipeline", "stages", "tests")
@@ -49,7 +53,8 @@ def write_pipeline(folder: Path, task: str, settings: list[str]) -> list[Path]:
         params = apply_settings(draft, settings)
     with use_pipeline(folder):
         check_params(params)
-    texts = {folder / PARAMS: params, folder / DAG: write_dag(folder, task), ignore: IGNORED}
+    dag = write_dag(folder, task, parse_document(params, folder / PARAMS))
+    texts = {folder / PARAMS: params, folder / DAG: dag, ignore: IGNORED}
     for path, text in texts.items():
         _write(path, text)
     return list(texts)
@@ -78,27 +83,67 @@ def update_dag(folder: Path) -> bool:
     path = folder / DAG
     if not path.is_file() or not (folder / PARAMS).is_file():
         raise UserError(f"{folder} holds no pipeline: `tuneline new {folder} --task NAME` writes one")
-    text = write_dag(folder, read_task(read_document(folder / PARAMS), folder / PARAMS))
+    params = read_document(folder / PARAMS)
+    text = write_dag(folder, read_task(params, folder / PARAMS), params)
     if path.read_text(encoding="utf-8") == text:
         return False
     _write(path, text)
     return True
 
 
-def write_dag(folder: Path, task: str) -> str:
-    """The text of the dvc.yaml of the pipeline in `folder`, a path from the root.
+def declare_older_corpora(folder: Path) -> list[str] | None:
+    """Let the dvc.yaml of the pipeline in `folder` name the older corpora that params.yaml there does, and no others.
+
+    Returns their folders; None if the file names them already, or does not exist.
+    """
+    from stages.params import read_document
+
+    path = folder / DAG
+    if not path.exists():
+        return None
+    before, corpora = read_text(path), list_older_corpora(read_document(folder / PARAMS))
+    text = _declare(before, corpora)
+    if text == before:
+        return None
+    _write(path, text)
+    return corpora
+
+
+def list_older_corpora(params: Mapping[str, Any]) -> list[str]:
+    """The corpora that tokenize reads beside `data.dir`, by the values of a params file, valid or not."""
+
+    def read(*keys: str) -> Any:
+        value: Any = params
+        for key in keys:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
+
+    also = read("evaluate", "also")
+    named = [read("train", "replay", "corpus"), *(also if isinstance(also, list) else [])]
+    unique = dict.fromkeys(name for name in named if isinstance(name, str) and name)
+    return [name for name in unique if name != read("data", "dir")]
+
+
+def _declare(text: str, corpora: Sequence[str]) -> str:
+    """The text of a dvc.yaml in which tokenize depends on these older corpora, and on no others."""
+    lines = "".join(f"      - {json.dumps(name, ensure_ascii=False)}\n" for name in corpora)
+    return OLDER.sub(lambda match: match[1] + lines, text, count=1)
+
+
+def write_dag(folder: Path, task: str, params: Mapping[str, Any]) -> str:
+    """The text of the dvc.yaml of the pipeline in `folder`, a path from the root; `params` are those of the pipeline.
 
     Stages and metrics are those of the dvc.yaml at the root, which is the source, and the plots are the task's. Of the
     root only the plots are replaced.
     """
-    source = read_text(DAG)
+    source = _declare(read_text(DAG), [])
     plots = read_text(TASKS / task / PLOTS)
     indented = "".join(f"  {line}" if line.strip() else line for line in plots.splitlines(keepends=True)
                        if not line.startswith("#"))  # fmt: skip
     head = source[: source.index("\nplots:\n") + 1]
     if folder != Path():
         head = HEADER + _move_stages(head[head.index("stages:\n") :], folder)
-    return f"{head}plots:\n{indented}"
+    return f"{_declare(head, list_older_corpora(params))}plots:\n{indented}"
 
 
 def _move_stages(text: str, folder: Path) -> str:

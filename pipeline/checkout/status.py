@@ -6,7 +6,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.checkout.dvc_errors import explain_dvc_errors
-from pipeline.checkout.layout import DAG, ENCODED, PARAMS, REGISTER, REGISTRATION, TOKENIZE, locate, pipeline_folder
+from pipeline.checkout.layout import (
+    ALSO,
+    DAG,
+    ENCODED,
+    PARAMS,
+    REGISTER,
+    REGISTRATION,
+    TOKENIZE,
+    locate,
+    pipeline_folder,
+)
 from stages.artifacts import read_json
 from stages.errors import ArtifactError, UserError
 from stages.tracking.git import git_state
@@ -97,11 +107,12 @@ def check_inputs(states: list[StageState]) -> None:
     git_state()
     because = next(state.because for state in states if state.name == TOKENIZE)
     missing = [reason.removesuffix(MISSING) for reason in because if reason.endswith(MISSING)]
-    inputs = [path for path in missing if path != locate(ENCODED).as_posix()]
+    inputs = [path for path in missing if Path(path) not in (locate(ENCODED), locate(ALSO))]
     if inputs:
         raise UserError(
             f"{', '.join(inputs)}: no such file or folder, and {TOKENIZE} needs it. "
-            f"Check data.dir in {locate(PARAMS)}; `dvc pull` fetches data that DVC tracks."
+            f"Check data.dir, train.replay and evaluate.also in {locate(PARAMS)}; `dvc pull` fetches data that DVC "
+            "tracks."
         )
 
 

@@ -19,7 +19,7 @@ from stages.tracking import sync
 from stages.tracking.client import connect, database_file, shown_uri, tracking_uri, translate_errors
 from stages.tracking.git import has_commit
 from stages.tracking.lineage_record import RECORD, LineageFiles, read_execution, read_lock
-from stages.tracking.parent import find_parent
+from stages.tracking.parent import find_parent_version
 from stages.tracking.registry import DIGEST_TAG, MARKER
 from stages.tracking.version_artifacts import FILE_TAG, read_lineage
 from stages.training.record import read_training
@@ -127,7 +127,7 @@ def _keep_ancestors(judged: list[_Judged], on_line: Callable[[str], None]) -> li
     waiting = [each for each in judged if each.stays]
     while waiting:
         child = waiting.pop()
-        parent = find_parent(child.lineage.record.params.get("model", {})) if child.lineage else None
+        parent = find_parent_version(child.lineage.record.params.get("model", {})) if child.lineage else None
         found = by_name.get((parent.name, parent.version or 0)) if parent else None
         if parent and found and not found.stays:
             on_line(f"{parent.reference} stays: {child.version.name}/{child.version.version} goes on from it")

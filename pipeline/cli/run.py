@@ -90,8 +90,10 @@ def _run(settings: list[str], stage: str | None, seeds: int, *, as_json: bool) -
 def status(as_json: Json = False) -> None:
     """Show for each stage whether it is fresh or stale, and which files or parameters made it stale."""
     from pipeline.checkout.status import stage_states
+    from pipeline.runs.launch import renew_dag
 
     enter_root()
+    renew_dag()
     states = stage_states()
     if as_json:
         print_json({"stages": {state.name: {"fresh": state.fresh, "because": state.because} for state in states}})
@@ -111,6 +113,7 @@ def report_run(
     """Print what a run up to the stage `last` did: stages by outcome, scores and model if it included their stages."""
     from pipeline.checkout.params_file import load_own_task
     from stages.artifacts import read_json
+    from stages.statistics.older import describe_older
     from stages.tracking.registry import read_marker
 
     marker = read_marker(pipeline_folder()) if last == REGISTER else None
@@ -128,6 +131,8 @@ def report_run(
     metrics, task = read_json(locate(METRICS)), load_own_task()
     for split in ("dev", "test"):
         out.print(f"{split:<9} {task.presentation.describe_primary(metrics[split])}")
+    for name, words in describe_older(metrics):
+        out.print(f"{name:<9} {words}", highlight=False)
     if seeds:
         _report_seeds(seeds)
     if not marker:

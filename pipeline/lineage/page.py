@@ -23,7 +23,7 @@ from pipeline.lineage.tree import (
 )
 from stages.reporting.page import page
 from stages.tracking.lineage_record import FileEntry, StageRecord
-from stages.tracking.parent import find_parent
+from stages.tracking.parent import find_parent_version
 
 TEMPLATE = Path(__file__).parent / "page.html.jinja"
 PRETRAINED = "model.pretrained"  # the parameter that names an input which the record does not list as a file
@@ -240,7 +240,7 @@ def _pretrained(params: dict[str, Any]) -> tuple[str, list[Line]]:
     """Title and lines of the node of the pretrained encoder, or of the parent."""
     sha256 = params.get("model.sha256")
     digest = [Line("SHA-256 of the weights", sha256[:SHORT])] if sha256 else []
-    parent = find_parent({"pretrained": params[PRETRAINED], "revision": params.get("model.revision")})
+    parent = find_parent_version({"pretrained": params[PRETRAINED], "revision": params.get("model.revision")})
     if parent:
         return parent.reference, [Line("the model that it went on from"), *digest]
     return params[PRETRAINED], [Line("the pretrained encoder"), *digest]

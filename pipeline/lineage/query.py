@@ -13,7 +13,7 @@ from stages.errors import UserError
 from stages.statistics.names import shorten_score
 from stages.tracking.client import connect, is_away, translate_errors
 from stages.tracking.lineage_record import LineageRecord
-from stages.tracking.parent import Parent, find_parent
+from stages.tracking.parent import ParentVersion, find_parent_version
 from stages.tracking.registry import CHAMPION, DIGEST_TAG
 from stages.tracking.version_artifacts import altered_files, read_lineage, read_lineage_record
 
@@ -36,7 +36,7 @@ class Ancestor:
     is_gone: bool
 
     @classmethod
-    def gone(cls, parent: Parent) -> "Ancestor":
+    def gone(cls, parent: ParentVersion) -> "Ancestor":
         """One that the registry does not have, or no longer."""
         return cls(parent.name, parent.version or 0, {}, {}, {}, is_gone=True)
 
@@ -156,7 +156,7 @@ def _find_ancestors(client: "MlflowClient", record: LineageRecord) -> Iterator[A
     """The versions that a model went on from, the parent first, up to one that is gone or began with an encoder."""
     from mlflow.exceptions import MlflowException
 
-    parent = find_parent(record.params.get("model", {}))
+    parent = find_parent_version(record.params.get("model", {}))
     while parent is not None:
         try:
             version = client.get_model_version(parent.name, str(parent.version))
@@ -168,7 +168,7 @@ def _find_ancestors(client: "MlflowClient", record: LineageRecord) -> Iterator[A
             return
         primary, scores = {"name": name_primary(version)}, read_scores(client, version)
         yield Ancestor(parent.name, int(version.version), primary, scores, files.data_digests(), is_gone=False)
-        parent = find_parent(files.record.params.get("model", {}))
+        parent = find_parent_version(files.record.params.get("model", {}))
 
 
 def _find_versions(

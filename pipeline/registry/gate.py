@@ -15,6 +15,7 @@ from stages.artifacts import folder_digest, read_json
 from stages.config.register import GateParams
 from stages.errors import RegistryUnavailableError, UserError
 from stages.scoring import TaskParts
+from stages.statistics.older import find_forgetting
 from stages.tracking.client import connect, translate_errors
 from stages.tracking.parent import MODEL_FILES
 from stages.tracking.registry import CHALLENGER, CHAMPION, DIGEST_TAG
@@ -23,6 +24,7 @@ from stages.tracking.version_artifacts import (
     SPLIT,
     load_common_task,
     load_version_task,
+    read_version_metrics,
     read_version_predictions,
 )
 
@@ -64,7 +66,9 @@ def promote(
         opponent = prepare_opponent(client, champion, challenger, predictions) if champion else None
         model = None if gate.max_latency_ms is None else _load_checked(challenger)
         latency_ms = _measure_latency(model, predictions, task) if model else None
-        verdict = judge(predictions, opponent, gate, task=task, latency_ms=latency_ms)
+        limit = gate.max_forgetting
+        forgetting = {} if limit is None else find_forgetting(read_version_metrics(client, challenger))
+        verdict = judge(predictions, opponent, gate, task=task, latency_ms=latency_ms, forgetting=forgetting)
         evidence = {
             "challenger": int(challenger.version),
             "champion": int(champion.version) if champion else None,

@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.checkout.params_file import write_setting
 from pipeline.registry.versions import resolve
 from stages.tracking.client import connect, translate_errors
-from stages.tracking.parent import fetch_version, find_parent
+from stages.tracking.parent import fetch_version, find_parent_version
 
 PRETRAINED, REVISION, SHA256 = "model.pretrained", "model.revision", "model.sha256"
 
@@ -24,7 +24,7 @@ def pin_parent(document: Mapping[str, Any], settings: Sequence[str]) -> list[str
     named = {setting.partition("=")[0] for setting in settings}
     if PRETRAINED in named and REVISION not in named:
         encoder = {**encoder, "revision": None}  # that of what the file named before
-    parent = find_parent(encoder)
+    parent = find_parent_version(encoder)
     is_pinned = str(encoder.get("revision")).isdecimal() and encoder.get("sha256")
     if parent is None or is_pinned:
         return []

@@ -1,6 +1,6 @@
 """What the promotion gate decides about a challenger, and for which reasons."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -43,19 +43,26 @@ class Verdict:
 
 
 def judge(
-    challenger: Any, opponent: Opponent | None, gate: GateParams, *, task: TaskParts, latency_ms: float | None = None
+    challenger: Any,
+    opponent: Opponent | None,
+    gate: GateParams,
+    *,
+    task: TaskParts,
+    latency_ms: float | None = None,
+    forgetting: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Verdict:
     """Decide whether the challenger should replace the champion.
 
     Only the labels that both know are compared: the champion cannot find the others, and would lose by them however
     good it is. A label that the challenger does not know is a fault. `latency_ms` is the challenger's time for one
-    example, if it was measured.
+    example, if it was measured, and `forgetting` what it forgot of older corpora, as metrics.json has it.
     """
     scores, words = task.scores, task.words
     primary = scores.primary(challenger, task.primary)
     by_label = {name: score.value for name, score in scores.score_labels(challenger, task.primary).items()}
     new = scores.measure(challenger, task.primary)
     faults = list(_list_broken_limits(primary, new, latency_ms, gate, task))
+    faults += _list_forgotten(forgetting or {}, gate, shorten_score(primary["name"]), is_error=new.is_error)
     if opponent is None:
         reasons = faults or [f"the first champion: {shorten_score(primary['name'])} {primary['value']:.4f}"]
         alone: Pairs = {name: (None, after) for name, after in by_label.items()}
@@ -110,6 +117,16 @@ def _list_broken_limits(
     if gate.max_latency_ms is not None and latency_ms is not None and latency_ms > gate.max_latency_ms:
         limit = f"register.gate.max_latency_ms is {gate.max_latency_ms:g}"
         yield f"a {task.words.example} takes {latency_ms:.1f} ms; {limit}"
+
+
+def _list_forgotten(
+    forgetting: Mapping[str, Mapping[str, float]], gate: GateParams, score: str, *, is_error: bool
+) -> Iterator[str]:
+    """Yield a line for each older corpus of which more was forgotten than the limit allows."""
+    for name, found in forgetting.items():
+        if gate.max_forgetting is not None and found["value"] > gate.max_forgetting:
+            drop = _describe_drop(found["before"], found["after"], is_error=is_error)
+            yield f"it forgets: {score} on {name} {drop}; register.gate.max_forgetting is {gate.max_forgetting}"
 
 
 def _pair_labels(by_label: dict[str, float], opponent: Opponent, task: TaskParts) -> Pairs:

@@ -22,6 +22,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from pipeline.checkout.layout import CHECKPOINT_DIR, PARAMS, TRAIN_KEY_GLOB
+from pipeline.checkout.new_pipeline import declare_older_corpora
 from pipeline.checkout.params_file import apply_settings, read_value
 from stages.artifacts import atomic_write
 from stages.errors import UserError, without_password
@@ -196,6 +197,7 @@ def _configure(folder: Path, spec: RunSpec) -> None:
     shared = folder.parent / "checkpoints"
     own = [] if checkpoint_dir.is_absolute() else [f'{CHECKPOINT_DIR}="{shared}"']
     params.write_text(apply_settings(params, [*own, *spec.settings]), encoding="utf-8")
+    declare_older_corpora(params.parent)
     (folder / ".dvc/config.local").write_text(f"[cache]\n    dir = {folder.parent / 'cache'}\n", encoding="utf-8")
 
 

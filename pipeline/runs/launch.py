@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import typer
 
-from pipeline.checkout.layout import PARAMS, locate
+from pipeline.checkout.layout import DAG, PARAMS, locate, pipeline_folder
 from pipeline.checkout.status import Outcome, StageState, check_inputs, stage_states
 from pipeline.runs.prefect_server import find_server, translate_errors
 from pipeline.signals import Stopped, end_groups, stop_command
@@ -36,6 +36,7 @@ def prepare_run(settings: list[str]) -> list[StageState]:
     """
     settings = [*settings, *pin_pretrained(settings)]
     if not settings:
+        renew_dag()
         states = stage_states()
         if not all(state.fresh for state in states):
             from pipeline.checkout.params_file import check_params
@@ -50,11 +51,13 @@ def prepare_run(settings: list[str]) -> list[StageState]:
     check_params(text)
     before = read_text(locate(PARAMS))
     write_params(text)
+    renew_dag()
     try:
         states = stage_states()
         check_inputs(states)
     except UserError:
         write_params(before)
+        renew_dag()
         raise
     return states
 
@@ -76,6 +79,16 @@ def pin_pretrained(settings: list[str]) -> list[str]:
     if pins:
         err.print(f"model.pretrained: {document['model']['pretrained']} is pinned, {' '.join(pins)}")
     return pins
+
+
+def renew_dag() -> None:
+    """Let the current pipeline's dvc.yaml name the older corpora that its params.yaml does; say so if it changes."""
+    from pipeline.checkout.new_pipeline import declare_older_corpora
+
+    declared = declare_older_corpora(pipeline_folder())
+    if declared is not None:
+        names = ", ".join(declared) or "no older corpus any more"
+        err.print(f"{locate(DAG)}: tokenize depends on {names}, as {locate(PARAMS)} says", highlight=False)
 
 
 def write_params(text: str) -> None:

@@ -10,6 +10,7 @@ from pipeline.checkout.params_file import load_own_task
 from pipeline.checkout.status import Outcome
 from stages.artifacts import read_json
 from stages.errors import RegistryError
+from stages.statistics.older import without_older
 from stages.tracking.client import connect, tracking_uri, translate_errors
 from stages.tracking.registry import Registration
 from stages.tracking.sync import FLOW_RUN_TAG
@@ -33,7 +34,7 @@ def create_page(outcomes: dict[str, Outcome], model: Registration, *, notes: lis
 
 def tabulate_scores() -> list[dict[str, Any]]:
     """The main scores of the current pipeline's metrics.json, a row for each split and label."""
-    return load_own_task().presentation.tabulate_scores(read_json(locate(METRICS)))
+    return load_own_task().presentation.tabulate_scores(without_older(read_json(locate(METRICS))))
 
 
 def find_links(model: Registration) -> list[str]:

@@ -12,6 +12,7 @@ class GateParams(Section):
     min_score: float | None
     max_drop_per_label: float | None = Field(ge=0)
     max_drop_per_slice: float | None = Field(ge=0)
+    max_forgetting: float | None = Field(ge=0)
     max_latency_ms: float | None = Field(gt=0)
 
 

@@ -1,11 +1,28 @@
 """The sections of params.yaml that train reads."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from stages.config.model import ModelParams
 from stages.modeling.precision import Precision
 from stages.params import RuntimeParams, Section, TaskParams
 from stages.training.schedule import Schedule
+
+
+class ReplayParams(Section):
+    """Old examples among those of an epoch: of which corpus, and their share."""
+
+    corpus: str | None = Field(min_length=1)
+    share: float = Field(ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _has_both_or_none(self) -> Self:
+        if self.corpus is None and self.share:
+            raise ValueError("share needs a corpus of old examples: set train.replay.corpus, or the share to 0")
+        if self.corpus is not None and not self.share:
+            raise ValueError("corpus needs a share of the epoch: set train.replay.share, for example to 0.2")
+        return self
 
 
 class TrainParams(Section):
@@ -30,6 +47,8 @@ class TrainParams(Section):
     precision: Precision
     threads: int = Field(ge=0, le=1024)
     processes: int = Field(ge=1, le=1024)
+    replay: ReplayParams
+    retain: float = Field(ge=0)
 
 
 class Params(Section):

@@ -1,9 +1,9 @@
 """Which file, or which sentence of it, is of which split."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,17 @@ SUGGESTED_SHARE = 0.1
 SMALL = 1 << 20  # bytes of text; of more, each share of it has some sentence
 
 Int8s = npt.NDArray[np.int8]
+
+
+class HasSplits(Protocol):
+    """A corpus of any task."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The names of its splits."""
+
+
+C = TypeVar("C", bound=HasSplits)
 
 
 class SplitParams(Section):
@@ -89,6 +100,17 @@ def assign_splits(
         for path in splits.get(name, [])
     ]
     return SplitFiles(present, numbered, [file.path for file in unnamed])
+
+
+def open_older(open_corpus: Callable[[Any], C], params: Any) -> C:
+    """Open a corpus that an earlier model may have learnt from, with the section `data` of the one that is new.
+
+    It has the splits of its files. One without is divided by `data.split`, as it was for the earlier model, so that no
+    example of its train is scored; where that does not cut both dev and test, it has the one split "all".
+    """
+    corpus = open_corpus(params.model_copy(update={"split": None}))
+    is_cut = params.split is not None and len(params.split.shares) == len(SPLITS[1:])
+    return open_corpus(params) if is_cut and corpus.splits == (UNSPLIT,) else corpus
 
 
 def split_numbers(digests: UInt64s, params: SplitParams) -> Int8s:

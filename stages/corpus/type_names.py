@@ -3,14 +3,17 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 
 from stages.corpus.text.diagnostics import Diagnostics
+from stages.errors import CorpusError
 
 # Characters. The name of a metric in MLflow may have 250, and Tuneline's have up to 41 around that of a type; 9 are
 # left for what makes two names different that MLflow would take for one.
 MAX_TYPE = 200
 SHOWN_CHARACTERS = 80
+SHOWN_NAMES = 10
 NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
 UNSEEN = {"Cc", "Cf", "Zl", "Zp", "Zs"}  # categories of characters that show nothing, or a gap
 JOINERS = {"Pc", "Pd"}  # underscores and dashes
@@ -48,6 +51,17 @@ def report_type_names(
             diagnostics.add("warning", "types-alike", where, f"{message}; {odd}" if odd else message)
         elif odd:
             diagnostics.add("warning", "odd-type", where, f"the {noun} {odd}; is it meant to?")
+
+
+def require_shared(place: Path, names: Collection[str], known: Collection[str]) -> None:
+    """CorpusError if a corpus of old examples has no label that the new corpus or the model before has."""
+    if not set(names) & set(known):
+        own, others = (", ".join(map(format_type, sorted(each)[:SHOWN_NAMES])) for each in (names, known))
+        raise CorpusError(
+            f"{place}: none of its labels ({own}) is a label of data.dir or of the model that training goes on from "
+            f"({others}), so it is no corpus of old examples. Name another one: "
+            "tuneline run --set train.replay.corpus=FOLDER"
+        )
 
 
 def format_type(name: str) -> str:

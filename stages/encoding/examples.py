@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,6 @@ from stages.corpus.examples.reading import ExampleCorpus
 from stages.corpus.faults import name_dropped
 from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.warnings import log_notes, log_warnings
-from stages.encoding.files import write_dropped
 from stages.encoding.text_rows import TextEncoder, template_of
 from stages.encoding.text_tokens import TextTokenizer
 from stages.encoding.texts import AnswersName, text_schema, text_writer
@@ -46,7 +45,8 @@ class TokenCounts:
 class CheckedExamples:
     """A corpus of labelled texts that was read once and has no faults.
 
-    `encode_answers` gives the answers of the examples of a block, a list each, for the column `answers_name`.
+    `encode_answers` gives the answers of the examples of a block, a list each, for the column `answers_name`, as ids
+    among the labels that it is also given, if they are labels.
     """
 
     corpus: ExampleCorpus
@@ -56,38 +56,49 @@ class CheckedExamples:
     labels: list[str]
     details: dict[str, Any]
     answers_name: AnswersName
-    encode_answers: Callable[[ExampleBlock], pa.ListArray]
+    encode_answers: Callable[[ExampleBlock, Sequence[str]], pa.ListArray]
 
     @property
     def progress(self) -> tuple[int, str]:
         """The number of texts."""
         return sum(split.examples for split in self.profile.splits.values()), "text"
 
-    def encode(self, folder: Path, *, on_block: Callable[[int], object]) -> dict[str, dict[str, int]]:
-        """Write the Arrow file of each split and the names of the texts that were left out; return the counts.
+    @property
+    def dropped(self) -> dict[str, list[str]]:
+        """By split the first of the texts that were left out."""
+        return name_dropped(self.corpus.place, self.corpus.splits, self.diagnostics)
+
+    def encode(
+        self, folder: Path, *, labels: Sequence[str], names: Mapping[str, str], on_block: Callable[[int], object]
+    ) -> dict[str, dict[str, int]]:
+        """Write the Arrow file of each split that `names` has, and return its counts by name.
 
         `tokens` includes special tokens. Calls `on_block` after each block with its number of texts.
         """
-        write_dropped(folder, name_dropped(self.corpus.place, self.corpus.splits, self.diagnostics))
-        counts = {split: Counter[str]() for split in self.corpus.splits}
+        counts = {split: Counter[str]() for split in self.corpus.splits if split in names}
         schema = text_schema(self.answers_name, self.corpus.params.slices)
         diagnostics = Diagnostics()
         with ExitStack() as stack:
-            writers = [stack.enter_context(text_writer(folder / f"{split}.arrow", schema)) for split in counts]
+            writers = {
+                split: stack.enter_context(text_writer(folder / f"{names[split]}.arrow", schema)) for split in counts
+            }
             for block, split_E in prefetch(self.corpus.blocks(diagnostics)):
                 for number in np.unique(split_E):
-                    count, chosen_E = counts[self.corpus.splits[number]], split_E == number
+                    split = self.corpus.splits[number]
+                    if split not in counts:
+                        continue
+                    count, chosen_E = counts[split], split_E == number
                     chosen = block if chosen_E.all() else block.select(chosen_E)
                     rows = self.encoder.encode(chosen.texts, chosen.pairs).rows(
-                        first=count["texts"], answers=self.encode_answers(chosen), slices=chosen.slices
+                        first=count["texts"], answers=self.encode_answers(chosen, labels), slices=chosen.slices
                     )
-                    writers[number].write_batch(rows)
+                    writers[split].write_batch(rows)
                     count["texts"] += len(chosen)
                     count["windows"] += len(rows)
                     count["tokens"] += len(rows.column("input_ids").values)
                 on_block(len(block))
         diagnostics.raise_errors(f"{self.corpus.place} has changed while it was read:")
-        return {split: dict(count) | self._count_dropped(split) for split, count in counts.items()}
+        return {names[split]: dict(count) | self._count_dropped(split) for split, count in counts.items()}
 
     def _count_dropped(self, split: str) -> dict[str, int]:
         """The count of a split's texts that were left out; nothing if there are none."""
@@ -96,15 +107,20 @@ class CheckedExamples:
 
 
 def check_examples(
-    corpus: ExampleCorpus, tokenizer: "PreTrainedTokenizerFast", *, window_length: int
+    corpus: ExampleCorpus, tokenizer: "PreTrainedTokenizerFast", *, window_length: int, is_older: bool
 ) -> tuple[ExampleProfile, Diagnostics]:
-    """Read the corpus once; log warnings, first those on the corpus as a whole; one CorpusError reports all faults."""
+    """Read the corpus once; log warnings, first those on the corpus as a whole; one CorpusError reports all faults.
+
+    There are no warnings on one that `is_older`.
+    """
     diagnostics = Diagnostics()
     profile = _profile(corpus, diagnostics, tokenizer, window_length)
-    log_warnings(diagnostics, headlines=True)
+    if not is_older:
+        log_warnings(diagnostics, headlines=True)
     diagnostics.raise_errors(f"{corpus.place} is not usable:")
-    log_notes(diagnostics, "cut-split")
-    log_warnings(diagnostics, headlines=False)
+    if not is_older:
+        log_notes(diagnostics, "cut-split")
+        log_warnings(diagnostics, headlines=False)
     return profile, diagnostics
 
 

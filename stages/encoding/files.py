@@ -17,22 +17,25 @@ A window shows words of one sentence, or of one document if documents were encod
 the text.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stages.artifacts import file_digest, json_digest, parse_dataclass, read_json, read_versioned, write_json
 from stages.errors import ArtifactError
 
 FORMAT_VERSION = 5
 MANIFEST = "manifest.json"
+REPLAY = "replay"  # the file of the old examples that train learns again, see stages/config/train.py
 DROPPED = "dropped.json"  # the first of the examples that were left out for their faults, and why
 IGNORED = -100  # the label that torch's cross entropy skips by default
 NO_WORD = -1
@@ -80,6 +83,10 @@ class Manifest:
     parameters: dict[str, int | str]  # the section `tokenize` of params.yaml
     counts: dict[str, dict[str, int]]  # by split: sentences, words, entities, windows, tokens
     digests: dict[str, str]  # by split: SHA-256 of the Arrow file
+
+    def files(self, split: str) -> tuple[str, ...]:
+        """The names of the files of what train reads as a split: old examples follow the new ones of train."""
+        return (split, REPLAY) if split == "train" and REPLAY in self.counts else (split,)
 
     @property
     def digest(self) -> str:
@@ -182,9 +189,24 @@ def split_writer(path: Path) -> Iterator[pa.RecordBatchFileWriter]:
         yield writer
 
 
-def read_split(folder: Path, split: str) -> EncodedSplit:
-    """Map a split into memory; ArtifactError if the file is missing or damaged."""
-    return split_of(map_table(folder / f"{split}.arrow", lambda found: found == SCHEMA))
+def read_split(folder: Path, *names: str) -> EncodedSplit:
+    """Map the file of a split into memory, or several as one split; ArtifactError if one is missing or damaged."""
+    tables = [map_table(folder / f"{name}.arrow", lambda found: found == SCHEMA) for name in names]
+    return split_of(join_tables(tables, "sentence", lambda table: len(pc.list_flatten(table.column("sentences")))))
+
+
+def join_tables(tables: Sequence[pa.Table], number: str, count: Callable[[pa.Table], int]) -> pa.Table:
+    """The rows of tables one after another; `count` says how many examples one has, which its column `number` counts.
+
+    Of one table nothing is copied.
+    """
+    joined, examples = list(tables[:1]), 0
+    for before, table in pairwise(tables):
+        examples += count(before)
+        index = table.schema.get_field_index(number)
+        moved = pc.add(table.column(index), pa.scalar(examples, table.schema.field(index).type))
+        joined.append(table.set_column(index, table.schema.field(index), moved))
+    return pa.concat_tables(joined)
 
 
 def map_table(path: Path, is_known: Callable[[pa.Schema], bool]) -> pa.Table:

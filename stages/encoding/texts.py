@@ -23,8 +23,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from stages.encoding.files import map_table
+from stages.encoding.files import join_tables, map_table
 
 NO_SECOND = -1
 SLICE = "slice:"
@@ -95,9 +96,13 @@ def text_writer(path: Path, schema: pa.Schema) -> Iterator[pa.RecordBatchFileWri
         yield writer
 
 
-def read_texts(folder: Path, split: str) -> EncodedTexts:
-    """Map a split into memory; ArtifactError if the file is missing, damaged, or without answers."""
-    return texts_of(map_table(folder / f"{split}.arrow", _is_text_schema))
+def read_texts(folder: Path, *names: str) -> EncodedTexts:
+    """Map the file of a split into memory, or several as one split.
+
+    ArtifactError if one is missing, damaged, or without answers.
+    """
+    tables = [map_table(folder / f"{name}.arrow", _is_text_schema) for name in names]
+    return texts_of(join_tables(tables, "example", lambda table: pc.sum(pc.equal(table.column("window"), 0)).as_py()))
 
 
 def _is_text_schema(found: pa.Schema) -> bool:

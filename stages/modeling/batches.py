@@ -21,6 +21,7 @@ from stages.modeling.attention import Group, GroupedRows, UnpaddedRows, group_le
 from stages.modeling.head import Split
 
 POOL_BATCHES = 16  # batches per pool that is sorted by length: more mean fewer lengths in a batch but less mixing
+REPLAY_STREAM = 1  # sets the draw of old rows apart from the order of batches
 
 Rows = npt.NDArray[np.int64]
 
@@ -96,15 +97,28 @@ class Batch:
         return pinned
 
 
-def shuffled_rows(lengths: npt.NDArray[np.int32], *, budget: int, seed: int, epoch: int) -> list[Rows]:
-    """Row numbers of each batch of an epoch, longest first; every row once, determined by seed and epoch.
+def choose_rows(new: int, old: int, *, share: float, seed: int, epoch: int) -> Rows:
+    """The rows of an epoch: all `new` ones, and of the `old` ones behind them so many that they are this share.
+
+    Seed and epoch alone decide which. A smaller share draws some of those of a larger one; each is there once at most,
+    so that few old rows may be a smaller share.
+    """
+    wanted = round(new * share / (1 - share))
+    drawn = np.random.default_rng([seed, epoch, REPLAY_STREAM]).permutation(old)[:wanted]
+    return np.append(np.arange(new), new + np.sort(drawn))
+
+
+def shuffled_rows(
+    lengths: npt.NDArray[np.int32], *, budget: int, seed: int, epoch: int, rows: Rows | None = None
+) -> list[Rows]:
+    """Row numbers of each batch of an epoch, longest first; all rows, or these, determined by seed and epoch.
 
     Rows are shuffled, cut into pools, sorted by length within each pool and cut into batches, which are shuffled: a
     batch has few lengths, yet different rows in each epoch.
     """
     generator = np.random.default_rng([seed, epoch])
-    order = generator.permutation(len(lengths))
-    batch_count = max(1, round(int(lengths.sum()) / budget))
+    order = generator.permutation(np.arange(len(lengths)) if rows is None else rows)
+    batch_count = max(1, round(int(lengths[order].sum()) / budget))
     batches = [
         batch
         for pool in np.array_split(order, min(len(order), -(-batch_count // POOL_BATCHES)))

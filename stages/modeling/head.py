@@ -3,7 +3,8 @@
 A model gives logits for its outputs. An output is a labelled token, or a row: then its logits are those of the mean of
 some of its tokens' final hidden states. The head is linear, so these are the mean of the tokens' logits.
 
-Shape legend: N tokens of the packed rows, L of them with hidden states that the head reads, O outputs, C labels.
+Shape legend: N tokens of the packed rows, L of them with hidden states that the head reads, O outputs, C labels, K of
+them that a parent knows (see stages/continual/).
 """
 
 from pathlib import Path
@@ -12,10 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn import functional
 from transformers import PreTrainedModel
 
 from stages.encoding.files import Manifest, Outputs
 from stages.modeling.device import Compute
+
+TEMPERATURE = 2.0  # of the distributions that are to be near each other, as Li & Hoiem (2016) have it
 
 Rows = npt.NDArray[np.int64]
 
@@ -55,6 +59,27 @@ class Head(Protocol):
     def loss(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """The loss summed over the outputs; the engine divides it by the `weight` of the whole batch."""
 
+    def retain(
+        self,
+        logits_OC: torch.Tensor,
+        parent_OK: torch.Tensor,
+        known_K: torch.Tensor,
+        answers: tuple[torch.Tensor, ...],
+    ) -> torch.Tensor:
+        """How far the answers are from those of the parent, whose logits are for the labels `known_K` of the model.
+
+        Summed over the outputs as the loss is; an output that counts for nothing there counts for nothing here.
+        """
+
+
+def soft_cross_entropy(logits_OK: torch.Tensor, parent_OK: torch.Tensor) -> torch.Tensor:
+    """[O] the cross entropy of two distributions, both softened by TEMPERATURE, times its square.
+
+    The square keeps gradients as large as without a temperature (Hinton et al., 2015).
+    """
+    target_OK = (parent_OK / TEMPERATURE).softmax(1)
+    return TEMPERATURE**2 * functional.cross_entropy(logits_OK / TEMPERATURE, target_OK, reduction="none")
+
 
 class TaskModel(Protocol):
     """The part `model.head` of a task. `task` is the section of params.yaml, with the fields of the task."""
@@ -77,4 +102,7 @@ class TaskModel(Protocol):
         """The primary score of what `predict` returned; higher is better, so that an error is negative."""
 
     def fit_decision(self, predicted: Any, split: Any, manifest: Manifest, task: Any) -> dict[str, Any]:
-        """What is fitted on dev after training, such as the temperature, in types that JSON takes."""
+        """What is fitted on dev after training, such as the temperature, in types that JSON takes.
+
+        A list in it has a value for each label, in their order.
+        """

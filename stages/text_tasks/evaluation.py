@@ -16,7 +16,7 @@ from stages.training.evaluation import Evaluation, describe_baselines, describe_
 SPLITS = ("test", "dev")
 
 
-def predict_split(evaluation: Evaluation, split: str, decide: Decide[P]) -> P:
+def predict_encoded(evaluation: Evaluation, split: str, decide: Decide[P]) -> P:
     """The predictions for a split, together with its texts; ArtifactError if it is missing or damaged."""
     own = evaluation
     try:
@@ -28,9 +28,8 @@ def predict_split(evaluation: Evaluation, split: str, decide: Decide[P]) -> P:
 
 def describe_facts(evaluation: Evaluation, *own: tuple[str, str], data: str) -> list[tuple[str, str]]:
     """Label and value of each fact for the head of the report; `own` are the task's, `data` what it was trained on."""
-    record = evaluation.record
     return [
-        *describe_training(record, data=data, score=shorten_score(record.parameters["task"]["primary"])),
+        *describe_training(evaluation, data=data, score=shorten_score(evaluation.record.parameters["task"]["primary"])),
         *own,
         *describe_left_out(evaluation.manifest.counts, read_dropped(evaluation.encoded)),
     ]

@@ -9,8 +9,9 @@ from typing import Any
 
 from stages.scoring import Presentation, Table, TaskParts
 from stages.statistics.names import shorten_score
+from stages.statistics.older import describe_older
 from stages.tracking.lineage_record import LineageRecord
-from stages.tracking.parent import find_parent
+from stages.tracking.parent import find_parent_version
 from stages.training.record import TrainingRecord
 
 LIMIT = 5000  # characters; MLflow's database keeps no more of a description
@@ -41,6 +42,7 @@ def write_card(
         _use(name, training, config, words),
         _data(training, record, words),
         _scores(metrics, words),
+        *_older(metrics),
         *_slices(metrics, task),
         _limits(training, task),
         _lineage(record),
@@ -51,7 +53,7 @@ def write_card(
 
 def _task(name: str, training: TrainingRecord, metrics: Mapping[str, Any], words: Presentation) -> str:
     sentence, labels = words.describe_task(metrics)
-    parent = find_parent(training.parameters["model"])
+    parent = find_parent_version(training.parameters["model"])
     pretrained = parent.reference if parent else training.parameters["model"]["pretrained"]
     weights = f" Weights trained: {training.trained_weights}." if training.weights else ""
     return f"# {name}\n\n{sentence} ({_join_names(labels)}). Fine-tuned from `{pretrained}`.{weights}"
@@ -70,6 +72,13 @@ def _data(training: TrainingRecord, record: LineageRecord, words: Presentation) 
 
 def _scores(metrics: Mapping[str, Any], words: Presentation) -> str:
     return f"## Scores\n\n{_format(words.tabulate_card(metrics, limit=MAX_LISTED))}"
+
+
+def _older(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """The scores of older corpora."""
+    lines = [f"- `{name}`: {words}" for name, words in describe_older(metrics)]
+    if lines:
+        yield "## Older corpora\n\n" + "\n".join(lines)
 
 
 def _slices(metrics: Mapping[str, Any], task: TaskParts) -> Iterator[str]:

@@ -7,14 +7,14 @@ and kept in the project.
 
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
 
-from stages.artifacts import WEIGHTS, file_digest, read_json
+from stages.artifacts import WEIGHTS, file_digest
 from stages.errors import ArtifactError, PretrainedError
 from stages.runtime.project import REGISTRY, fetched_model
 from stages.task import load_part
@@ -23,12 +23,11 @@ from stages.training.record import read_training
 
 REFERENCE = re.compile(rf"{REGISTRY}([^/@]+)(?:@([^/@]+)|/(\d+))")
 MODEL_FILES = "artifacts/model"  # within a logged model
-SHOWN_LABELS = 20
 ANY_TASK = "PRETRAINS"  # of a task's params.py: true if what its models learnt is of use for every task
 
 
 @dataclass(frozen=True)
-class Parent:
+class ParentVersion:
     """A version of a registered model; `version` is None of an alias that nothing pins."""
 
     name: str
@@ -41,7 +40,7 @@ class Parent:
         return f"{self.name}@{self.alias}" if self.version is None else f"{self.name}/{self.version}"
 
 
-def find_parent(encoder: Mapping[str, Any]) -> Parent | None:
+def find_parent_version(encoder: Mapping[str, Any]) -> ParentVersion | None:
     """The parent that the section `model` of params.yaml names; None for an encoder that is no registered model.
 
     PretrainedError if it is not written as above, or pinned to another version than it names.
@@ -59,7 +58,7 @@ def find_parent(encoder: Mapping[str, Any]) -> Parent | None:
     pinned = int(revision) if isinstance(revision, str) and revision.isdecimal() else None
     if number is not None and pinned not in (None, int(number)):
         raise PretrainedError(f"model.pretrained is {pretrained}, but model.revision is {pinned}: set it to null")
-    return Parent(name, alias, int(number) if number is not None else pinned)
+    return ParentVersion(name, alias, int(number) if number is not None else pinned)
 
 
 def fetch_parent(encoder: Mapping[str, Any], *, task: str) -> None:
@@ -67,7 +66,7 @@ def fetch_parent(encoder: Mapping[str, Any], *, task: str) -> None:
 
     PretrainedError if the registry does not have that version with the pinned weights, or if it is of another task.
     """
-    parent, sha256 = find_parent(encoder), encoder["sha256"]
+    parent, sha256 = find_parent_version(encoder), encoder["sha256"]
     if parent is None or parent.version is None or sha256 is None:
         return  # no parent, or none that is pinned, which `find_pretrained` refuses
     if not fetched_model(sha256).exists():
@@ -80,7 +79,7 @@ def fetch_parent(encoder: Mapping[str, Any], *, task: str) -> None:
     check_task(fetched_model(sha256), parent, task=task)
 
 
-def fetch_version(parent: Parent) -> str:
+def fetch_version(parent: ParentVersion) -> str:
     """Have the files of a version in the project; return the SHA-256 of its weights.
 
     PretrainedError if the registry does not have them; RegistryUnavailableError if it does not answer.
@@ -109,7 +108,7 @@ def fetch_version(parent: Parent) -> str:
     return digest
 
 
-def check_task(folder: Path, parent: Parent, *, task: str) -> None:
+def check_task(folder: Path, parent: ParentVersion, *, task: str) -> None:
     """PretrainedError if the files of a parent are those of another task, whose head would be of no use."""
     try:
         theirs = read_training(folder).task
@@ -120,25 +119,3 @@ def check_task(folder: Path, parent: Parent, *, task: str) -> None:
             f"{parent.reference} was trained for {theirs}, and this pipeline is for {task}: its head would be lost. "
             "Go on from a model of the same task, or from the encoder that it was made from."
         )
-
-
-def describe_labels(encoder: Mapping[str, Any], labels: Sequence[str]) -> list[str]:
-    """What becomes of the labels of a fetched parent in a model with these: a line each for kept, new and gone ones."""
-    parent = find_parent(encoder)
-    if parent is None:
-        return []
-    config = read_json(fetched_model(encoder["sha256"]) / "config.json")
-    before = list(config["id2label"].values())
-    parts = {
-        "keeps what it learnt of": [label for label in labels if label in before],
-        "has to learn": [label for label in labels if label not in before],
-        "loses, since the corpus does not have them,": [label for label in before if label not in labels],
-    }
-    return [
-        f"going on from {parent.reference}, the head {what} {_list(names)}" for what, names in parts.items() if names
-    ]
-
-
-def _list(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN_LABELS} more" if len(names) > SHOWN_LABELS else ""
-    return ", ".join(names[:SHOWN_LABELS]) + more

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stages.artifacts import read_json
 from stages.errors import ArtifactError, UserError, first_line
 from stages.scoring import TaskParts
 from stages.task import load_part
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 SPLIT = "test"
-PREDICTIONS = "report/predictions.parquet"  # among the artifacts of a version's run
+PREDICTIONS, METRICS = "report/predictions.parquet", "report/metrics.json"  # among the artifacts of a version's run
 CONFIG = "config.json"  # among these, in the Hugging Face layout
 READS_PAIRS = "text_pair"  # in it: whether the model reads two texts at a time
 TASK_TAG = "tuneline.task"
@@ -113,6 +114,19 @@ def read_version_predictions(client: "MlflowClient", version: "ModelVersion") ->
     if SPLIT not in splits:
         raise UserError(f"{_label(version)} has no predictions for {SPLIT}")
     return splits
+
+
+def read_version_metrics(client: "MlflowClient", version: "ModelVersion") -> dict[str, Any]:
+    """The metrics.json of a version's evaluation; UserError if it is gone."""
+    from mlflow.exceptions import MlflowException
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return read_json(Path(client.download_artifacts(version.run_id or "", METRICS, folder)))
+        except (MlflowException, OSError, ArtifactError) as error:
+            if is_away(error):
+                raise
+            raise UserError(f"{_label(version)} has no scores that can be read: {first_line(error)}") from None
 
 
 def read_version_labels(client: "MlflowClient", version: "ModelVersion") -> set[str]:

@@ -10,6 +10,7 @@ from transformers import PreTrainedModel
 from stages.encoding.files import Manifest
 from stages.modeling.device import Compute
 from stages.statistics.baselines import Fitted, list_unbeaten
+from stages.statistics.older import ALSO, describe_older
 from stages.training.history import Entry
 from stages.training.record import TrainingRecord
 
@@ -25,6 +26,7 @@ class Evaluation:
     history: list[Entry]
     encoded: Path  # the folder of the splits
     manifest: Manifest
+    also: Mapping[str, Any] = field(default_factory=dict)  # of older corpora, as metrics.json has it
 
 
 @dataclass(frozen=True)
@@ -43,12 +45,16 @@ class TaskReport(Protocol):
     def evaluate(self, evaluation: Evaluation) -> Evaluated:
         """Predict dev and test, score them and describe the mistakes; ArtifactError if a split is damaged."""
 
+    def predict_split(self, evaluation: Evaluation, split: str) -> Any:
+        """The predictions for a split, as the part `scores.scoring` takes them; ArtifactError if it is damaged."""
 
-def describe_training(record: TrainingRecord, *, data: str, score: str) -> list[tuple[str, str]]:
+
+def describe_training(evaluation: Evaluation, *, data: str, score: str) -> list[tuple[str, str]]:
     """Label and value of each fact for the head of a report.
 
     `data` says what it was trained on, `score` by what on dev the epoch was chosen.
     """
+    record = evaluation.record
     train = record.parameters["train"]
     return [
         ("Encoder", str(record.parameters["model"]["pretrained"])),
@@ -60,6 +66,7 @@ def describe_training(record: TrainingRecord, *, data: str, score: str) -> list[
         ("Seed", str(train["seed"])),
         ("Precision", record.precision),
         ("Train key", record.train_key[:12]),
+        *((f"Older corpus {name}", words) for name, words in describe_older({ALSO: evaluation.also})),
     ]
 
 

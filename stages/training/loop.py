@@ -16,7 +16,7 @@ import torch
 from transformers import PreTrainedModel
 
 from stages.errors import TrainingError
-from stages.modeling.batches import Rows, shuffled_rows
+from stages.modeling.batches import Rows, choose_rows, shuffled_rows
 from stages.modeling.device import Compute
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits, pack
@@ -45,6 +45,8 @@ class Settings:
     max_gradient_norm: float
     batch_tokens: int
     micro_batch_tokens: int  # of a batch, how many are computed at once, at most; 0: all
+    old_rows: int = 0  # how many of the rows, the last ones, are old examples
+    old_share: float = 0.0  # of the rows of an epoch, that are drawn from these
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,9 @@ def plan_batches(split: Split, settings: Settings) -> list[tuple[int, Rows]]:
     epoch = 0
     while epoch < settings.epochs or len(plan) < settings.min_steps:
         epoch += 1
-        batches = shuffled_rows(split.lengths, budget=settings.batch_tokens, seed=settings.seed, epoch=epoch)
+        new = len(split.lengths) - settings.old_rows
+        rows = choose_rows(new, settings.old_rows, share=settings.old_share, seed=settings.seed, epoch=epoch)
+        batches = shuffled_rows(split.lengths, budget=settings.batch_tokens, seed=settings.seed, epoch=epoch, rows=rows)
         plan += ((epoch, rows) for rows in batches)
     return plan
 

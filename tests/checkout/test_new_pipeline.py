@@ -21,7 +21,7 @@ from stages.config.sections import read_task
 from stages.errors import UserError
 from stages.params import read_document
 from stages.task import TASKS, task_names
-from tests.checkouts import ROOT
+from tests.checkouts import ROOT, set_in
 
 COMMENT = re.compile(r"(?:^| )#.*$", re.MULTILINE)
 
@@ -33,13 +33,14 @@ def _root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_committed_dvc_yaml_is_what_new_writes() -> None:
     for folder in find_pipelines():
-        task = read_task(read_document(folder / PARAMS), folder / PARAMS)
-        assert (folder / "dvc.yaml").read_text(encoding="utf-8") == new_pipeline.write_dag(folder, task), folder
+        params = read_document(folder / PARAMS)
+        text = new_pipeline.write_dag(folder, read_task(params, folder / PARAMS), params)
+        assert (folder / "dvc.yaml").read_text(encoding="utf-8") == text, folder
 
 
 def test_a_folders_stages_are_those_of_the_root_with_files_of_its_own() -> None:
     ours = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    text = new_pipeline.write_dag(Path("examples/mine"), task_names()[0])
+    text = new_pipeline.write_dag(Path("examples/mine"), task_names()[0], {})
     theirs = YAML(typ="safe").load(text)["stages"]
     assert list(theirs) == list(ours)
     for name, stage in theirs.items():
@@ -105,6 +106,33 @@ def test_a_pipeline_that_exists_is_never_overwritten(tmp_path: Path, monkeypatch
     (folder / "dvc.yaml").write_text("stages: {}\n")
     assert new_pipeline.update_dag(folder)
     assert (folder / "dvc.yaml").read_bytes() == before[folder / "dvc.yaml"]
+
+
+@pytest.mark.parametrize("folder", [Path(), Path("mine/one")])
+def test_older_corpora_are_dependencies_of_tokenize_as_long_as_the_params_name_them(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("dvc.yaml", "params.yaml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / "stages").symlink_to(ROOT / "stages")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    if folder != Path():
+        new_pipeline.write_pipeline(folder, "regression", ["register.name=one", "data.dir=corpus"])
+    before = (folder / "dvc.yaml").read_bytes()
+    settings = ["train.replay.corpus=old/a", "train.replay.share=0.2", 'evaluate.also=[old/a, "old/b: c"]']
+    with set_in(folder, *settings):
+        assert new_pipeline.declare_older_corpora(folder) == ["old/a", "old/b: c"]
+        dag = YAML(typ="safe").load(folder / "dvc.yaml")["stages"]
+        assert dag["tokenize"]["deps"][:3] == ["${data.dir}", "old/a", "old/b: c"]
+        assert not any("old/a" in stage["deps"] for name, stage in dag.items() if name != "tokenize")
+        assert new_pipeline.declare_older_corpora(folder) is None
+        if folder == Path():  # the source of all others
+            assert "old/a" not in new_pipeline.write_dag(Path("mine"), "regression", {})
+        else:
+            assert not new_pipeline.update_dag(folder)
+    assert new_pipeline.declare_older_corpora(folder) == []
+    assert (folder / "dvc.yaml").read_bytes() == before
 
 
 def test_a_command_works_at_the_root_and_means_the_nearest_pipeline(

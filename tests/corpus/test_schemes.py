@@ -118,7 +118,7 @@ def test_label_ids_are_strict_iob2_of_the_same_entities(sentences: list[list[str
     found = reader.read(block)
     if not reader.types:
         return
-    tags = [reader.labels[number] for number in label_ids(found, reader)]
+    tags = [reader.labels[number] for number in label_ids(found, reader.types, reader.labels)]
     strict = [
         (kind, int(first) + start, int(first) + end)
         for first, last in pairwise(block.offsets)
@@ -146,7 +146,7 @@ def test_label_ids_are_strict_iob2_of_the_same_entities(sentences: list[list[str
 def test_label_ids_write_each_scheme_as_iob2(tags: str, iob2: str) -> None:
     reader = TagReader()
     found = reader.read(block_of([tags.split()]))
-    assert [reader.labels[number] for number in label_ids(found, reader)] == iob2.split()
+    assert [reader.labels[number] for number in label_ids(found, reader.types, reader.labels)] == iob2.split()
 
 
 @pytest.mark.parametrize("scheme", [*SCHEMES, *DIALECTS])

@@ -122,7 +122,7 @@ def demo_split(tiny_pretrained: Path, tmp_path_factory: pytest.TempPathFactory) 
     """`demo_block` in windows so short that some sentences have several."""
     block = demo_block()
     reader = TagReader()
-    labels = label_ids(reader.read(block), reader)
+    labels = label_ids(reader.read(block), reader.types, reader.labels)
     assert reader.labels == LABELS
     encoder = Encoder(Vocabulary(load_tokenizer(tiny_pretrained)), length=32, overlap=8, context="sentence")
     folder = tmp_path_factory.mktemp("encoded")

@@ -131,7 +131,13 @@ ADAPTED = {  # what differs from the above in training alone: it is resumed and 
     "going on": Kind(
         "token_classification",
         "F1",
-        ("task.head=crf", "tokenize.context=document"),
+        (
+            "task.head=crf",
+            "tokenize.context=document",
+            "train.replay={corpus: data/corpora/crf, share: 0.3}",
+            "train.retain=1.0",
+            "evaluate.also=[data/corpora/crf]",
+        ),
         write_corpus=partial(write_tags, renamed={"rooms": "lodging"}),
         parent="crf",
     ),

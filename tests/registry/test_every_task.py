@@ -20,7 +20,12 @@ from stages.statistics.significance import p_value
 from tests.registry.simulated import COLUMN, LABELS, SIMULATIONS, Simulation, draw_classes
 
 GATE = GateParams(
-    significance_level=0.05, min_score=None, max_drop_per_label=0.05, max_drop_per_slice=None, max_latency_ms=None
+    significance_level=0.05,
+    min_score=None,
+    max_drop_per_label=0.05,
+    max_drop_per_slice=None,
+    max_forgetting=None,
+    max_latency_ms=None,
 )
 
 

@@ -21,7 +21,12 @@ from stages.tracking.version_artifacts import load_task
 from tests.registry.versions import predictions as tagged
 
 GATE = GateParams(
-    significance_level=0.05, min_score=0.5, max_drop_per_label=0.05, max_drop_per_slice=None, max_latency_ms=None
+    significance_level=0.05,
+    min_score=0.5,
+    max_drop_per_label=0.05,
+    max_drop_per_slice=None,
+    max_forgetting=None,
+    max_latency_ms=None,
 )
 TASK = load_task("token_classification")
 SENTENCES = 400

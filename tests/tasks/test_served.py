@@ -23,7 +23,7 @@ from stages.encoding.files import Manifest
 from stages.encoding.texts import ANSWERS, AnswersName, text_schema, text_writer
 from stages.modeling.classifier import labels_of
 from stages.task import load_part, task_names
-from stages.text_tasks.evaluation import predict_split
+from stages.text_tasks.evaluation import predict_encoded
 from stages.text_tasks.serving import TextModel
 from stages.tracking.registry import SERVED_PACKAGES
 from stages.training.evaluation import Evaluation
@@ -134,7 +134,7 @@ def evaluate(kind: Kind, model: TextModel, inputs: list[Any], folder: Path) -> A
     manifest = Manifest(1, kind.task, labels_of(model.trained.model), {}, "", {}, {}, {})
     trained = model.trained
     found = Evaluation(trained.model, trained.compute, 4096, trained.record, [], folder, manifest)
-    return predict_split(found, "test", load_part(kind.task, "model.inference").decide)
+    return predict_encoded(found, "test", load_part(kind.task, "model.inference").decide)
 
 
 def test_an_answer_depends_on_its_own_text_alone(serve: Serve, name: str) -> None:

@@ -16,7 +16,7 @@ sequence that its scheme does not allow still has one reading; the tags that had
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -96,7 +96,7 @@ class TagReader:
     @property
     def labels(self) -> list[str]:
         """The IOB2 labels of all types so far: O, then B- and I- of each in alphabetical order."""
-        return [OUTSIDE, *(f"{prefix}-{name}" for name in sorted(self.types) for prefix in "BI")]
+        return iob2_labels(self.types)
 
     @property
     def scheme(self) -> str:
@@ -171,10 +171,14 @@ def encode_prefixes(scheme: str, entities: Entities, offsets: Int32s) -> Bytes:
     return np.where(inside, code, O).astype(np.int8)
 
 
-def label_ids(entities: Entities, reader: TagReader) -> Int32s:
-    """[W] the index of each word's IOB2 tag in `reader.labels`; the reader has seen all types."""
-    labels = reader.labels
-    begin = np.array([labels.index(f"B-{name}") for name in reader.types], np.int32)
+def iob2_labels(types: Iterable[str]) -> list[str]:
+    """The IOB2 labels of these types: O, then B- and I- of each in alphabetical order."""
+    return [OUTSIDE, *(f"{prefix}-{name}" for name in sorted(types) for prefix in "BI")]
+
+
+def label_ids(entities: Entities, types: Iterable[str], labels: Sequence[str]) -> Int32s:
+    """[W] the index of each word's IOB2 tag in `labels`; `types` are the names of types by number."""
+    begin = np.array([labels.index(f"B-{name}") for name in types], np.int32)
     ids: Int32s = np.where(entities.types < 0, 0, begin[entities.types] + ~entities.starts).astype(np.int32)
     return ids
 

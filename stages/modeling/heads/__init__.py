@@ -1,1 +1,1 @@
-"""What a head learns: its linear layer, of labels that a model goes on with, and what lies beside it."""
+"""What a head learns beside its linear layer."""

@@ -3,7 +3,6 @@
 Shape legend: R rows of a split, O of a batch, E examples, D targets.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from transformers import PreTrainedModel
 
 from stages.encoding.files import Manifest
 from stages.encoding.texts import read_texts
-from stages.modeling.classifier import head_of, labels_of
 from stages.modeling.device import Compute
 from stages.modeling.text_split import TextSplit, predict_examples
 from stages.statistics.names import shorten_score
@@ -24,7 +22,6 @@ from stages.tasks.regression.params import RegressionParams
 from stages.tasks.regression.scores.metric import ERRORS, primary_measure
 
 Floats = npt.NDArray[np.float64]
-Scale = Sequence[float]  # mean and standard deviation of a target in train
 
 
 @dataclass(frozen=True)
@@ -36,37 +33,35 @@ class NumberHead:
         target_OD, weight_O = answers
         return ((logits_OC - target_OD).square().mean(1) * weight_O).sum()
 
+    def retain(
+        self,
+        logits_OC: torch.Tensor,
+        parent_OK: torch.Tensor,
+        known_K: torch.Tensor,
+        answers: tuple[torch.Tensor, ...],
+    ) -> torch.Tensor:
+        """The mean squared difference from the parent's numbers, whose standardisation is the same."""
+        return ((logits_OC[:, known_K] - parent_OK).square().mean(1) * answers[1]).sum()
+
 
 def read_split(folder: Path, split: str, manifest: Manifest, task: RegressionParams) -> TextSplit:
     """Map an encoded split into memory; ArtifactError if it is missing or damaged."""
-    texts, details = read_texts(folder, split), manifest.details
+    texts, details = read_texts(folder, *manifest.files(split)), manifest.details
     numbers_ED = read_numbers(texts, len(manifest.labels))
     standard_ED = (numbers_ED - np.array(details["means"])) / np.array(details["deviations"])
     return TextSplit(texts, task.pooling, standard_ED.astype(np.float32)[texts.example])
 
 
 def make_head(
-    model: PreTrainedModel,
-    _: Any,
-    manifest: Manifest,
-    __: Compute,
+    _: PreTrainedModel,
+    __: Any,
+    ___: Manifest,
+    ____: Compute,
     *,
     label_smoothing: float,  # noqa: ARG001 - of labels
 ) -> NumberHead:
-    """The loss; the head of a model that was trained on numbers of another scale is made to answer as it did."""
-    _rescale(model, getattr(model.config, "scales", {}), manifest.details["config"]["scales"])
+    """The loss."""
     return NumberHead()
-
-
-@torch.no_grad()
-def _rescale(model: PreTrainedModel, before: Mapping[str, Scale], now: Mapping[str, Scale]) -> None:
-    """Change the rows of the targets in `before` so that their outputs, in the scale of `now`, are the same numbers."""
-    head = head_of(model)
-    for row, target in enumerate(labels_of(model)):
-        if target in before:
-            (old_mean, old_deviation), (mean, deviation) = before[target], now[target]
-            head.weight[row] *= old_deviation / deviation
-            head.bias[row] = (head.bias[row] * old_deviation + old_mean - mean) / deviation
 
 
 def predict(model: PreTrainedModel, split: TextSplit, compute: Compute, *, batch_tokens: int) -> Floats:

@@ -10,9 +10,9 @@ from stages.tasks.regression.report.baselines import NAMES, fit_baselines
 from stages.tasks.regression.report.plots import write_plots
 from stages.tasks.regression.report.report import render
 from stages.tasks.regression.scores.metric import ERRORS
-from stages.tasks.regression.scores.predictions import write_predictions
+from stages.tasks.regression.scores.predictions import Predictions, write_predictions
 from stages.text_tasks.baselines import Train
-from stages.text_tasks.evaluation import SPLITS, describe_facts, predict_split, summarize
+from stages.text_tasks.evaluation import SPLITS, describe_facts, predict_encoded, summarize
 from stages.training.evaluation import Evaluated, Evaluation, describe_learning
 from stages.training.frozen_encoder import embed_splits
 
@@ -22,7 +22,7 @@ def evaluate(evaluation: Evaluation) -> Evaluated:
     labels, record = evaluation.manifest.labels, evaluation.record
     texts, task = read_texts(evaluation.encoded, "train"), record.parameters["task"]
     train = Train((texts.texts, texts.pairs), read_numbers(texts, len(labels)))
-    predictions = {split: predict_split(evaluation, split, decide) for split in SPLITS}
+    predictions = {split: predict_split(evaluation, split) for split in SPLITS}
     fitted = fit_baselines(train, predictions, embed_splits(evaluation, SPLITS))
     report, metrics = report_on(predictions, fitted, task)
     unit = [("Unit", task["unit"])] if task["unit"] else []
@@ -37,6 +37,11 @@ def evaluate(evaluation: Evaluation) -> Evaluated:
         (folder / "report.html").write_text(render(report), encoding="utf-8")
 
     return Evaluated(metrics, write, summarize(metrics, fitted, NAMES), fitted.seconds)
+
+
+def predict_split(evaluation: Evaluation, split: str) -> Predictions:
+    """The predictions for a split, together with its texts; ArtifactError if it is missing or damaged."""
+    return predict_encoded(evaluation, split, decide)
 
 
 def describe_scores(learning: dict[str, Any], primary: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from stages.encoding.files import Manifest
 from stages.encoding.texts import EncodedTexts, read_texts
 from stages.modeling.device import Compute
-from stages.modeling.head import Head
+from stages.modeling.head import Head, soft_cross_entropy
 from stages.modeling.text_split import TextSplit, predict_examples
 from stages.statistics.calibration import fit_sigmoid_temperature, fit_softmax_temperature, sigmoid
 from stages.statistics.names import shorten_score
@@ -43,6 +43,16 @@ class SingleLabelHead:
         )
         return (loss_O * weight_O).sum()
 
+    def retain(
+        self,
+        logits_OC: torch.Tensor,
+        parent_OK: torch.Tensor,
+        known_K: torch.Tensor,
+        answers: tuple[torch.Tensor, ...],
+    ) -> torch.Tensor:
+        """The cross entropy of the labels that the parent knows, summed over rows with their weights."""
+        return (soft_cross_entropy(logits_OC[:, known_K], parent_OK) * answers[1]).sum()
+
 
 @dataclass(frozen=True)
 class MultiLabelHead:
@@ -57,10 +67,23 @@ class MultiLabelHead:
         loss_OC = functional.binary_cross_entropy_with_logits(logits_OC, smoothed_OC, reduction="none")
         return (loss_OC.mean(1) * weight_O).sum()
 
+    def retain(
+        self,
+        logits_OC: torch.Tensor,
+        parent_OK: torch.Tensor,
+        known_K: torch.Tensor,
+        answers: tuple[torch.Tensor, ...],
+    ) -> torch.Tensor:
+        """The binary cross entropy, the mean over the labels that the parent knows."""
+        loss_OK = functional.binary_cross_entropy_with_logits(
+            logits_OC[:, known_K], parent_OK.sigmoid(), reduction="none"
+        )
+        return (loss_OK.mean(1) * answers[1]).sum()
+
 
 def read_split(folder: Path, split: str, manifest: Manifest, task: ClassificationParams) -> TextSplit:
     """Map an encoded split into memory; ArtifactError if it is missing or damaged."""
-    texts = read_texts(folder, split)
+    texts = read_texts(folder, *manifest.files(split))
     gold_EC = mark_labels(texts, len(manifest.labels))
     answers_E = gold_EC.astype(np.float32) if task.multi_label else gold_EC.argmax(1)
     return TextSplit(texts, task.pooling, answers_E[texts.example])
@@ -75,7 +98,7 @@ def make_head(
     if task.class_weights == "none":
         return SingleLabelHead(label_smoothing, None)
     counts_C = np.array([manifest.details["label_counts"][label] for label in manifest.labels], np.float64)
-    weight_C = counts_C.sum() / (len(counts_C) * counts_C)
+    weight_C = counts_C.sum() / (len(counts_C) * np.maximum(counts_C, 1))  # a label of a parent may have no example
     return SingleLabelHead(label_smoothing, torch.from_numpy(weight_C.astype(np.float32)).to(compute.device))
 
 

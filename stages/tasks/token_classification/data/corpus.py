@@ -2,9 +2,10 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,13 @@ import numpy as np
 from stages.corpus.faults import name_dropped
 from stages.corpus.profile import CorpusProfile, profile_corpus
 from stages.corpus.reading import Corpus, open_corpus
+from stages.corpus.splits import open_older
 from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.documents import DocumentCounter
-from stages.corpus.text.schemes import label_ids
-from stages.corpus.type_names import format_type
+from stages.corpus.text.schemes import iob2_labels, label_ids
+from stages.corpus.type_names import format_type, require_shared
 from stages.corpus.warnings import log_notes, log_warnings
-from stages.encoding.files import split_writer, write_dropped
+from stages.encoding.files import split_writer
 from stages.encoding.rows import Encoder, frame_of
 from stages.encoding.vocabulary import Vocabulary
 from stages.runtime.prefetch import prefetch
@@ -56,28 +58,37 @@ class TaggedCorpus:
         """The number of words."""
         return sum(split.words for split in self.profile.splits.values()), "word"
 
-    def encode(self, folder: Path, *, on_block: Callable[[int], object]) -> dict[str, dict[str, int]]:
-        """Write the Arrow file of each split and the names of the sentences that were left out; return the counts.
+    @property
+    def dropped(self) -> dict[str, list[str]]:
+        """By split the first of the sentences that were left out."""
+        return name_dropped(self.corpus.place, self.corpus.splits, self.diagnostics)
+
+    def encode(
+        self, folder: Path, *, labels: Sequence[str], names: Mapping[str, str], on_block: Callable[[int], object]
+    ) -> dict[str, dict[str, int]]:
+        """Write the Arrow file of each split that `names` has, and return its counts by name.
 
         `tokens` includes special tokens. Calls `on_block` after each block with its number of words.
         """
-        write_dropped(folder, name_dropped(self.corpus.place, self.corpus.splits, self.diagnostics))
-        counts = {split: Counter[str]() for split in self.corpus.splits}
+        counts = {split: Counter[str]() for split in self.corpus.splits if split in names}
         diagnostics, documents = Diagnostics(), DocumentCounter()
         blocks = self.corpus.blocks(diagnostics, whole_documents=self.encoder.context == "document")
         with ExitStack() as stack:
-            writers = [stack.enter_context(split_writer(folder / f"{split}.arrow")) for split in counts]
+            writers = {split: stack.enter_context(split_writer(folder / f"{names[split]}.arrow")) for split in counts}
             for block, split_S in prefetch(blocks):
                 entities = self.profile.reader.read(block)
-                labels = label_ids(entities, self.profile.reader)
+                ids_W = label_ids(entities, self.profile.reader.types, labels)
                 encoded = self.encoder.encode(
-                    block.words, labels, distinct=block.distinct, documents=documents.count(block)
+                    block.words, ids_W, distinct=block.distinct, documents=documents.count(block)
                 )
                 lengths = np.diff(block.offsets)
                 for number in np.unique(split_S):
-                    count, chosen_S = counts[self.corpus.splits[number]], split_S == number
+                    split = self.corpus.splits[number]
+                    if split not in counts:
+                        continue
+                    count, chosen_S = counts[split], split_S == number
                     rows = encoded.rows(chosen_S, first=count["sentences"])
-                    writers[number].write_batch(rows)
+                    writers[split].write_batch(rows)
                     count["sentences"] += int(chosen_S.sum())
                     count["words"] += int(lengths[chosen_S].sum())
                     count["entities"] += int((entities.starts & np.repeat(chosen_S, lengths)).sum())
@@ -85,7 +96,7 @@ class TaggedCorpus:
                     count["tokens"] += len(rows.column("input_ids").values)
                 on_block(len(entities.types))
         diagnostics.raise_errors(f"{self.corpus.place} has changed while it was read:")
-        return {split: dict(count) | self._count_dropped(split) for split, count in counts.items()}
+        return {names[split]: dict(count) | self._count_dropped(split) for split, count in counts.items()}
 
     def _count_dropped(self, split: str) -> dict[str, int]:
         """The count of a split's sentences that were left out; nothing if there are none."""
@@ -93,22 +104,36 @@ class TaggedCorpus:
         return {"dropped": dropped} if dropped else {}
 
 
-def check_corpus(params: Any, tokenizer: "PreTrainedTokenizerFast") -> TaggedCorpus:
+def check_corpus(params: Any, tokenizer: "PreTrainedTokenizerFast", *, is_older: bool = False) -> TaggedCorpus:
     """Read the corpus once; log warnings, first those on the corpus as a whole; one CorpusError reports all faults."""
-    corpus, diagnostics = open_corpus(params.data), Diagnostics()
+    corpus = open_older(partial(open_corpus, allow_unsplit=True), params.data) if is_older else open_corpus(params.data)
+    diagnostics = Diagnostics()
     window, vocabulary = params.tokenize, Vocabulary(tokenizer)
     with progress_bar(total=None, unit="word", description="check") as progress:
         profile = profile_corpus(
             corpus, diagnostics, count_tokens=vocabulary.look_up, context=window.context, on_block=progress.update
         )
-    log_warnings(diagnostics, headlines=True)
+    if not is_older:
+        log_warnings(diagnostics, headlines=True)
     diagnostics.raise_errors(f"{corpus.place} is not usable:")
     types = ", ".join(map(format_type, sorted(profile.reader.types)))
     log.info("%s is %s with %s", corpus.place, profile.reader.scheme, types)
-    log_notes(diagnostics, "cut-split")
-    log_warnings(diagnostics, headlines=False)
+    if not is_older:
+        log_notes(diagnostics, "cut-split")
+        log_warnings(diagnostics, headlines=False)
     encoder = Encoder(vocabulary, length=window.window_length, overlap=window.window_overlap, context=window.context)
     return TaggedCorpus(corpus, profile, diagnostics, encoder)
+
+
+def combine(
+    corpora: Sequence[TaggedCorpus], known: Sequence[str], _: Mapping[str, Any]
+) -> tuple[list[str], dict[str, Any]]:
+    """The tags of the types of all corpora and of the model that training goes on from; the scheme of the first."""
+    types = {tag[2:] for tag in known if tag[2:]} | set(corpora[0].profile.reader.types)
+    for older in corpora[1:]:
+        require_shared(older.corpus.place, older.profile.reader.types, types)
+    types |= {name for older in corpora[1:] for name in older.profile.reader.types}
+    return iob2_labels(types), corpora[0].details
 
 
 def profile(params: Any, tokenizer: "PreTrainedTokenizerFast | None", diagnostics: Diagnostics) -> dict[str, Any]:

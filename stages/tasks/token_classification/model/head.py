@@ -13,7 +13,7 @@ from stages.encoding import files
 from stages.encoding.files import EncodedSplit, Manifest
 from stages.modeling.classifier import add_crf, crf_of, drop_crf, labels_of
 from stages.modeling.device import Compute
-from stages.modeling.head import Head
+from stages.modeling.head import Head, soft_cross_entropy
 from stages.modeling.heads.crf import Chains, Crf, Potentials, negative_log_likelihood
 from stages.statistics.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE
 from stages.tasks.token_classification.model.chains import ChainedSplit
@@ -28,8 +28,23 @@ if TYPE_CHECKING:  # by pydantic, which a GPU machine need not have, see tests/g
 SMALLEST = 1e-7  # probability; an fp32 sum may be 1 or above
 
 
+class RetainingTags:
+    """What both losses do to stay near a parent."""
+
+    def retain(
+        self,
+        logits_OC: torch.Tensor,
+        parent_OK: torch.Tensor,
+        known_K: torch.Tensor,
+        answers: tuple[torch.Tensor, ...],
+    ) -> torch.Tensor:
+        """The cross entropy of the tags that the parent knows, summed over the words."""
+        distance_O = soft_cross_entropy(logits_OC[:, known_K], parent_OK)
+        return (distance_O * (answers[0] != files.IGNORED)).sum()
+
+
 @dataclass(frozen=True)
-class TagHead:
+class TagHead(RetainingTags):
     """Cross entropy with one tag a word."""
 
     label_smoothing: float
@@ -41,7 +56,7 @@ class TagHead:
 
 
 @dataclass(frozen=True)
-class CrfHead:
+class CrfHead(RetainingTags):
     """The negative log likelihood of the tags of each chain (see chains.py), among the sequences that IOB2 allows."""
 
     crf: Crf
@@ -53,9 +68,9 @@ class CrfHead:
         return negative_log_likelihood(logits_OC, label_O, Chains(*chains), self.crf(self.allowed))
 
 
-def read_split(folder: Path, split: str, _: Manifest, task: "TaggingParams") -> EncodedSplit:
+def read_split(folder: Path, split: str, manifest: Manifest, task: "TaggingParams") -> EncodedSplit:
     """Map an encoded split into memory; ArtifactError if it is missing or damaged."""
-    found = files.read_split(folder, split)
+    found = files.read_split(folder, *manifest.files(split))
     return ChainedSplit.of(found) if task.head == "crf" else found
 
 

@@ -34,7 +34,7 @@ def evaluate(evaluation: Evaluation) -> Evaluated:
     report: Report = {
         "facts": [
             *describe_training(
-                record, data=f"{counts['sentences']:,} sentences, {counts['words']:,} words", score="F1"
+                evaluation, data=f"{counts['sentences']:,} sentences, {counts['words']:,} words", score="F1"
             ),
             *describe_left_out(manifest.counts, read_dropped(evaluation.encoded), examples="Sentences"),
         ],
