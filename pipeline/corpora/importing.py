@@ -93,7 +93,7 @@ def import_corpus(
         }
         write_json(built / PROVENANCE, record)
         with _install(built, destination):
-            _dvc_add(destination)
+            dvc_add(destination)
     dvc_file = destination.with_name(f"{name}.dvc")
     kept = reading if part.KEEPS_FILES else dict(part.READING)
     return ImportedCorpus(
@@ -206,7 +206,8 @@ def _install(built: Path, destination: Path) -> Iterator[None]:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _dvc_add(folder: Path) -> None:
+def dvc_add(folder: Path) -> None:
+    """Have DVC track a folder; UserError with DVC's reason if it cannot."""
     finished = subprocess.run(
         [sys.executable, "-m", "dvc", "add", str(folder)],
         stdin=subprocess.DEVNULL,

@@ -1,0 +1,1 @@
+"""The parts of a corpus that arrive one after another."""
