@@ -90,7 +90,7 @@ def parent(task: str, tmp_path_factory: pytest.TempPathFactory, tiny_pretrained:
 @pytest.fixture
 def run(task: str, parent: Path, tmp_path: Path) -> Iterator[Run]:
     """A run that goes on from the parent, on the examples of its dev split as train, before tokenize."""
-    write_run(tmp_path, task, *encoder_settings(parent / "data/model"), "data.dir=corpus", "train.epochs=2")
+    write_run(tmp_path, task, *encoder_settings(parent / "data/model"), "data.dir=corpus")
     (tmp_path / "corpus").mkdir()
     for split, own in (("train", "dev"), ("dev", "dev"), ("test", "test")):
         (file,) = (parent / "corpus").glob(f"{own}.*")
