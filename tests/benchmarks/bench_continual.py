@@ -3,11 +3,11 @@
     make bench-continual            two hours on two cores
     python -m tests.benchmarks.bench_continual --parts types --seeds 13 --ways "" retain=2
 
-`types`: a model learns half of WNUT-17's types of entities from the first half of train, in which the others are O, and
-goes on with the other types in the second half, in which the first are O. F1 on the test split, on the old types and on
-the new ones. `tenth`: a model learns nine tenths of the demo's train and goes on with the last tenth, beside one that is
-trained anew on all. Each way is one of the stage train with its defaults, in one process, and its line has the seconds
-and the processor time of train alone.
+`types`: a model learns half of WNUT-17's types of entities from the first half of train, in which the others are O, then
+the other types in the second half, in which the first are O; the test split is scored on the old types and
+on the new ones. `tenth`: a model learns nine tenths of the train split of the demo, then the last tenth, beside one that
+is trained anew on all. Each way runs the stages with their defaults, all in one process; a line has the seconds and the
+processor time of train alone.
 """
 
 import argparse
@@ -55,9 +55,11 @@ def main() -> None:
 
 def measure(part: str, ways: Iterable[str], settings: Sequence[str]) -> Iterator[tuple[str, list[float]]]:
     """Yield each way with F1 on the old test set, F1 on the new one, seconds, and processor time."""
-    yield "the parent", run(Path("parent"), ["data.dir=old", "evaluate.also=[new]", *settings], old="test", new="new")
+    values = ["data.dir=old", "evaluate.also=[new]", *settings]
+    yield "the parent", run(Path("parent"), values, old="test", new="new")
     if part == "tenth":
-        yield "anew on all", run(Path("anew"), ["data.dir=all", "evaluate.also=[old]", *settings], old="old", new="test")
+        values = ["data.dir=all", "evaluate.also=[old]", *settings]
+        yield "anew on all", run(Path("anew"), values, old="old", new="test")
     parent = Path("parent/data/model").absolute()
     digest = file_digest(parent / "model.safetensors")
     pinned = (f"model.pretrained={parent}", "model.revision=null", f'model.sha256="{digest}"')
@@ -68,7 +70,7 @@ def measure(part: str, ways: Iterable[str], settings: Sequence[str]) -> Iterator
 
 
 def run(folder: Path, settings: Sequence[str], *, old: str, new: str) -> list[float]:
-    """Run the stages; F1 on the corpora of these names, `test` is the run's own, seconds and processor time of train."""
+    """Run the stages; F1 on the corpora of these names (`test`: the run's own), seconds and processor time of train."""
     folder.mkdir()
     params = folder / "params.yaml"
     params.write_text(apply_settings(ROOT / "params.yaml", settings), encoding="utf-8")
@@ -132,8 +134,8 @@ def quiet() -> Iterator[None]:
     """While active, nothing is sent to MLflow, and event logs and checkpoints lie in the working directory."""
     with (
         mock.patch.dict(os.environ),
-        mock.patch("stages.tracking.sync.try_sync", lambda *_, **__: None),
-        mock.patch("stages.tracking.sync.sync_live", lambda _: nullcontext()),
+        mock.patch("stages.tracking.sync.try_sync"),
+        mock.patch("stages.tracking.sync.sync_live", return_value=nullcontext()),
     ):
         yield
 

@@ -160,7 +160,8 @@ def tuneline(folder: Path) -> dict[str, float]:
     )
     with tempfile.TemporaryDirectory(dir=folder) as target:
         replace(checked, encoder=encoder).encode(
-            Path(target), labels=checked.labels, names={split: split for split in SPLITS}, on_block=lambda _: None)
+            Path(target), labels=checked.labels, names={split: split for split in SPLITS}, on_block=lambda _: None
+        )
 
     words, _ = checked.progress
     return {

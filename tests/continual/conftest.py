@@ -12,11 +12,15 @@ import pytest
 
 from pipeline.checkout.new_pipeline import write_params_text
 from pipeline.checkout.params_file import apply_settings
-from stages import evaluate, tokenize, train
+from stages import tokenize, train
 from stages.artifacts import file_digest, read_json
 from tests.promises.kinds import QUICK, write_table, write_tags
 
-TASKS = {"token_classification": (), "text_classification": ("data.label=feeling",), "regression": ("data.target=days",)}
+TASKS: dict[str, tuple[str, ...]] = {
+    "token_classification": (),
+    "text_classification": ("data.label=feeling",),
+    "regression": ("data.target=days",),
+}
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,8 @@ def quiet(folder: Path) -> Iterator[None]:
     with (
         chdir(folder),
         mock.patch.dict(os.environ),
-        mock.patch("stages.tracking.sync.try_sync", lambda *_, **__: None),
-        mock.patch("stages.tracking.sync.sync_live", lambda _: nullcontext()),
+        mock.patch("stages.tracking.sync.try_sync"),
+        mock.patch("stages.tracking.sync.sync_live", return_value=nullcontext()),
     ):
         yield
 
@@ -59,7 +63,9 @@ def write_run(folder: Path, task: str, *settings: str) -> None:
     """Write the params of a pipeline for small corpora."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(write_params_text(task), encoding="utf-8")
-    text = apply_settings(folder / "params.yaml", [*QUICK, *TASKS[task], "train.epochs=4", "evaluate.precision=fp32", *settings])
+    text = apply_settings(
+        folder / "params.yaml", [*QUICK, *TASKS[task], "train.epochs=4", "evaluate.precision=fp32", *settings]
+    )
     (folder / "params.yaml").write_text(text, encoding="utf-8")
 
 
