@@ -78,6 +78,14 @@ def test_older_corpora_are_refused_that_are_missing_undeclared_or_of_other_label
     with pytest.raises(ParamsError, match=r"corpus: dvc.yaml does not declare it; `tuneline status` does"):
         run(tokenize, train__replay__corpus=parent / "corpus", **replay)
     Path("dvc.yaml").unlink()
+    (file,) = (parent / "corpus").glob("train.*")
+    for split in ("train", "dev"):
+        target = tmp_path / "half" / f"{split}{file.suffix}"
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(file.read_bytes())
+    with pytest.raises(CorpusError, match="half has splits, but none is test, which evaluate.also scores"):
+        run(tokenize, evaluate__also=[str(tmp_path / "half")], train__replay__corpus="null", train__replay__share=0)
+    run(evaluate__also="[]")
     if task == "regression":
         return  # numbers have no labels
     other = tmp_path / "other"
@@ -132,5 +140,7 @@ def test_retaining_needs_a_parent(run: Run, tiny_pretrained: Path) -> None:
     from stages.artifacts import file_digest
 
     sha256 = file_digest(tiny_pretrained / "model.safetensors")
-    with pytest.raises(ParamsError, match=r"no model of the task \w+ that something could be retained of"):
+    with pytest.raises(
+        ParamsError, match=r"train.retain is set, but model.pretrained \(.+\) holds no model of the task"
+    ):
         run(tokenize, train, model__pretrained=tiny_pretrained, model__sha256=f'"{sha256}"', train__retain=1.0)
