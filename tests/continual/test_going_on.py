@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stages import evaluate, tokenize, train
-from stages.artifacts import folder_digest, read_json
+from stages.artifacts import file_digest, folder_digest, read_json
 from stages.continual.parent import describe_labels, find_parent
 from stages.encoding.files import read_manifest
 from stages.errors import CorpusError, ParamsError
@@ -83,7 +83,7 @@ def test_older_corpora_are_refused_that_are_missing_undeclared_or_of_other_label
         target = tmp_path / "half" / f"{split}{file.suffix}"
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(file.read_bytes())
-    with pytest.raises(CorpusError, match="half has splits, but none is test, which evaluate.also scores"):
+    with pytest.raises(CorpusError, match=r"half has splits, but none is test, which evaluate\.also scores"):
         run(tokenize, evaluate__also=[str(tmp_path / "half")], train__replay__corpus="null", train__replay__share=0)
     run(evaluate__also="[]")
     if task == "regression":
@@ -137,8 +137,6 @@ def test_a_model_of_another_task_is_a_bare_encoder(parent: Path, tiny_pretrained
 
 
 def test_retaining_needs_a_parent(run: Run, tiny_pretrained: Path) -> None:
-    from stages.artifacts import file_digest
-
     sha256 = file_digest(tiny_pretrained / "model.safetensors")
     with pytest.raises(
         ParamsError, match=r"train.retain is set, but model.pretrained \(.+\) holds no model of the task"
