@@ -16,7 +16,7 @@ from stages.corpus.text.sentences import SPLITS
 from stages.encoding.files import FORMAT_VERSION, REPLAY, Manifest, write_dropped, write_manifest
 from stages.encoding.task_data import CheckedCorpus, TaskData
 from stages.encoding.tokenizer import load_tokenizer, tokenizer_digest
-from stages.errors import ParamsError
+from stages.errors import CorpusError, ParamsError
 from stages.modeling.pretrained import find_pretrained, position_limit
 from stages.runtime.entry_point import run_recipe
 from stages.runtime.progress import progress_bar
@@ -73,12 +73,7 @@ def main(params_file: Path) -> None:
         whole = (corpus, {split: split for split in SPLITS})
         manifest = encode(folder, manifest, whole, *((each, dict.fromkeys(TAUGHT, REPLAY)) for each in replayed))
     with atomic_write(params_file.parent / ALSO) as folder:
-        folder.mkdir()
-        for place in params.evaluate.also:
-            name, both = Path(place).name, data.combine([older[place]], labels, {})[0]
-            scored = encode(folder / name, replace(manifest, labels=both), (older[place], dict.fromkeys(SCORED, TEST)))
-            log.info("%s: %s", name, show_counts(scored.counts[TEST]))
-        write_index(folder, [Path(place).name for place in params.evaluate.also])
+        encode_also(folder, manifest, data, {place: older[place] for place in params.evaluate.also})
 
     for split, numbers in manifest.counts.items():
         log.info("%-5s %s", split, show_counts(numbers))
@@ -91,6 +86,21 @@ def check_older(data: TaskData, params: Params, tokenizer: "PreTrainedTokenizerF
     """Check a corpus beside the new one, which is read with the same section `data`."""
     own = params.data.model_copy(update={"dir": place})
     return data.check_corpus(params.model_copy(update={"data": own}), tokenizer, is_older=True)
+
+
+def encode_also(folder: Path, manifest: Manifest, data: TaskData, corpora: Mapping[str, CheckedCorpus]) -> None:
+    """Write what is scored of older corpora, by their places, into a new folder; CorpusError if there is nothing."""
+    folder.mkdir()
+    for place, corpus in corpora.items():
+        name, (labels, _) = Path(place).name, data.combine([corpus], manifest.labels, {})
+        found = encode(folder / name, replace(manifest, labels=labels), (corpus, dict.fromkeys(SCORED, TEST)))
+        if TEST not in found.counts:
+            raise CorpusError(
+                f"{place} has splits, but none is test, which evaluate.also scores. Name a file of it instead: "
+                "tuneline run --set evaluate.also=[FILE]"
+            )
+        log.info("%s: %s", name, show_counts(found.counts[TEST]))
+    write_index(folder, [Path(place).name for place in corpora])
 
 
 def encode(folder: Path, manifest: Manifest, *parts: tuple[CheckedCorpus, Mapping[str, str]]) -> Manifest:

@@ -23,7 +23,7 @@ from stages.adaptation.lora import find_adapters, merge_adapters, write_adapters
 from stages.artifacts import WEIGHTS, atomic_write, file_digest, folder_digest, json_digest
 from stages.config.sections import load_task_params
 from stages.config.train import Params
-from stages.continual.parent import Parent, find_parent
+from stages.continual.parent import require_parent
 from stages.continual.retain import retain
 from stages.encoding.files import REPLAY, Manifest, read_manifest
 from stages.encoding.tokenizer import load_tokenizer
@@ -123,17 +123,11 @@ def train_model(params: Params, world: World, place: Path) -> None:
     adapt_model(model, **params.model.adaptation)
     head = task.make_head(model, params.task, manifest, compute, label_smoothing=params.train.label_smoothing)
     if params.train.retain:
-        parent = require_parent(pretrained, params)
+        parent = require_parent(pretrained, params.task.name)
         head, splits["train"] = retain(
-            head,
-            splits["train"],
-            parent,
-            manifest.labels,
-            compute,
-            world,
-            weight=params.train.retain,
-            batch_tokens=INFERENCE_BATCH_TOKENS,
-        )
+            head, splits["train"], parent, manifest.labels, compute, world,
+            weight=params.train.retain, batch_tokens=INFERENCE_BATCH_TOKENS,
+        )  # fmt: skip
     record = replace(record, weights=count_weights(model))
     weights = MasterWeights(
         model,
@@ -177,18 +171,6 @@ def train_model(params: Params, world: World, place: Path) -> None:
         )
         event_log.log_execution("train", folder_digest(place / MODEL), current_execution())
         event_log.end()
-
-
-def require_parent(pretrained: Path, params: Params) -> Parent:
-    """The model that this training run goes on from; ParamsError if it starts from a bare encoder."""
-    parent = find_parent(pretrained, params.task.name)
-    if parent is None:
-        raise ParamsError(
-            f"train.retain is {params.train.retain:g}, but model.pretrained, {params.model.pretrained}, is no model of "
-            f"the task {params.task.name} that something could be retained of. Go on from one, or: "
-            "tuneline run --set train.retain=0.0"
-        )
-    return parent
 
 
 @contextmanager

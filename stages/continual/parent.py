@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.artifacts import read_json
+from stages.errors import ParamsError
 from stages.training.record import FILE, TrainingRecord, read_training
 
 
@@ -29,6 +30,17 @@ def find_parent(pretrained: Path, task: str) -> Parent | None:
         return None
     names: dict[str, str] = read_json(pretrained / "config.json")["id2label"]
     return Parent(pretrained, record, [names[str(index)] for index in range(len(names))])
+
+
+def require_parent(pretrained: Path, task: str) -> Parent:
+    """As `find_parent`; ParamsError if there is none, and so nothing to retain."""
+    parent = find_parent(pretrained, task)
+    if parent is None:
+        raise ParamsError(
+            f"train.retain is set, but model.pretrained ({pretrained}) holds no model of the task {task}. Name the "
+            "folder of one, whose answers are retained then, or: tuneline run --set train.retain=0.0"
+        )
+    return parent
 
 
 def describe_labels(labels: list[str], taught: Collection[str], parent: Parent | None) -> list[str]:

@@ -3,7 +3,8 @@
 The parent answers all training examples once, before the first step. Then the loss has a second term: how far the
 model's answers, for what the parent knows, are from the parent's.
 
-Shape legend: R rows of a split, Q outputs of all rows, O of a batch, C labels of the model, K that the parent knows.
+Shape legend: R rows of a split, Q outputs of all rows, O of a batch, C labels of the model, K of them that the parent
+knows.
 """
 
 from dataclasses import dataclass, replace

@@ -173,14 +173,16 @@ def current_lineage(
         outputs=[],
         made_by=_without_environment(registration),
     )
-    corpus, pretrained = values["data"]["dir"], values["model"]["pretrained"]
+    corpora, pretrained = _list_corpora(values), values["model"]["pretrained"]
     dag = (pipeline / DAG).as_posix()
     new_dag = untracked_files(dag) if dag != DAG else []  # of a pipeline that is not yet committed: the patch has it
     outside: list[str] = []
     if git.commit:  # else there may be no git to ask what it tracks
         outside = [part for name in sorted({DAG, dag}.difference(new_dag)) for part in _untracked_parts(name)]
-        outside += _untracked_parts(corpus) + _untracked_parts(pretrained, may_be_a_name=True)
-    diff = git_diff([*new_dag, *untracked_files("stages", *_dvc_files(corpus), *_dvc_files(pretrained))])
+        outside += [part for corpus in corpora for part in _untracked_parts(corpus)]
+        outside += _untracked_parts(pretrained, may_be_a_name=True)
+    dvc_files = [file for place in (*corpora, pretrained) for file in _dvc_files(place)]
+    diff = git_diff([*new_dag, *untracked_files("stages", *dvc_files)])
     environment = (made_by.get("train") or registration).environment
     assert environment is not None
     record = LineageRecord(
@@ -197,6 +199,13 @@ def current_lineage(
         pipeline=pipeline.as_posix(),
     )
     return LineageFiles(lock, params, diff, record)
+
+
+def _list_corpora(params: Mapping[str, Any]) -> list[str]:
+    """The corpora that a model was trained and scored on, by the values of its params file."""
+    replayed = params.get("train", {}).get("replay", {}).get("corpus")
+    older = [*([replayed] if replayed else []), *params.get("evaluate", {}).get("also", [])]
+    return list(dict.fromkeys([params["data"]["dir"], *older]))
 
 
 def read_record(path: Path) -> LineageRecord:

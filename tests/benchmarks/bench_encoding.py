@@ -30,7 +30,7 @@ from stages.config.sections import load_task_params
 from stages.config.tokenize import Params
 from stages.corpus.reading import DataParams, open_corpus
 from stages.corpus.text.diagnostics import Diagnostics
-from stages.corpus.text.sentences import concatenate
+from stages.corpus.text.sentences import SPLITS, concatenate
 from stages.encoding.rows import Encoder
 from stages.encoding.tokenizer import load_tokenizer
 from stages.encoding.vocabulary import Vocabulary
@@ -159,7 +159,10 @@ def tuneline(folder: Path) -> dict[str, float]:
         Vocabulary(tokenizer), length=window.window_length, overlap=window.window_overlap, context="sentence"
     )
     with tempfile.TemporaryDirectory(dir=folder) as target:
-        replace(checked, encoder=encoder).encode(Path(target), on_block=lambda _: None)
+        replace(checked, encoder=encoder).encode(
+            Path(target), labels=checked.labels, names={split: split for split in SPLITS}, on_block=lambda _: None
+        )
+
     words, _ = checked.progress
     return {
         "words_per_second": words / (time.perf_counter() - checked_at),

@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerFast
 from stages.config.sections import load_task_params
 from stages.config.tokenize import Params
 from stages.corpus.reading import DataParams
+from stages.corpus.text.sentences import SPLITS
 from stages.encoding.files import EncodedSplit, read_split
 from stages.encoding.tokenizer import load_tokenizer
 from stages.modeling.pretrained import find_pretrained
@@ -47,5 +48,5 @@ def encode_corpus(name: str, folder: Path, **changes: Any) -> Corpus:
     tokenizer = load_tokenizer(pretrained)
     data = DataParams.model_validate(params.data.model_dump() | SOURCES[name])
     checked = check_corpus(params.model_copy(update={"data": data}), tokenizer)
-    checked.encode(folder, on_block=lambda _: None)
+    checked.encode(folder, labels=checked.labels, names={split: split for split in SPLITS}, on_block=lambda _: None)
     return Corpus(checked.labels, read_split(folder, "train"), read_split(folder, "dev"), pretrained, tokenizer)

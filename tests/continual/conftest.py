@@ -16,7 +16,7 @@ from stages import tokenize, train
 from stages.artifacts import file_digest, read_json
 from tests.promises.kinds import QUICK, write_table, write_tags
 
-TASKS = {
+TASKS: dict[str, tuple[str, ...]] = {
     "token_classification": (),
     "text_classification": ("data.label=feeling",),
     "regression": ("data.target=days",),
@@ -53,8 +53,8 @@ def quiet(folder: Path) -> Iterator[None]:
     with (
         chdir(folder),
         mock.patch.dict(os.environ),
-        mock.patch("stages.tracking.sync.try_sync", lambda *_, **__: None),
-        mock.patch("stages.tracking.sync.sync_live", lambda _: nullcontext()),
+        mock.patch("stages.tracking.sync.try_sync"),
+        mock.patch("stages.tracking.sync.sync_live", return_value=nullcontext()),
     ):
         yield
 
@@ -96,7 +96,7 @@ def parent(task: str, tmp_path_factory: pytest.TempPathFactory, tiny_pretrained:
 @pytest.fixture
 def run(task: str, parent: Path, tmp_path: Path) -> Iterator[Run]:
     """A run that goes on from the parent, on the examples of its dev split as train, before tokenize."""
-    write_run(tmp_path, task, *encoder_settings(parent / "data/model"), "data.dir=corpus", "train.epochs=2")
+    write_run(tmp_path, task, *encoder_settings(parent / "data/model"), "data.dir=corpus")
     (tmp_path / "corpus").mkdir()
     for split, own in (("train", "dev"), ("dev", "dev"), ("test", "test")):
         (file,) = (parent / "corpus").glob(f"{own}.*")

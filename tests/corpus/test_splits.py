@@ -1,5 +1,6 @@
 """Splits that are cut from train, beside those that have files of their own."""
 
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from stages.corpus.profile import profile_corpus
 from stages.corpus.readers import text_files
 from stages.corpus.reading import open_corpus
-from stages.corpus.splits import SentenceSplitParams, SplitParams, raise_shares, split_numbers
+from stages.corpus.splits import SentenceSplitParams, SplitParams, open_older, raise_shares, split_numbers
 from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.sentences import SPLITS, WORD_SEPARATOR, digests_of
 from stages.errors import CorpusError
@@ -55,6 +56,24 @@ def test_missing_split_is_cut_from_train_and_the_given_one_stays(
 def test_unnamed_file_beside_dev_and_test_is_train(tmp_path: Path) -> None:
     files: Files = {"letters.conll": conll(["a"]), "dev.conll": conll(["b"]), "test.conll": conll(["c"])}
     assert words_of(fill(tmp_path / "c", files), None) == {"train": ["a"], "dev": ["b"], "test": ["c"]}
+
+
+@pytest.mark.parametrize(
+    ("names", "shares", "splits"),
+    [
+        (["train", "test"], SplitParams(dev=0.2), ("train", "test")),
+        (["train", "dev", "test"], SplitParams(dev=0.2, test=0.2), SPLITS),
+        (["all"], SplitParams(dev=0.2, test=0.2), SPLITS),
+        (["all"], SplitParams(dev=0.2), ("all",)),
+        (["all"], None, ("all",)),
+    ],
+)
+def test_an_older_corpus_has_the_splits_of_its_files_or_those_that_its_model_had(
+    tmp_path: Path, names: list[str], shares: SplitParams | None, splits: tuple[str, ...]
+) -> None:
+    place = fill(tmp_path / "c", {f"{name}.conll": conll(NUMBERED) for name in names})
+    params = data_params(place, split=shares)
+    assert open_older(partial(open_corpus, allow_unsplit=True), params).splits == splits
 
 
 @given(st.lists(st.lists(st.sampled_from("abcdefgh"), min_size=1, max_size=4), max_size=20), st.floats(0.01, 0.98))

@@ -67,6 +67,14 @@ def test_read_split_joins_what_was_written_in_pieces(encoded: Path) -> None:
     assert pieces.words == whole.words
 
 
+def test_read_split_numbers_the_sentences_of_files_that_it_joins_one_after_another(encoded: Path) -> None:
+    one, both = read_split(encoded, "train"), read_split(encoded, "train", "dev")
+    assert both.sentence.tolist() == [0, 1, 2, 3]
+    assert both.input_ids.tolist() == 2 * one.input_ids.tolist()
+    assert both.words.to_pylist() == 2 * one.words.to_pylist()
+    assert both.words_at(both.owners()).tolist() == list(range(6))
+
+
 def test_manifest_digest_changes_with_any_field(encoded: Path) -> None:
     manifest = read_manifest(encoded)
     assert manifest.digest != replace(manifest, details={"scheme": "IOB1"}).digest

@@ -175,6 +175,9 @@ def test_split_written_is_read_back(paired: PreTrainedTokenizerFast, tmp_path: P
     assert split.slices["region"].to_pylist() == ["north"] * 3
     assert split.example_answers.to_pylist() == [[0.5, 0], [0.5, 0], [0.5, 2]]
     assert split.lengths.sum() == len(split.input_ids)
+    both = read_texts(tmp_path, "train", "train")
+    assert both.example[both.window == 0].tolist() == list(range(6))
+    assert both.texts.to_pylist() == 2 * split.texts.to_pylist()
 
 
 def test_read_texts_names_what_is_wrong(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stages.encoding.files import IGNORED
 from stages.modeling.attention import Group, GroupedRows, grouped_rows, unpadded_rows
-from stages.modeling.batches import Batch, PaddedRows, collate, shuffled_rows, sorted_rows, split_rows
+from stages.modeling.batches import Batch, PaddedRows, choose_rows, collate, shuffled_rows, sorted_rows, split_rows
 from tests.modeling.conftest import encoded, random_split
 
 LENGTHS = st.lists(st.integers(3, 120), min_size=1, max_size=200).map(lambda values: np.array(values, dtype=np.int32))
@@ -43,6 +43,30 @@ def test_shuffled_rows_repeat_by_seed_and_epoch_and_differ_otherwise() -> None:
     assert order(seed=1, epoch=1) == order(seed=1, epoch=1)
     assert order(seed=1, epoch=1) != order(seed=1, epoch=2)
     assert order(seed=1, epoch=1) != order(seed=2, epoch=1)
+
+
+@given(st.integers(0, 60), st.integers(0, 60), st.floats(0, 0.95), st.integers(1, 9))
+def test_an_epoch_has_all_new_rows_and_a_share_of_old_ones_by_seed_and_epoch(
+    new: int, old: int, share: float, epoch: int
+) -> None:
+    rows = choose_rows(new, old, share=share, seed=3, epoch=epoch)
+    assert rows[:new].tolist() == list(range(new))
+    drawn = rows[new:].tolist()
+    assert drawn == sorted(set(drawn))
+    assert all(new <= row < new + old for row in drawn)
+    assert len(drawn) == min(old, round(new * share / (1 - share)))
+    fewer = choose_rows(new, old, share=share / 2, seed=3, epoch=epoch)[new:].tolist()
+    assert set(fewer) <= set(drawn)
+    assert rows.tolist() == choose_rows(new, old, share=share, seed=3, epoch=epoch).tolist()
+
+
+def test_other_old_rows_are_drawn_in_each_epoch_and_for_each_seed() -> None:
+    draws = {
+        tuple(choose_rows(50, 200, share=0.2, seed=seed, epoch=epoch)[50:]) for seed in (1, 2) for epoch in range(1, 5)
+    }
+    assert len(draws) == 8
+    batches = shuffled_rows(np.full(30, 8, np.int32), budget=40, seed=1, epoch=1, rows=np.arange(3, 20))
+    assert sorted(np.concatenate(batches).tolist()) == list(range(3, 20))
 
 
 def test_shuffled_rows_mix_the_rows_of_a_batch_but_have_few_lengths() -> None:

@@ -103,7 +103,8 @@ def test_version_is_promoted_on_evidence_alone_and_rolled_back(versions: Pipelin
     assert f"{name}/2 stays champion" in worse
     assert f"{name}/1 is champion again" in versions.tuneline("rollback", name)
     primary = versions.metrics()["test"]["primary"]
-    with set_in(versions.folder, f"register.gate.min_score={0.5 if versions.kind.is_error else 1.5}"):
+    floors = (f"register.gate.min_score={0.5 if versions.kind.is_error else 1.5}", "register.gate.max_forgetting=0.1")
+    with set_in(versions.folder, *floors):
         below = versions.json("promote", name, "2", code=1)
         assert below["reasons"][0].startswith(f"{score} is {primary['value']:.4f}; register.gate.min_score is ")
         forced = versions.tuneline("promote", name, "2", "--force", "--reason", "a trial")

@@ -93,6 +93,25 @@ def test_a_worse_version_is_rejected_and_so_is_a_better_one_with_a_worse_type() 
     assert trade.verdict == "REJECT"
 
 
+@pytest.mark.parametrize("champion", [None, predictions(LOC=80, PER=80)])
+def test_a_version_that_forgets_more_of_an_older_corpus_than_allowed_is_rejected(champion: Predictions | None) -> None:
+    opponent = champion and same_types(champion)
+    forgetting = {
+        "may": {"value": 0.04, "before": 0.84, "after": 0.8},
+        "june": {"value": 0.06, "before": 0.86, "after": 0.8},
+    }
+    new = predictions(LOC=20, PER=20)
+    kept = judge_any(new, opponent, GATE, task=TASK, forgetting=forgetting)
+    assert kept.verdict == "PROMOTE"
+    gate = GATE.model_copy(update={"max_forgetting": 0.05})
+    lost = judge_any(new, opponent, gate, task=TASK, forgetting=forgetting)
+    assert lost.verdict == "REJECT"
+    assert lost.reasons[0] == (
+        "it forgets: F1 on june falls from 0.8600 to 0.8000; register.gate.max_forgetting is 0.05"
+    )
+    assert not any("may" in reason for reason in lost.reasons)
+
+
 def test_a_version_over_its_latency_budget_is_rejected() -> None:
     gate = GATE.model_copy(update={"max_latency_ms": 20.0})
     slow = judge(predictions(LOC=0, PER=0), None, gate, latency_ms=31.25)

@@ -55,6 +55,17 @@ def test_a_worktree_has_the_commit_the_settings_and_shared_folders(origin: Path)
         assert git(folder, "rev-parse", "HEAD") == git(origin, "rev-parse", "HEAD")
 
 
+def test_a_worktree_declares_the_older_corpora_that_the_settings_name(origin: Path) -> None:
+    (origin / "dvc.yaml").write_text("stages:\n  tokenize:\n    deps:\n      - ${data.dir}\n      - stages/a.py\n")
+    (origin / "params.yaml").write_text(f"{PARAMS}evaluate:\n  also: []\n")
+    git(origin, "add", "--all")
+    git(origin, "commit", "--quiet", "--message", "second")
+    with workspace(make_spec(origin, "evaluate.also=[data/old]"), "tokenize") as folder:
+        assert '- ${data.dir}\n      - "data/old"\n      - stages/a.py\n' in (folder / "dvc.yaml").read_text()
+    with workspace(make_spec(origin), "tokenize") as folder:
+        assert (folder / "dvc.yaml").read_bytes() == (origin / "dvc.yaml").read_bytes()
+
+
 def test_an_absolute_checkpoint_folder_is_kept(origin: Path) -> None:
     with workspace(make_spec(origin, "runtime.checkpoint_dir=/srv/checkpoints"), "train") as folder:
         assert "checkpoint_dir: /srv/checkpoints" in (folder / "params.yaml").read_text()

@@ -15,13 +15,15 @@ from torch import distributed
 from transformers import PreTrainedModel
 
 from stages.adaptation.adapt import adapt_model
+from stages.continual.retain import RetainingHead, TaughtSplit
 from stages.encoding.files import EncodedSplit
 from stages.modeling.batches import Batch
 from stages.modeling.classifier import add_crf
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits
+from stages.modeling.head import Head
 from stages.modeling.heads.crf import Potentials
-from stages.modeling.inference import keep_frozen_states
+from stages.modeling.inference import count_outputs, keep_frozen_states
 from stages.tasks.token_classification.model.chains import ChainedSplit
 from stages.tasks.token_classification.model.head import CrfHead, TagHead
 from stages.training import gradients, loop
@@ -65,7 +67,9 @@ def run(
     model = random_model(**DROPOUT)
     torch.manual_seed(1)
     adapt_model(model, adapt, **ADAPTATIONS[adapt])
-    head = CrfHead(add_crf(model), EVERYTHING) if isinstance(split, ChainedSplit) else TagHead(0.0)
+    head: Head = CrfHead(add_crf(model), EVERYTHING) if isinstance(split, ChainedSplit) else TagHead(0.0)
+    if isinstance(split, TaughtSplit):
+        head = RetainingHead(head, 2.0, torch.arange(0, 9, 2))
     weights = make_weights(model, split, COMPUTE["fp32"])
     keep_frozen_states(model, split, COMPUTE["fp32"], batch_tokens=100)
     prepare(model)
@@ -149,6 +153,23 @@ def test_two_processes_take_the_steps_of_one_where_weights_are_frozen(
     assert first[0] == second[0]
     assert same_masters(first, second)
     assert [step.loss for step in first[0]] == pytest.approx([step.loss for step in alone[0]], abs=1e-4)
+
+
+def test_two_processes_take_the_steps_of_one_with_old_examples_near_a_parent(
+    split: EncodedSplit, tmp_path: Path
+) -> None:
+    first = np.append(0, np.cumsum(count_outputs(split)))
+    parent = np.random.default_rng(1).normal(size=(int(first[-1]), 5)).astype(np.float32)
+    taught: Any = TaughtSplit(split, first, parent)
+    settings = replace(MICRO, epochs=2, old_rows=30, old_share=0.3)
+    alone = run(World(0, 1), taught, settings, nothing)
+    one, other = run_two(taught, tmp_path / "meeting", settings)
+    assert one[0] == other[0]
+    assert same_masters(one, other)
+    assert [step.loss for step in one[0]] == pytest.approx([step.loss for step in alone[0]], abs=1e-4)
+    without = run(World(0, 1), split, settings, nothing)
+    assert [step.tokens for step in without[0]] == [step.tokens for step in alone[0]]
+    assert [step.loss for step in without[0]] != pytest.approx([step.loss for step in alone[0]], abs=1e-4)
 
 
 def run_out_of_memory(model: Any) -> None:

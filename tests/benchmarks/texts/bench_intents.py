@@ -39,6 +39,7 @@ from transformers import (
 from pipeline.checkout.new_pipeline import write_params_text
 from stages.config import tokenize, train
 from stages.config.sections import load_task_params
+from stages.corpus.text.sentences import SPLITS
 from stages.encoding.texts import read_texts
 from stages.encoding.tokenizer import load_tokenizer
 from stages.modeling.batches import sorted_rows
@@ -117,7 +118,7 @@ def encode_intents(folder: Path) -> Intents:
     pretrained = find_pretrained(**params.model.encoder)
     tokenizer = load_tokenizer(pretrained)
     corpus = check_corpus(params.model_copy(update={"data": data}), tokenizer)
-    corpus.encode(folder, on_block=lambda _: None)
+    corpus.encode(folder, labels=corpus.labels, names={split: split for split in SPLITS}, on_block=lambda _: None)
     splits = {}
     for split in ("train", "dev", "test"):
         texts = read_texts(folder, split)
