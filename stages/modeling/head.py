@@ -7,7 +7,7 @@ Shape legend: N tokens of the packed rows, L of them with hidden states that the
 """
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -54,6 +54,29 @@ class Head(Protocol):
 
     def loss(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """The loss summed over the outputs; the engine divides it by the `weight` of the whole batch."""
+
+
+@runtime_checkable
+class JudgingHead(Head, Protocol):
+    """A head that also says how far the model agrees with the answers that it is trained on; see stages/dynamics/."""
+
+    @property
+    def judged(self) -> int:
+        """How many values `judge` has for an output."""
+
+    def judge(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """[O, judged] the confidence in the given answer, and what is likely if it is wrong, all in fp32.
+
+        The larger the confidence, the better the answer fits. Nothing here waits for the device.
+        """
+
+
+def judge_labels(logits_OC: torch.Tensor, label_O: torch.Tensor) -> torch.Tensor:
+    """[O, 2] the probability of the given label, and the id of the most probable one among the others."""
+    given_O1 = label_O.clamp(min=0)[:, None]  # an output that counts for nothing may have a label below
+    confidence_O = logits_OC.softmax(1).gather(1, given_O1)[:, 0]
+    likely_O = logits_OC.scatter(1, given_O1, -torch.inf).argmax(1)
+    return torch.stack([confidence_O, likely_O.float()], 1)
 
 
 class TaskModel(Protocol):

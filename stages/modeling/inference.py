@@ -72,7 +72,7 @@ def keep_frozen_states(model: PreTrainedModel, split: Split, compute: Compute, *
     """
     if not can_keep_states(model):
         return
-    counts_R = _count_outputs(split) if count_frozen_layers(model) == count_layers(model) else split.lengths
+    counts_R = count_outputs(split) if count_frozen_layers(model) == count_layers(model) else split.lengths
     first_R = np.append(0, np.cumsum(counts_R, dtype=np.int64))
     shape = (int(first_R[-1]), model.config.hidden_size)
     if math.prod(shape) * compute.dtype.itemsize > MAX_STATES:
@@ -86,7 +86,7 @@ def keep_frozen_states(model: PreTrainedModel, split: Split, compute: Compute, *
     keep_states(model, states)
 
 
-def _count_outputs(split: Split) -> npt.NDArray[np.int64]:
+def count_outputs(split: Split) -> npt.NDArray[np.int64]:
     """[R] how many outputs each row has."""
     rows = np.arange(len(split.lengths))
     outputs = split.outputs(rows, token_indices(split, rows)[1])

@@ -28,10 +28,22 @@ Floats = npt.NDArray[np.float64]
 class NumberHead:
     """Mean squared error over the targets, which have a mean of 0 and a deviation of 1 in train."""
 
+    targets: int = 1
+
+    @property
+    def judged(self) -> int:
+        """The confidence, and a number for each target."""
+        return 1 + self.targets
+
     def loss(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """The sum over rows, each with its weight; `answers` are standardised targets and weights."""
         target_OD, weight_O = answers
         return ((logits_OC - target_OD).square().mean(1) * weight_O).sum()
+
+    def judge(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """[O, 1 + D] the distance of the target that is furthest from its number, negative, and all outputs."""
+        target_OD, _ = answers
+        return torch.cat([-(logits_OC - target_OD).abs().amax(1, keepdim=True), logits_OC], 1)
 
 
 def read_split(folder: Path, split: str, manifest: Manifest, task: RegressionParams) -> TextSplit:
@@ -45,13 +57,13 @@ def read_split(folder: Path, split: str, manifest: Manifest, task: RegressionPar
 def make_head(
     _: PreTrainedModel,
     __: Any,
-    ___: Manifest,
-    ____: Compute,
+    manifest: Manifest,
+    ___: Compute,
     *,
     label_smoothing: float,  # noqa: ARG001 - of labels
 ) -> NumberHead:
     """The loss."""
-    return NumberHead()
+    return NumberHead(len(manifest.labels))
 
 
 def predict(model: PreTrainedModel, split: TextSplit, compute: Compute, *, batch_tokens: int) -> Floats:

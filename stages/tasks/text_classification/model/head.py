@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from stages.encoding.files import Manifest
 from stages.encoding.texts import EncodedTexts, read_texts
 from stages.modeling.device import Compute
-from stages.modeling.head import Head
+from stages.modeling.head import Head, judge_labels
 from stages.modeling.text_split import TextSplit, predict_examples
 from stages.statistics.calibration import fit_sigmoid_temperature, fit_softmax_temperature, sigmoid
 from stages.statistics.names import shorten_score
@@ -34,6 +34,7 @@ class SingleLabelHead:
 
     label_smoothing: float
     class_weight_C: torch.Tensor | None
+    judged: int = 2
 
     def loss(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """The sum over rows, each with its weight; `answers` are label ids and weights."""
@@ -43,12 +44,17 @@ class SingleLabelHead:
         )
         return (loss_O * weight_O).sum()
 
+    def judge(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """[O, 2] the probability of the given label, and the most probable one beside it."""
+        return judge_labels(logits_OC, answers[0])
+
 
 @dataclass(frozen=True)
 class MultiLabelHead:
     """Binary cross entropy, the mean over the labels; smoothing moves each target towards one half."""
 
     label_smoothing: float
+    judged: int = 2
 
     def loss(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """The sum over rows, each with its weight; `answers` are 0 or 1 for each label, and weights."""
@@ -56,6 +62,13 @@ class MultiLabelHead:
         smoothed_OC = target_OC * (1 - self.label_smoothing) + self.label_smoothing / 2
         loss_OC = functional.binary_cross_entropy_with_logits(logits_OC, smoothed_OC, reduction="none")
         return (loss_OC.mean(1) * weight_O).sum()
+
+    def judge(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """[O, 2] the least probability that a label is as given, whether it is or is not, and the id of that label."""
+        target_OC, _ = answers
+        confidence_OC = torch.where(target_OC > 0, logits_OC, -logits_OC).sigmoid()
+        confidence_O, label_O = confidence_OC.min(1)
+        return torch.stack([confidence_O, label_O.float()], 1)
 
 
 def read_split(folder: Path, split: str, manifest: Manifest, task: ClassificationParams) -> TextSplit:
