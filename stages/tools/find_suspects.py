@@ -10,7 +10,9 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+from stages.config import tokenize
 from stages.config.find_suspects import Params
+from stages.config.sections import load_task_params
 from stages.corpus.parts import ComparedCorpus, Comparison
 from stages.corpus.splits import TRAIN
 from stages.corpus.text.diagnostics import Diagnostics
@@ -18,7 +20,7 @@ from stages.corpus.text.sentences import SPLITS
 from stages.dynamics.files import read_dynamics
 from stages.dynamics.suspects import Doubts, Suspects
 from stages.encoding.files import read_manifest
-from stages.errors import ArtifactError, UserError
+from stages.errors import ArtifactError, ParamsError, UserError
 from stages.params import load_params, read_document
 from stages.runtime.entry_point import run_recipe
 from stages.runtime.progress import progress_bar
@@ -66,8 +68,15 @@ def find_doubts(place: Path, record: TrainingRecord, split: str) -> Doubts:
 
 
 def open_corpus(place: Path, task: str) -> ComparedCorpus:
-    """The corpus that params.yaml names; CorpusError if it is missing."""
-    document = read_document(place / "params.yaml")
+    """The corpus that params.yaml names, in its own order.
+
+    ParamsError if that file is not usable or is for another task, CorpusError if the corpus is missing.
+    """
+    path = place / "params.yaml"
+    load_task_params(path, tokenize.Params)  # so that faults in its sections are reported
+    document = read_document(path)
+    if document["task"]["name"] != task:
+        raise ParamsError(f"{path} is for {document['task']['name']}, the model for {task}. {CHANGED}")
     return cast(Comparison, load_part(task, "tools.comparison")).open_compared(document["data"], document["task"])
 
 

@@ -2,11 +2,14 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
+from pipeline.checkout.new_pipeline import write_params_text
 from stages.artifacts import read_json, write_json
+from tests.checkouts import ROOT
 from tests.suspects.conftest import CORPUS, Trained
 
 
@@ -36,6 +39,12 @@ def mark_training(_: Trained) -> None:
     write_json(path, record)
 
 
+def use_another_task(_: Trained) -> None:
+    with chdir(ROOT):
+        text = write_params_text("text_classification")
+    Path("params.yaml").write_text(text, encoding="utf-8")
+
+
 def nothing(_: Trained) -> None:
     """All is as it should be."""
 
@@ -49,6 +58,10 @@ FAULTS: dict[str, tuple[Callable[[Trained], None], tuple[str, ...], str]] = {
     "another text": (spoil_corpus, ("--limit", "0"), "it was changed since. Train on it"),
     "a text less": (shorten_corpus, (), "has 59 examples in train, the model saw 60"),
     "no corpus": (lambda _: shutil.rmtree(CORPUS), (), "data/corpora/kind"),
+    "faulty parameters": (
+        lambda _: edit(Path("params.yaml"), "  format: auto", "  format: csw"), (), "data.format",
+    ),
+    "another task": (use_another_task, (), "is for text_classification, the model for token_classification"),
     "no report": (lambda _: shutil.rmtree("data/report"), ("--split", "dev"), "predictions.parquet: no such file"),
     "another split": (nothing, ("--split", "valid"), "--split valid: no such split; there are train, dev, test"),
     "another tool": (nothing, ("--export", "brat", "x.json"), "--export brat: no such tool; there are doccano"),
@@ -57,11 +70,13 @@ FAULTS: dict[str, tuple[Callable[[Trained], None], tuple[str, ...], str]] = {
 
 @pytest.fixture
 def restored(trained: Trained, tmp_path: Path) -> Iterator[Trained]:
-    """The pipeline, whose data are put back afterwards."""
+    """The pipeline, whose data and parameters are put back afterwards."""
     shutil.copytree("data", tmp_path / "data")
+    params = Path("params.yaml").read_bytes()
     yield trained
     shutil.rmtree("data")
     shutil.copytree(tmp_path / "data", "data")
+    Path("params.yaml").write_bytes(params)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
