@@ -25,12 +25,14 @@ from stages.config.sections import load_task_params
 from stages.config.train import Params
 from stages.continual.parent import require_parent
 from stages.continual.retain import retain
+from stages.dynamics.files import write_dynamics
+from stages.dynamics.recorder import Recorder
 from stages.encoding.files import REPLAY, Manifest, read_manifest
 from stages.encoding.tokenizer import load_tokenizer
 from stages.errors import ArtifactError, ParamsError
 from stages.modeling.classifier import load_classifier
 from stages.modeling.device import Compute, choose_compute, move_to, peak_memory, set_deterministic
-from stages.modeling.head import Head, TaskModel
+from stages.modeling.head import Head, JudgingHead, TaskModel
 from stages.modeling.inference import keep_frozen_states
 from stages.modeling.pretrained import find_pretrained
 from stages.runtime.entry_point import run_recipe
@@ -46,7 +48,7 @@ from stages.tracking.parent import fetch_parent
 from stages.training.checkpoints import Checkpoints, Progress
 from stages.training.distributed import World, process_group
 from stages.training.history import Entry, History, write_history
-from stages.training.loop import PendingStep, Settings, train
+from stages.training.loop import PendingStep, Settings, plan_batches, train
 from stages.training.optimizer import MasterWeights
 from stages.training.record import TrainingRecord, write_training
 
@@ -62,6 +64,7 @@ class TrainingRun:
     """What a training run works on, in each of its processes."""
 
     params: Params
+    settings: Settings
     manifest: Manifest
     task: TaskModel
     head: Head
@@ -70,6 +73,7 @@ class TrainingRun:
     splits: dict[str, Any]  # as the task reads them
     compute: Compute
     world: World
+    recorder: Recorder | None  # None of a head that does not judge
 
 
 def main(params_file: Path) -> None:
@@ -138,7 +142,13 @@ def train_model(params: Params, world: World, place: Path) -> None:
         head_lr_multiplier=params.train.head_lr_multiplier,
         average_weights=params.train.average_weights,
     )
-    run = TrainingRun(params, manifest, task, head, model, weights, splits, compute, world)
+    settings = Settings(
+        **params.train.model_dump(include=set(Settings.__dataclass_fields__)),
+        old_rows=manifest.counts.get(REPLAY, {}).get("windows", 0),
+        old_share=params.train.replay.share,
+    )
+    recorder = make_recorder(head, splits["train"], settings, compute)
+    run = TrainingRun(params, settings, manifest, task, head, model, weights, splits, compute, world, recorder)
     checkpoints = Checkpoints(project_folder() / params.runtime.checkpoint_dir / record.train_key)
     event_log = EventLog(record.train_key, live_history=checkpoints.history_path)
     if world.is_main_process:
@@ -171,6 +181,14 @@ def train_model(params: Params, world: World, place: Path) -> None:
         )
         event_log.log_execution("train", folder_digest(place / MODEL), current_execution())
         event_log.end()
+
+
+def make_recorder(head: Head, split: Any, settings: Settings, compute: Compute) -> Recorder | None:
+    """What keeps how far the model agrees with each answer in `split`; none for a head that does not judge."""
+    if not isinstance(head, JudgingHead):
+        return None
+    plan = plan_batches(split, settings)
+    return Recorder(head, split, plan, old_rows=settings.old_rows, device=compute.device)
 
 
 @contextmanager
@@ -215,14 +233,10 @@ def fit(run: TrainingRun, checkpoints: Checkpoints) -> Progress:
         if world.is_main_process or name == "train":
             keep_frozen_states(run.model, split, run.compute, batch_tokens=INFERENCE_BATCH_TOKENS)
     done = world.broadcast(progress.steps)
-    settings = Settings(
-        **params.model_dump(include=set(Settings.__dataclass_fields__)),
-        old_rows=run.manifest.counts.get(REPLAY, {}).get("windows", 0),
-        old_share=params.replay.share,
-    )
     steps = train(
-        run.model, run.weights, run.splits["train"], settings, run.compute, head=run.head, done=done, world=world
-    )
+        run.model, run.weights, run.splits["train"], run.settings, run.compute, head=run.head, done=done, world=world,
+        recorder=run.recorder,
+    )  # fmt: skip
     due = time.monotonic() + run.params.runtime.checkpoint_seconds
     pending: list[PendingStep] = []
     with catch_signals() as signals, closing(steps):
@@ -263,7 +277,7 @@ def fit(run: TrainingRun, checkpoints: Checkpoints) -> Progress:
 def resume(run: TrainingRun, checkpoints: Checkpoints) -> Progress:
     """Load the last checkpoint, if there is one, into the weights of all processes; progress is the main process's."""
     if run.world.is_main_process:
-        progress = checkpoints.restore(run.weights)
+        progress = checkpoints.restore(run.weights, run.recorder)
         if progress.steps:
             log.info("resuming from the checkpoint after step %d", progress.steps)
     else:
@@ -340,7 +354,7 @@ def write_model(
     record: TrainingRecord,
     target: Path,
 ) -> None:
-    """Write data/model: the model in fp32 in the Hugging Face layout, the training record, the history.
+    """Write data/model: the model in fp32 in the Hugging Face layout, the training record, the history, the dynamics.
 
     `weights` are the trained ones. What the task fits on dev with these weights goes into the record.
     """
@@ -356,6 +370,8 @@ def write_model(
             write_adapters(folder, weights)
         tokenizer.save_pretrained(folder)
         write_history(folder, history)
+        if run.recorder is not None:
+            write_dynamics(folder, run.recorder.result())
         move_to(model, run.compute)
         predicted = run.task.predict(model, dev, run.compute, batch_tokens=INFERENCE_BATCH_TOKENS)
         decision = run.task.fit_decision(predicted, dev, run.manifest, run.params.task)

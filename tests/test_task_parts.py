@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import stages.tasks
-from stages.corpus.parts import Comparison, Conversion, Importing
+from stages.corpus.parts import Annotation, Comparison, Conversion, Importing
+from stages.dynamics.suspects import Suspects
 from stages.encoding.task_data import TaskData
 from stages.modeling.head import TaskModel
 from stages.scoring import Presentation, Scores
@@ -22,7 +23,13 @@ PARTS = {
     "report.evaluation": TaskReport,
     "presentation": Presentation,
 }
-OPTIONAL = {"tools.importing": Importing, "tools.conversion": Conversion, "tools.comparison": Comparison}
+OPTIONAL = {
+    "tools.importing": Importing,
+    "tools.conversion": Conversion,
+    "tools.comparison": Comparison,
+    "tools.annotation": Annotation,
+    "tools.suspects": Suspects,
+}
 CASES = [
     *((task, part) for task in task_names() for part in (*PARTS, *OPTIONAL)),
     *(("toy", part) for part in PARTS),  # of tests/test_new_task.py, without the optional ones

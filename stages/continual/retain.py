@@ -8,7 +8,7 @@ knows.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from stages.encoding.files import Outputs
 from stages.encoding.windows import join_ranges
 from stages.modeling.classifier import load_classifier
 from stages.modeling.device import Compute, move_to
-from stages.modeling.head import Head, Rows, Split
+from stages.modeling.head import Head, JudgingHead, Rows, Split
 from stages.modeling.inference import count_outputs, each_batch
 from stages.training.distributed import World
 
@@ -66,6 +66,15 @@ class RetainingHead:
     ) -> torch.Tensor:
         """That of the head."""
         return self.head.retain(logits_OC, parent_OK, known_K, answers)
+
+    @property
+    def judged(self) -> int:
+        """That of the head; AttributeError if it does not judge."""
+        return cast(JudgingHead, self.head).judged
+
+    def judge(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """That of the head."""
+        return cast(JudgingHead, self.head).judge(logits_OC, answers[:-1])
 
 
 def retain(

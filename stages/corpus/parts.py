@@ -1,6 +1,9 @@
-"""The parts of a task with which tools treat its corpora: `tools.importing`, `tools.conversion`, `tools.comparison`."""
+"""The parts of a task with which tools treat its corpora.
 
-from collections.abc import Collection, Iterator, Mapping
+They are `tools.importing`, `tools.conversion`, `tools.comparison` and `tools.annotation`.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -64,6 +67,32 @@ class Comparison(Protocol):
 
         pydantic's ValidationError if the sections are not those of this task.
         """
+
+
+@dataclass(frozen=True)
+class LabelStudioTask:
+    """An example for Label Studio: its data, and the results of two answers: regions, choices or numbers."""
+
+    data: dict[str, Any]
+    given: list[dict[str, Any]]
+    likely: list[dict[str, Any]]
+
+
+class Annotation(Protocol):
+    """The part `tools.annotation`: examples for the tools of annotators, so that their exports are read again.
+
+    An `entry` has the words or texts of an example, and the answers `given` and `likely`, as
+    `stages.tools.find_suspects` prints them.
+    """
+
+    def label_studio(self, entry: Mapping[str, Any]) -> LabelStudioTask:
+        """The example for Label Studio."""
+
+    def configure_label_studio(self, entries: Sequence[Mapping[str, Any]]) -> str:
+        """The labelling configuration of a project for these examples, in XML."""
+
+    def doccano(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        """The example with its given answer for doccano; UserError if it cannot hold such answers."""
 
 
 def name_file(source: str, place: Path) -> str:

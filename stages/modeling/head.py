@@ -8,7 +8,7 @@ them that a parent knows (see stages/continual/).
 """
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +79,29 @@ def soft_cross_entropy(logits_OK: torch.Tensor, parent_OK: torch.Tensor) -> torc
     """
     target_OK = (parent_OK / TEMPERATURE).softmax(1)
     return TEMPERATURE**2 * functional.cross_entropy(logits_OK / TEMPERATURE, target_OK, reduction="none")
+
+
+@runtime_checkable
+class JudgingHead(Head, Protocol):
+    """A head that also says how far the model agrees with the answers that it is trained on; see stages/dynamics/."""
+
+    @property
+    def judged(self) -> int:
+        """How many values `judge` has for an output."""
+
+    def judge(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """[O, judged] the confidence in the given answer, and what is likely if it is wrong, all in fp32.
+
+        The larger the confidence, the better the answer fits. Nothing here waits for the device.
+        """
+
+
+def judge_labels(logits_OC: torch.Tensor, label_O: torch.Tensor) -> torch.Tensor:
+    """[O, 2] the probability of the given label, and the id of the most probable one among the others."""
+    given_O1 = label_O.clamp(min=0)[:, None]  # an output that counts for nothing may have a label below
+    confidence_O = logits_OC.softmax(1).gather(1, given_O1)[:, 0]
+    likely_O = logits_OC.scatter(1, given_O1, -torch.inf).argmax(1)
+    return torch.stack([confidence_O, likely_O.float()], 1)
 
 
 class TaskModel(Protocol):

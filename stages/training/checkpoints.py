@@ -3,7 +3,7 @@
 <runtime.checkpoint_dir>/<train key>/
     history.jsonl           every step so far with its dev scores; see history.py
     step-00000120/
-        state.safetensors   master weights, their mean, and moments of the optimizer
+        state.safetensors   master weights, their mean, moments of the optimizer, and what dynamics/ has recorded
         best.safetensors    master weights after the best epoch so far, once there is one
         progress.json       the number of steps, the digest of their history and of the other two files, and its own
 
@@ -26,11 +26,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from stages.artifacts import atomic_write, file_digest, json_digest, read_versioned, write_json
+from stages.dynamics.recorder import PREFIX, Recorder
 from stages.errors import ArtifactError
 from stages.training.history import FILE, History, Step
 from stages.training.optimizer import MasterWeights
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 KEPT = 2
 STATE, BEST, PROGRESS = "state.safetensors", "best.safetensors", "progress.json"
 
@@ -39,9 +40,10 @@ log = logging.getLogger("train")
 
 @dataclass
 class Progress:
-    """The history of a training run, and the master weights after its best epoch."""
+    """The history of a training run, what it recorded of its examples, and the master weights after its best epoch."""
 
     history: History
+    recorder: Recorder | None = None
     best_masters: list[torch.Tensor] = field(default_factory=list)
 
     @property
@@ -58,6 +60,8 @@ class Progress:
     def add(self, step: Step, dev_score: float | None, weights: MasterWeights) -> None:
         """Add a step, with the dev score if it ended an epoch; keep the weights if that is the best so far."""
         self.history.append(step, dev_score)
+        if step.ends_epoch and self.recorder is not None:
+            self.recorder.end_epoch(step.epoch)
         if dev_score is not None and self.best_epoch == len(self.history.dev_score):
             self.best_masters = weights.snapshot()
 
@@ -108,7 +112,7 @@ class Checkpoints:
             return
         with _naming(progress.steps):
             progress.history.store()
-        copied = self._copy_to_host(weights.state())
+        copied = self._copy_to_host(weights.state() | (progress.recorder.state() if progress.recorder else {}))
         history = progress.history
         self._write = self._thread.submit(
             self._write_checkpoint,
@@ -155,16 +159,22 @@ class Checkpoints:
             finally:
                 self._thread.shutdown()
 
-    def restore(self, weights: MasterWeights) -> Progress:
-        """Load the newest usable checkpoint into `weights`; if there is none, leave them and return no progress."""
+    def restore(self, weights: MasterWeights, recorder: Recorder | None = None) -> Progress:
+        """Load the newest usable checkpoint into `weights` and `recorder`; if there is none, leave both.
+
+        Returns the progress with this recorder.
+        """
         for leftover in self.folder.glob(".*.part"):  # of a write that was killed
             shutil.rmtree(leftover, ignore_errors=True)
-        progress = Progress(History(self.history_path))
+        progress = Progress(History(self.history_path), recorder)
         progress.history.load()
         for folder in reversed(self._list()):
             try:
                 steps, state, best_masters = _read(folder, progress.history)
+                recorded = {name: state.pop(name) for name in list(state) if name.startswith(PREFIX)}
                 weights.load(state)
+                if recorder is not None:
+                    recorder.load(recorded)
             except (ArtifactError, ValueError) as error:
                 log.warning("warning: the checkpoint %s is not usable: %s", folder, error)
                 shutil.rmtree(folder, ignore_errors=True)

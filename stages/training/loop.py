@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedModel
 
+from stages.dynamics.recorder import Recorder
 from stages.errors import TrainingError
 from stages.modeling.batches import Rows, choose_rows, shuffled_rows
 from stages.modeling.device import Compute
@@ -85,12 +86,14 @@ def train(
     head: Head,
     done: int = 0,
     world: World = SINGLE_PROCESS,
+    recorder: Recorder | None = None,
 ) -> Generator[PendingStep, None, None]:
     """Train `model` in place from step `done` + 1 on, and yield each step; its thread ends with the generator.
 
     The caller may use the model between two steps. If memory runs out, the rest of the run computes smaller parts of a
     batch at once, which changes the result by rounding alone. After a step whose loss or gradient is not finite, the
-    weights stay as they were before it, whatever further steps follow.
+    weights stay as they were before it, whatever further steps follow. A `recorder` with this head and plan keeps what
+    the model thinks of each answer.
     """
     plan = plan_batches(split, settings)
     micro_batch_tokens = settings.micro_batch_tokens or int(max(split.lengths[rows].sum() for _, rows in plan))
@@ -105,10 +108,14 @@ def train(
     with steps, weights.gradients.collect(world):
         for index in range(done, len(plan)):
             epoch, rows = plan[index]
+            if recorder is not None:
+                recorder.begin_step(index)
             while True:
                 try:
                     packed = steps.get(index)
-                    loss = _backward(model, weights, packed, settings, compute, head=head, index=index)
+                    loss = _backward(
+                        model, weights, packed, settings, compute, head=head, index=index, recorder=recorder
+                    )
                     break
                 except (MemoryError, RuntimeError) as error:
                     if not _is_out_of_memory(error):
@@ -117,7 +124,7 @@ def train(
                 steps.repack(micro_batch_tokens)
                 weights.gradients.restart()
             weights.gradients.reduce()  # before the loss: all processes reduce in the same order
-            world.all_reduce([loss])
+            world.all_reduce([loss] if recorder is None else [loss, recorder.of_step(index)])
             learning_rate = settings.learning_rate * lr_multiplier(
                 settings.schedule, index=index, steps=len(plan), warmup_ratio=settings.warmup_ratio
             )
@@ -160,6 +167,7 @@ def _backward(
     *,
     head: Head,
     index: int,
+    recorder: Recorder | None,
 ) -> torch.Tensor:
     """Compute the loss and the gradients of this process's shard of a batch; return its share of the loss, in fp64."""
     loss = torch.zeros((), dtype=torch.float64, device=compute.device)
@@ -170,6 +178,8 @@ def _backward(
         weights.gradients.begin_backward(is_last=number == len(packed.parts))
         part_loss.backward()
         loss += part_loss.detach()
+        if recorder is not None:
+            recorder.record(index, batch, logits_OC)
     return loss
 
 

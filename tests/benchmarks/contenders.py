@@ -19,6 +19,7 @@ from transformers import (
 
 from stages.config.sections import load_task_params
 from stages.config.train import Params, TrainParams
+from stages.dynamics.recorder import Recorder
 from stages.modeling.classifier import load_classifier
 from stages.modeling.device import Compute, choose_compute
 from stages.modeling.head import Head, Split
@@ -67,8 +68,16 @@ def tuneline(corpus: Corpus, params: TrainParams, compute: Compute, task: Taggin
     return start(model, split, head, params, compute)
 
 
-def start(model: PreTrainedModel, split: Split, head: Head, params: TrainParams, compute: Compute) -> Training:
-    """The training run of a model."""
+def start(
+    model: PreTrainedModel,
+    split: Split,
+    head: Head,
+    params: TrainParams,
+    compute: Compute,
+    *,
+    recorder: Recorder | None = None,
+) -> Training:
+    """The training run of a model; a recorder has the plan of `settings_of` these parameters."""
     weights = MasterWeights(
         model,
         compute,
@@ -78,9 +87,13 @@ def start(model: PreTrainedModel, split: Split, head: Head, params: TrainParams,
         head_lr_multiplier=params.head_lr_multiplier,
         average_weights=params.average_weights,
     )
-    settings = Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
-    steps = train(model, weights, split, settings, compute, head=head)
+    steps = train(model, weights, split, settings_of(params), compute, head=head, recorder=recorder)
     return Training(model, weights, (step.read() for step in steps))
+
+
+def settings_of(params: TrainParams) -> Settings:
+    """What the loop takes of the parameters."""
+    return Settings(**params.model_dump(include=set(Settings.__dataclass_fields__)))
 
 
 def peer_model(corpus: Corpus, seed: int) -> PreTrainedModel:

@@ -139,7 +139,7 @@ DAMAGES = {
     f"{PROGRESS} with a field renamed": edit(PROGRESS, '"history"', '"story"'),
     f"{PROGRESS} without digests": edit(PROGRESS, '"digests"', '"digest"'),
     f"{PROGRESS} with another number of steps": edit(PROGRESS, '"steps": 4', '"steps": 3'),
-    f"{PROGRESS} of another version": edit(PROGRESS, '"format_version": 2', '"format_version": 1'),
+    f"{PROGRESS} of another version": edit(PROGRESS, '"format_version": 3', '"format_version": 1'),
     f"{FILE} without its last step": edit_history(4, lambda _: ""),
     f"{FILE} with its last line cut short": edit_history(4, lambda line: line[:-10]),
     f"{FILE} with another loss": edit_history(4, lambda line: line.replace('"loss": 0.25', '"loss": 0.75')),

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 
 from stages.adaptation.adapt import adapt_model
 from stages.continual.retain import RetainingHead, TaughtSplit
+from stages.dynamics.recorder import Recorder
 from stages.encoding.files import EncodedSplit
 from stages.modeling.batches import Batch
 from stages.modeling.classifier import add_crf
@@ -29,7 +30,7 @@ from stages.tasks.token_classification.model.head import CrfHead, TagHead
 from stages.training import gradients, loop
 from stages.training.distributed import World
 from stages.training.history import Step
-from stages.training.loop import Settings, train
+from stages.training.loop import Settings, plan_batches, train
 from tests.modeling.conftest import COMPUTE, random_model, random_split
 from tests.training.test_adaptation import ADAPTATIONS
 from tests.training.test_memory import DROPOUT, SETTINGS
@@ -40,7 +41,8 @@ MICRO = replace(SETTINGS, epochs=1, micro_batch_tokens=30)
 
 EVERYTHING = Potentials(torch.zeros(9), torch.zeros(9, 9), torch.zeros(9))  # labels of `random_split` have any order
 
-Outcome = tuple[list[Step], list[np.ndarray[Any, Any]], int]  # steps, masters, reductions
+# Steps, masters, reductions, and the confidence in each answer.
+Outcome = tuple[list[Step], list[np.ndarray[Any, Any]], int, np.ndarray[Any, Any]]
 
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="a process that has used a GPU cannot fork")
 
@@ -73,8 +75,15 @@ def run(
     weights = make_weights(model, split, COMPUTE["fp32"])
     keep_frozen_states(model, split, COMPUTE["fp32"], batch_tokens=100)
     prepare(model)
-    steps = [step.read() for step in train(model, weights, split, settings, COMPUTE["fp32"], head=head, world=world)]
-    return steps, [master.numpy() for master in weights.snapshot()], CountingWorld.started
+    recorder = Recorder(head, split, plan_batches(split, settings), device=COMPUTE["fp32"].device)
+    steps = [
+        step.read()
+        for step in train(model, weights, split, settings, COMPUTE["fp32"], head=head, world=world, recorder=recorder)
+    ]
+    assert {step.epoch for step in steps} == {1}
+    recorder.end_epoch(1)
+    masters = [master.numpy() for master in weights.snapshot()]
+    return steps, masters, CountingWorld.started, recorder.result().confidence_O
 
 
 def one_of_two(
@@ -140,6 +149,8 @@ def test_two_processes_take_the_steps_of_one_and_stay_alike(
         assert outcome[0][0] == outcome[1][0]
         assert same_masters(*outcome)
         assert [step.loss for step in outcome[0][0]] == pytest.approx([step.loss for step in alone[0]], abs=1e-4)
+        assert np.array_equal(outcome[0][3], outcome[1][3])
+        np.testing.assert_allclose(outcome[0][3], alone[3], atol=1e-4)
     assert same_masters(whole[0], pieces[0])  # of two values the sum does not depend on the buckets
     assert pieces[0][2] > 10 * whole[0][2] > 0
 

@@ -108,7 +108,8 @@ class RecordReader:
     def _read_texts(self, record: Record, where: str) -> list[TaggedText]:
         if is_task(record):
             name = self.columns.words if isinstance(self.columns.words, str) and self.columns.words != AUTO else None
-            return [self._tag(text, spans, where) for text, spans in read_task(record, name, self.notes)]
+            texts = read_task(record, name, self.notes)
+            return [self._tag(text, spans, where, words=_find_places(record["data"], text)) for text, spans in texts]
         if record.get("answer", "accept") != "accept":
             self.notes["examples that were not accepted in Prodigy were skipped"] += 1
             return []
@@ -116,8 +117,9 @@ class RecordReader:
             record = {"spans": [], **record}  # Prodigy omits the field where nothing was marked
         words_name, tags_name = _choose_fields(self.columns, record)
         words, tags = _parse_cells(record, words_name, tags_name)
-        if isinstance(words, list) and words and all(isinstance(word, dict) for word in words):  # as Prodigy writes
-            text, spans = record.get("text"), record.get("spans")
+        if isinstance(words, list) and words and all(isinstance(word, dict) for word in words):
+            # As Prodigy writes them; doccano keeps such a field, and has its spans in another one.
+            text, spans = record.get("text"), record.get("spans", tags)
             if not isinstance(text, str) or not isinstance(spans, list):
                 raise AnnotationError(f"{words_name} are objects, so it needs text and spans too")
             places = _token_places(words, text)
@@ -196,6 +198,14 @@ def _parse_cells(record: Record, words_name: str, tags_name: str) -> tuple[Any, 
     ):
         words = parse_list(words, words_name)
     return words, tags
+
+
+def _find_places(data: Record, text: str) -> list[tuple[int, int]] | None:
+    """Return start and end of each word where the data of a task say it, as those that `tuneline suspects` writes."""
+    tokens = data.get("tokens")
+    if not isinstance(tokens, list) or not tokens or not all(isinstance(token, dict) for token in tokens):
+        return None
+    return _token_places(tokens, text)
 
 
 def _token_places(tokens: list[Record], text: str) -> list[tuple[int, int]]:

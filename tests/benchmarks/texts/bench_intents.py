@@ -225,15 +225,20 @@ def compare_speed(intents: Intents, compute: Compute, steps: int) -> None:
 
 
 def score_frozen(intents: Intents) -> list[float]:
-    """Accuracy on dev and test of logistic regression on the mean of the encoder's tokens, as a vector of length 1."""
+    """Accuracy on dev and test of logistic regression on the frozen encoder."""
+    model = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000)
+    model.fit(embed(intents, "train"), intents.splits["train"].answers_R)
+    return [model.score(embed(intents, split), intents.splits[split].answers_R) for split in SCORED]
+
+
+def embed(intents: Intents, split: str) -> Floats:
+    """[E, D] the mean of the tokens that the frozen encoder has for each text, as a vector of length 1."""
     encoder = AutoModel.from_pretrained(intents.pretrained, dtype=torch.float32, local_files_only=True)
 
     def mean(output: Any, mask_BT: torch.Tensor) -> torch.Tensor:
         return functional.normalize((output.last_hidden_state * mask_BT[:, :, None]).sum(1))
 
-    model = LogisticRegression(C=INVERSE_PENALTY, max_iter=1000)
-    model.fit(forward(encoder, intents, "train", mean), intents.splits["train"].answers_R)
-    return [model.score(forward(encoder, intents, split, mean), intents.splits[split].answers_R) for split in SCORED]
+    return forward(encoder, intents, split, mean)
 
 
 @torch.inference_mode()

@@ -28,6 +28,13 @@ Floats = npt.NDArray[np.float64]
 class NumberHead:
     """Mean squared error over the targets, which have a mean of 0 and a deviation of 1 in train."""
 
+    targets: int = 1
+
+    @property
+    def judged(self) -> int:
+        """The confidence, and a number for each target."""
+        return 1 + self.targets
+
     def loss(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """The sum over rows, each with its weight; `answers` are standardised targets and weights."""
         target_OD, weight_O = answers
@@ -43,6 +50,11 @@ class NumberHead:
         """The mean squared difference from the parent's numbers, whose standardisation is the same."""
         return ((logits_OC[:, known_K] - parent_OK).square().mean(1) * answers[1]).sum()
 
+    def judge(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """[O, 1 + D] the distance of the target that is furthest from its number, negative, and all outputs."""
+        target_OD, _ = answers
+        return torch.cat([-(logits_OC - target_OD).abs().amax(1, keepdim=True), logits_OC], 1)
+
 
 def read_split(folder: Path, split: str, manifest: Manifest, task: RegressionParams) -> TextSplit:
     """Map an encoded split into memory; ArtifactError if it is missing or damaged."""
@@ -55,13 +67,13 @@ def read_split(folder: Path, split: str, manifest: Manifest, task: RegressionPar
 def make_head(
     _: PreTrainedModel,
     __: Any,
-    ___: Manifest,
-    ____: Compute,
+    manifest: Manifest,
+    ___: Compute,
     *,
     label_smoothing: float,  # noqa: ARG001 - of labels
 ) -> NumberHead:
     """The loss."""
-    return NumberHead()
+    return NumberHead(len(manifest.labels))
 
 
 def predict(model: PreTrainedModel, split: TextSplit, compute: Compute, *, batch_tokens: int) -> Floats:

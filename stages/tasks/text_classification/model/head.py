@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 from stages.encoding.files import Manifest
 from stages.encoding.texts import EncodedTexts, read_texts
 from stages.modeling.device import Compute
-from stages.modeling.head import Head, soft_cross_entropy
+from stages.modeling.head import Head, judge_labels, soft_cross_entropy
 from stages.modeling.text_split import TextSplit, predict_examples
 from stages.statistics.calibration import fit_sigmoid_temperature, fit_softmax_temperature, sigmoid
 from stages.statistics.names import shorten_score
@@ -34,6 +34,7 @@ class SingleLabelHead:
 
     label_smoothing: float
     class_weight_C: torch.Tensor | None
+    judged: int = 2
 
     def loss(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """The sum over rows, each with its weight; `answers` are label ids and weights."""
@@ -53,12 +54,17 @@ class SingleLabelHead:
         """The cross entropy of the labels that the parent knows, summed over rows with their weights."""
         return (soft_cross_entropy(logits_OC[:, known_K], parent_OK) * answers[1]).sum()
 
+    def judge(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """[O, 2] the probability of the given label, and the most probable one beside it."""
+        return judge_labels(logits_OC, answers[0])
+
 
 @dataclass(frozen=True)
 class MultiLabelHead:
     """Binary cross entropy, the mean over the labels; smoothing moves each target towards one half."""
 
     label_smoothing: float
+    judged: int = 2
 
     def loss(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """The sum over rows, each with its weight; `answers` are 0 or 1 for each label, and weights."""
@@ -79,6 +85,13 @@ class MultiLabelHead:
             logits_OC[:, known_K], parent_OK.sigmoid(), reduction="none"
         )
         return (loss_OK.mean(1) * answers[1]).sum()
+
+    def judge(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """[O, 2] the least probability that a label is as given, whether it is or is not, and the id of that label."""
+        target_OC, _ = answers
+        confidence_OC = torch.where(target_OC > 0, logits_OC, -logits_OC).sigmoid()
+        confidence_O, label_O = confidence_OC.min(1)
+        return torch.stack([confidence_O, label_O.float()], 1)
 
 
 def read_split(folder: Path, split: str, manifest: Manifest, task: ClassificationParams) -> TextSplit:

@@ -13,7 +13,7 @@ from stages.encoding import files
 from stages.encoding.files import EncodedSplit, Manifest
 from stages.modeling.classifier import add_crf, crf_of, drop_crf, labels_of
 from stages.modeling.device import Compute
-from stages.modeling.head import Head, soft_cross_entropy
+from stages.modeling.head import Head, judge_labels, soft_cross_entropy
 from stages.modeling.heads.crf import Chains, Crf, Potentials, negative_log_likelihood
 from stages.statistics.calibration import MAX_TEMPERATURE, MIN_TEMPERATURE
 from stages.tasks.token_classification.model.chains import ChainedSplit
@@ -48,11 +48,16 @@ class TagHead(RetainingTags):
     """Cross entropy with one tag a word."""
 
     label_smoothing: float
+    judged: int = 2
 
     def loss(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """The sum over the words; `answers` are label ids."""
         (label_O,) = answers
         return functional.cross_entropy(logits_OC, label_O, reduction="sum", label_smoothing=self.label_smoothing)
+
+    def judge(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """[O, 2] the probability of the given tag of each word, and the most probable one beside it."""
+        return judge_labels(logits_OC, answers[0])
 
 
 @dataclass(frozen=True)
@@ -61,11 +66,16 @@ class CrfHead(RetainingTags):
 
     crf: Crf
     allowed: Potentials
+    judged: int = 2
 
     def loss(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """The sum over the chains; `answers` are label ids and the fields of `Chains`."""
         label_O, *chains = answers
         return negative_log_likelihood(logits_OC, label_O, Chains(*chains), self.crf(self.allowed))
+
+    def judge(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
+        """As `TagHead`, by the logits alone: marginals would take another pass over the chains, and its backward."""
+        return judge_labels(logits_OC, answers[0])
 
 
 def read_split(folder: Path, split: str, manifest: Manifest, task: "TaggingParams") -> EncodedSplit:

@@ -1,0 +1,1 @@
+"""Examples whose labels are probably wrong: found, shown, and written for the tools that annotate."""
