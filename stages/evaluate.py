@@ -8,8 +8,9 @@ from stages.artifacts import atomic_write, folder_digest, write_json
 from stages.config.evaluate import Params
 from stages.encoding.files import Manifest, read_manifest
 from stages.errors import ArtifactError
-from stages.modeling.classifier import labels_of, load_classifier
+from stages.modeling.classifier import labels_of
 from stages.modeling.device import choose_compute, move_to, set_deterministic
+from stages.modeling.head import TaskModel, load_model
 from stages.params import load_params
 from stages.runtime.entry_point import run_recipe
 from stages.task import load_part
@@ -37,7 +38,7 @@ def main(params_file: Path) -> None:
     set_deterministic(seed=0, threads=record.threads)  # as in training, so that sums are rounded alike
 
     manifest = read_manifest(encoded)
-    model = load_classifier(trained)
+    model = load_model(cast(TaskModel, load_part(manifest.task, "model.head")), trained)
     move_to(model, compute)
     check_labels(labels_of(model), manifest)
     report = cast(TaskReport, load_part(manifest.task, "report.evaluation"))

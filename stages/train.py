@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -26,9 +25,8 @@ from stages.config.train import Params
 from stages.encoding.files import Manifest, read_manifest
 from stages.encoding.tokenizer import load_tokenizer
 from stages.errors import ArtifactError, ParamsError
-from stages.modeling.classifier import load_classifier
 from stages.modeling.device import Compute, choose_compute, move_to, peak_memory, set_deterministic
-from stages.modeling.head import Head, TaskModel
+from stages.modeling.head import Head, TaskModel, load_model
 from stages.modeling.inference import keep_frozen_states
 from stages.modeling.pretrained import WEIGHTS, find_pretrained
 from stages.runtime.entry_point import run_recipe
@@ -44,7 +42,7 @@ from stages.training.checkpoints import Checkpoints, Progress
 from stages.training.distributed import World, process_group
 from stages.training.history import Entry, History, write_history
 from stages.training.loop import PendingStep, Settings, train
-from stages.training.optimizer import MasterWeights
+from stages.training.optimizer import MasterWeights, find_vocabulary
 from stages.training.record import TrainingRecord, write_training
 
 ENCODED = Path("data/encoded")
@@ -114,7 +112,7 @@ def train_model(params: Params, world: World, place: Path) -> None:
     )
 
     tokenizer = load_tokenizer(pretrained)
-    model = load_classifier(pretrained, labels=manifest.labels, dropout=params.train.dropout)
+    model = load_model(task, pretrained, labels=manifest.labels, dropout=params.train.dropout)
     model.config.update(manifest.details.get("config", {}))
     adapt_model(model, **params.model.adaptation)
     head = task.make_head(model, params.task, manifest, compute, label_smoothing=params.train.label_smoothing)
@@ -122,7 +120,7 @@ def train_model(params: Params, world: World, place: Path) -> None:
     weights = MasterWeights(
         model,
         compute,
-        vocabulary=torch.from_numpy(np.unique(splits["train"].input_ids)).long(),
+        vocabulary=find_vocabulary(model, splits["train"].input_ids),
         weight_decay=params.train.weight_decay,
         layerwise_lr_decay=params.train.layerwise_lr_decay,
         head_lr_multiplier=params.train.head_lr_multiplier,
@@ -333,7 +331,7 @@ def write_model(
     model, dev = run.model, run.splits["dev"]
     move_to(model, Compute(torch.device("cpu"), torch.float32))
     encoder = run.params.model.encoder
-    fill_weights(model, weights, lambda: load_classifier(find_pretrained(**encoder), labels=run.manifest.labels))
+    fill_weights(model, weights, lambda: load_model(run.task, find_pretrained(**encoder), labels=run.manifest.labels))
     adapters = find_adapters(model)
     merge_adapters(model)
     with atomic_write(target) as folder:

@@ -7,7 +7,7 @@ Shape legend: N tokens of the packed rows, L of them with hidden states that the
 """
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ import torch
 from transformers import PreTrainedModel
 
 from stages.encoding.files import Manifest, Outputs
+from stages.modeling.classifier import load_classifier
 from stages.modeling.device import Compute
 
 Rows = npt.NDArray[np.int64]
@@ -49,6 +50,19 @@ class Split(Protocol):
         """The beginning of each example that these rows belong to, by its number from 0, for a message."""
 
 
+@runtime_checkable
+class ChangingSplit(Protocol):
+    """A split that is another one in each step of a training run, as where tokens are masked at random."""
+
+    def at_step(self, seed: int, index: int) -> Split:
+        """The split in the step of this index, from 0; the same rows of the same lengths. It follows from the two."""
+
+
+def split_at(split: Split, seed: int, index: int) -> Split:
+    """The split as a training run with this seed reads it in the step of this index."""
+    return split.at_step(seed, index) if isinstance(split, ChangingSplit) else split
+
+
 class Head(Protocol):
     """The loss of a training run."""
 
@@ -57,7 +71,10 @@ class Head(Protocol):
 
 
 class TaskModel(Protocol):
-    """The part `model.head` of a task. `task` is the section of params.yaml, with the fields of the task."""
+    """The part `model.head` of a task. `task` is the section of params.yaml, with the fields of the task.
+
+    A task whose model is no token classifier also has a function `load_model`, as `load_classifier` is.
+    """
 
     def read_split(self, folder: Path, split: str, manifest: Manifest, task: Any) -> Any:
         """Map an encoded split into memory, a `Split`; ArtifactError if it is missing or damaged."""
@@ -78,3 +95,12 @@ class TaskModel(Protocol):
 
     def fit_decision(self, predicted: Any, split: Any, manifest: Manifest, task: Any) -> dict[str, Any]:
         """What is fitted on dev after training, such as the temperature, in types that JSON takes."""
+
+
+def load_model(
+    task: TaskModel, folder: Path, *, labels: list[str] | None = None, dropout: float | None = None
+) -> PreTrainedModel:
+    """Load the model of a task in fp32; the arguments, and what is raised, are those of `load_classifier`."""
+    load = getattr(task, "load_model", load_classifier)
+    model: PreTrainedModel = load(folder, labels=labels, dropout=dropout)
+    return model
