@@ -35,11 +35,11 @@ AVERAGING_POWER = 8
 class MasterWeights:
     """Masters, gradients and optimizer of the trained parameters of `model`, which become the working weights.
 
-    `vocabulary` holds the token ids whose embeddings are trained (`find_vocabulary`). `layerwise_lr_decay` multiplies the learning rate
-    once for each layer between a weight and the head (Clark et al., 2020, ELECTRA), `head_lr_multiplier` that of the
-    head. With `average_weights` a mean of the masters over the steps so far is kept, in which the weight of a step
-    grows with about the eighth power of its number: a mean of the last tenth of the steps, however many there are
-    (polynomial-decay averaging, Shamir and Zhang, 2013).
+    `vocabulary` holds the ids whose embeddings are trained (`find_vocabulary`). `layerwise_lr_decay` multiplies the
+    learning rate once for each layer between a weight and the head (Clark et al., 2020, ELECTRA), `head_lr_multiplier`
+    that of the head. With `average_weights` a mean of the masters over the steps so far is kept, in which the weight of
+    a step grows with about the eighth power of its number: a mean of the last tenth of the steps, however many there
+    are (polynomial-decay averaging, Shamir and Zhang, 2013).
     """
 
     def __init__(
