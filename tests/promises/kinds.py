@@ -146,7 +146,7 @@ ADAPTED = {  # what differs from the above in training alone: it is resumed and 
     "frozen layers": Kind("regression", "Pearson", ("data.target=severity", "model.adapt=freeze", "model.freeze=1")),
 }
 ALL = KINDS | ADAPTED
-ONE_OF_EACH_TASK = ("tags", "pairs", "raw-text", "several-numbers")  # their folders, where one kind of each task is enough
+ONE_OF_EACH_TASK = ("tags", "pairs", "raw-text", "several-numbers")  # folders, where one kind of each task is enough
 # Words that commands must not use of these tasks, for they belong to others.
 FOREIGN = {
     "token_classification": r"\btexts? of (dev|test)\b|\bclass(es)?\b|(?<!lora\.)\btarget",
