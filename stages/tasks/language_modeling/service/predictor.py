@@ -45,6 +45,8 @@ class MaskFiller:
             raise UserError(list_faults("The inputs are not usable:", faults))
         answers: list[dict[str, Any]] = [{"masks": []} for _ in inputs]
         found = list(self._windows(inputs))
+        if not found:
+            return answers
         split = split_of([window for _, window in found])
         filled: dict[int, list[Any]] = {}
         own = self.trained
