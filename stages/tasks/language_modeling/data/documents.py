@@ -23,7 +23,8 @@ from stages.tasks.language_modeling.data.params import Document
 
 Int64s = npt.NDArray[np.int64]
 
-MAX_PIECE = 1 << 16  # characters; a tokenizer takes some hundred bytes for each
+MAX_PIECE = 1 << 16  # characters
+MAX_BLOCK = 1 << 20  # characters; without blanks a tokenizer takes some 300 bytes for each
 BLANK_LINE = re.compile(r"^[^\S\n]*\n", re.MULTILINE)
 LABELLED: dict[str, Callable[[bytes], bool]] = {  # what a text file would not begin with
     "columns of words and tags (CoNLL)": has_columns,
@@ -58,21 +59,25 @@ def read_documents(path: Path, by: Document, diagnostics: Diagnostics) -> Iterat
     """Yield the documents of a file, none if it is empty; UnreadableError if it cannot be read, or holds labels."""
     with open_data(path) as stream:
         refuse_labels(path, stream)
-        document, is_open = -1, False
+        pieces: list[tuple[str, int, int]] = []
+        document, is_open, characters = -1, False, 0
         for number, lines in read_text(path, stream, diagnostics):
-            pieces: list[str] = []
-            documents: list[int] = []
-            places: list[int] = []
             for line, text, ends in _divide(lines, number, by):
-                found = list(_cut(text))
-                if found and not is_open:
-                    document, is_open = document + 1, True
-                pieces += found
-                documents += [document] * len(found)
-                places += [line] * len(found)
+                for piece in _cut(text):
+                    document, is_open = document + (not is_open), True
+                    pieces.append((piece, document, line))
+                    characters += len(piece)
+                    if characters >= MAX_BLOCK:
+                        yield _make_block(path, pieces)
+                        pieces, characters = [], 0
                 is_open = is_open and not ends
-            if pieces:
-                yield TextBlock(str(path), pa.array(pieces, pa.string()), np.array(documents), np.array(places))
+        if pieces:
+            yield _make_block(path, pieces)
+
+
+def _make_block(path: Path, pieces: list[tuple[str, int, int]]) -> TextBlock:
+    texts, documents, lines = zip(*pieces, strict=True)
+    return TextBlock(str(path), pa.array(texts, pa.string()), np.array(documents), np.array(lines))
 
 
 def refuse_labels(path: Path, stream: BinaryIO) -> None:
