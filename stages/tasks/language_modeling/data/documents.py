@@ -33,8 +33,8 @@ LABELLED: dict[str, Callable[[bytes], bool]] = {  # what a text file would not b
     "a Parquet table": lambda start: start.startswith(b"PAR1"),
 }
 ADVICE = (
-    "Pre-training reads raw text, a .txt without labels. To learn the labels, take a task that does: "
-    "tuneline new --help lists them"
+    "Pre-training reads raw text, a .txt without labels. To learn the labels, take another task: "
+    "`tuneline new FOLDER` lists them"
 )
 
 

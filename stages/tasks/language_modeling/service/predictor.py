@@ -78,10 +78,12 @@ class MaskFiller:
     def _describe(self, logits_OC: torch.Tensor) -> list[list[dict[str, Any]]]:
         """The likeliest tokens of each output."""
         found = torch.softmax(logits_OC.double(), 1).topk(min(CANDIDATES, logits_OC.shape[1]))
-        words = [self.trained.tokenizer.convert_ids_to_tokens(ids) for ids in found.indices.tolist()]
         return [
-            [{"word": word, "score": score} for word, score in zip(own, scores, strict=True)]
-            for own, scores in zip(words, found.values.tolist(), strict=True)
+            [
+                {"word": self.trained.tokenizer.decode([token]).strip(), "score": score}
+                for token, score in zip(ids, scores, strict=True)
+            ]
+            for ids, scores in zip(found.indices.tolist(), found.values.tolist(), strict=True)
         ]
 
 
