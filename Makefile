@@ -49,7 +49,7 @@ bench-corpora: $(STAMP)  ## scores of the text tasks on real corpora with their 
 bench-intents: $(STAMP)  ## accuracy and time on 150 intents beside the Trainer and the frozen encoder, three seeds; an hour
 	$(VENV)/bin/python -m tests.benchmarks.texts.bench_intents
 
-bench-pretraining: $(STAMP)  ## dev F1 of few labels after pre-training on raw text, two corpora, three seeds; an hour and a half
+bench-pretraining: $(STAMP)  ## dev F1 of few labels after pre-training on raw text, two corpora, three seeds; an hour
 	$(VENV)/bin/python -m tests.benchmarks.texts.bench_pretraining
 
 bench-adapt: $(STAMP)  ## full fine-tuning beside adapters, frozen layers and the head alone, three corpora and seeds; an hour and a half

@@ -1,6 +1,6 @@
 """Few labels after pre-training on raw text of the domain, beside the encoder as it comes: entity F1 on dev.
 
-    make bench-pretraining      an hour and a half on two cores
+    make bench-pretraining      an hour on two cores
     python -m tests.benchmarks.texts.bench_pretraining --corpora WNUT-17 --sentences 100 --seeds 13 --set train.epochs=2
 
 The raw text is that of the training halves of Wikigold and WNUT-17 together, without labels: the stages tokenize and

@@ -178,6 +178,11 @@ def test_profile_counts_and_doubts(tmp_path: Path, tiny_pretrained: Path) -> Non
     [
         ({"train": "a\n\nb"}, {}, r"holds train.txt, but no train, dev and test.*data\.split"),
         ({"train": "", "dev": "a", "test": "b"}, {}, "no document in train; each split needs one"),
+        (
+            {"train": "a b", "dev": "\u4e2d \u200b", "test": "b"},
+            {},
+            "no document of dev has a word that the tokenizer knows",
+        ),
         ({"all": "a\nb"}, {"split": {"dev": 0.1, "test": 0.1}}, "--set data.document=file"),
         ({}, {}, r"no raw text in it\. Files that are read end in \.txt"),
     ],

@@ -23,7 +23,6 @@ SHORT = 16  # documents: so many of median length fill a window
 FEW_WORDS = 100_000  # in train, of which an encoder hardly learns a language
 MANY_SHARED = 0.01  # share of the documents of dev or test
 
-
 CountTokens = Callable[[pa.StringArray], tuple[Int64s, Int64s]]  # [P] of each piece, and how many are unknown
 
 
@@ -151,6 +150,10 @@ def _report_sizes(splits: dict[str, RawSplit], corpus: RawCorpus, diagnostics: D
 
 
 def _report_tokens(splits: dict[str, RawSplit], corpus: RawCorpus, diagnostics: Diagnostics, *, window: int) -> None:
+    for name, split in splits.items():
+        if split.documents and split.tokens_E.sum() == split.unknown:
+            message = f"no document of {name} has a word that the tokenizer knows, so nothing can be masked there"
+            diagnostics.add("error", "no-word", corpus.place, message)
     tokens = sum(int(split.tokens_E.sum()) for split in splits.values())
     unknown = sum(split.unknown for split in splits.values())
     if unknown > MANY_UNKNOWN * tokens:
