@@ -131,7 +131,7 @@ KINDS = {  # each costs four training runs: as few as show all that pipelines of
     "raw text": Kind(
         "language_modeling",
         "nats per token",
-        ("train.epochs=20", "train.learning_rate=1e-3", "train.early_stopping_patience=0"),
+        ("train.epochs=8", "train.learning_rate=3e-3", "train.early_stopping_patience=0"),
         line="The [MASK] came a week late.",
         write_corpus=write_raw,
         windows=("tokenize.window_length=32",),

@@ -32,13 +32,13 @@ def test_whole_words_are_masked_and_no_special_token(share: float) -> None:
 
 def test_of_the_chosen_tokens_80_percent_are_masked_and_10_replaced() -> None:
     shares = np.zeros(3)
-    for seed in range(4000):
+    for seed in range(1500):
         found = mask_window(IDS, MARKS, MASKING, (seed, 1))
         read_L = found.ids_T[found.places_L]
         masked, kept = (read_L == MASK).sum(), (read_L == found.gold_L).sum()
         shares += [masked, kept, len(read_L) - masked - kept]
-    assert shares / shares.sum() == pytest.approx([0.8, 0.1, 0.1], abs=0.01)
-    assert shares.sum() / (4000 * 18) == pytest.approx(0.15, abs=0.02)
+    assert shares / shares.sum() == pytest.approx([0.8, 0.1, 0.1], abs=0.015)
+    assert shares.sum() / (1500 * 18) == pytest.approx(0.15, abs=0.02)
 
 
 def test_a_word_longer_than_the_share_is_masked_if_there_is_no_other() -> None:
