@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PYTEST := $(VENV)/bin/pytest --dist loadfile --no-loadscope-reorder --durations 10
 
 .PHONY: run install test test-slow check gpu clean
-.PHONY: bench-train bench-quality bench-adapt bench-continual bench-heads bench-documents bench-corpora bench-intents bench-suspects bench-evaluate bench-scores bench-encoding bench-texts bench-flow
+.PHONY: bench-train bench-quality bench-adapt bench-continual bench-heads bench-documents bench-corpora bench-intents bench-suspects bench-pretraining bench-evaluate bench-scores bench-encoding bench-texts bench-flow
 .DEFAULT_GOAL := run
 
 # The scripts of an environment name its interpreter: in a copy of the checkout, that of the original.
@@ -51,6 +51,9 @@ bench-intents: $(STAMP)  ## accuracy and time on 150 intents beside the Trainer 
 
 bench-suspects: $(STAMP)  ## flipped labels found in train, beside cleanlab, on 150 intents and on entities; ten minutes
 	$(VENV)/bin/python -m tests.benchmarks.texts.bench_suspects
+
+bench-pretraining: $(STAMP)  ## dev F1 of few labels after pre-training on raw text, two corpora, three seeds; an hour
+	$(VENV)/bin/python -m tests.benchmarks.texts.bench_pretraining
 
 bench-adapt: $(STAMP)  ## full fine-tuning beside adapters, frozen layers and the head alone, three corpora and seeds; an hour and a half
 	$(VENV)/bin/python -m tests.benchmarks.bench_adapt

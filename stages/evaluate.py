@@ -11,8 +11,9 @@ from stages.continual.corpora import ALSO as ALSO_FOLDER
 from stages.continual.forgetting import score_older
 from stages.encoding.files import Manifest, read_manifest
 from stages.errors import ArtifactError
-from stages.modeling.classifier import labels_of, load_classifier
+from stages.modeling.classifier import labels_of
 from stages.modeling.device import choose_compute, move_to, set_deterministic
+from stages.modeling.head import TaskModel, load_model
 from stages.params import load_params
 from stages.runtime.entry_point import run_recipe
 from stages.scoring import Scores
@@ -44,13 +45,14 @@ def main(params_file: Path) -> None:
     set_deterministic(seed=0, threads=record.threads)  # as in training, so that sums are rounded alike
 
     manifest = read_manifest(encoded)
-    model = load_classifier(trained)
+    task = cast(TaskModel, load_part(manifest.task, "model.head"))
+    model = load_model(task, trained)
     move_to(model, compute)
     check_labels(labels_of(model), manifest)
     report = cast(TaskReport, load_part(manifest.task, "report.evaluation"))
     scores = cast(Scores, load_part(manifest.task, "scores.scoring"))
     evaluation = Evaluation(model, compute, params.evaluate.batch_tokens, record, history, encoded, manifest)
-    older = score_older(evaluation, trained, params_file.parent / ALSO_FOLDER, report=report, scores=scores)
+    older = score_older(evaluation, trained, params_file.parent / ALSO_FOLDER, task=task, report=report, scores=scores)
     evaluated = report.evaluate(replace(evaluation, also=older))
     metrics = evaluated.metrics | ({ALSO: older} if older else {})
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import typer
 
-from pipeline.cli import compare, corpora, deploy, doctor, gc, models, new, registry, run, suspects, timeline
+from pipeline.cli import care, compare, corpora, deploy, models, new, registry, run, suspects, timeline
 from pipeline.signals import Stopped, handle_signals, release_signals
 from pipeline.terminal import err
 from stages.errors import UserError, explain_encoding
@@ -32,9 +32,8 @@ app.add_typer(models.commands)
 app.add_typer(registry.commands)
 app.add_typer(compare.commands)
 app.add_typer(suspects.commands)
-app.add_typer(gc.commands)
 app.add_typer(timeline.commands)
-app.add_typer(doctor.commands)
+app.add_typer(care.commands)
 
 
 def main() -> None:

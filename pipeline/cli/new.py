@@ -31,10 +31,10 @@ def new(
 ) -> None:
     """Write a pipeline into a folder: params.yaml, with the reason of each value, and dvc.yaml.
 
-    A folder with these files is a pipeline, which runs at once on a demo corpus. Within it every command means it:
-    `tuneline run`, `status`, `promote` and all others. Its outputs lie in FOLDER/data. Registry, DVC cache, code and
-    corpora are those of the repository; its paths, such as data.dir, are from the root. `dvc repro -P` at the root runs
-    all pipelines.
+    A folder with these files is a pipeline, which runs at once on the demo corpus of its task, if it has one. Within it
+    every command means it: `tuneline run`, `status`, `promote` and all others. Its outputs lie in FOLDER/data.
+    Registry, DVC cache, code and corpora are those of the repository; its paths, such as data.dir, are from the root.
+    `dvc repro -P` at the root runs all pipelines.
 
     --update renews dvc.yaml after the one at the root has changed; params.yaml stays as it is.
 

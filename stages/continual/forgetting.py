@@ -11,11 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedModel
+
 from stages.continual.corpora import read_corpora
 from stages.continual.parent import find_parent
 from stages.encoding.files import Manifest
-from stages.modeling.classifier import labels_of, load_classifier, name_outputs
+from stages.modeling.classifier import labels_of, name_outputs
 from stages.modeling.device import move_to
+from stages.modeling.head import TaskModel, load_model
 from stages.modeling.pretrained import find_pretrained
 from stages.scoring import Scores
 from stages.statistics.significance import gain, gain_interval
@@ -28,7 +31,7 @@ CONFIG = "config.json"
 
 
 def score_older(
-    evaluation: Evaluation, trained: Path, folder: Path, *, report: TaskReport, scores: Scores
+    evaluation: Evaluation, trained: Path, folder: Path, *, task: TaskModel, report: TaskReport, scores: Scores
 ) -> dict[str, dict[str, Any]]:
     """What metrics.json says of each corpus in `folder`, by name: `primary`, and `forgetting`.
 
@@ -41,10 +44,12 @@ def score_older(
     primary: str = record.parameters["task"].get("primary", scores.PRIMARY)
     compared_by = scores.COMPARED_BY.get(primary, primary)
     for name, place, manifest in corpora:
-        after = report.predict_split(_load(evaluation, trained, record, place, manifest), SPLIT)
+        own = _adapt(evaluation, load_model(task, trained), record, place, manifest)
+        after = report.predict_split(own, SPLIT)
         found[name] = {"primary": scores.primary(after, primary)}
         if parent is not None and set(parent.labels) & set(manifest.labels):
-            before = report.predict_split(_load(evaluation, parent.folder, parent.record, place, manifest), SPLIT)
+            theirs = _adapt(evaluation, load_model(task, parent.folder), parent.record, place, manifest)
+            before = report.predict_split(theirs, SPLIT)
             known = scores.read_labels(parent.folder / CONFIG)
             new, old = (scores.measure(scores.keep_labels(each, known), compared_by) for each in (after, before))
             low, high = gain_interval(new, old)
@@ -54,11 +59,10 @@ def score_older(
     return found
 
 
-def _load(
-    evaluation: Evaluation, folder: Path, record: TrainingRecord, encoded: Path, manifest: Manifest
+def _adapt(
+    evaluation: Evaluation, model: PreTrainedModel, record: TrainingRecord, encoded: Path, manifest: Manifest
 ) -> Evaluation:
-    """The evaluation of the model in a folder on an older corpus, with an output for each label of that."""
-    model = load_classifier(folder)
+    """The evaluation of a model on an older corpus, with an output for each label of that."""
     before = labels_of(model)
     name_outputs(model, manifest.labels)
     move_to(model, evaluation.compute)

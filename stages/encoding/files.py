@@ -62,13 +62,15 @@ class Outputs:
     `places_L` are indices of tokens, ascending, whose final hidden states the head reads. `row_L` numbers the row of
     each among the packed rows, from 0, if an output is a row; None if it is a token. `answers` are arrays, as the
     loss of the task takes them, the first one over the outputs; `padding` is the value of each that makes an output
-    count for nothing, None for an array that is not over the outputs.
+    count for nothing, None for an array that is not over the outputs. `input_ids_N` are the tokens that the model reads
+    if they are not those of the split, as where some are masked.
     """
 
     places_L: Int64s
     row_L: Int64s | None
     answers: tuple[npt.NDArray[Any], ...]
     padding: tuple[float | None, ...]
+    input_ids_N: Int32s | None = None
 
 
 @dataclass(frozen=True)

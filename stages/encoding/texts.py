@@ -10,7 +10,8 @@ A split is one Arrow IPC file, uncompressed, so that a reader maps it into memor
     weight       float         share of the example's tokens that the window owns; the weights of an example add up to 1
     text, pair   string        the texts of the example, on its first window; null on later ones
     slice:NAME   string        the example's value of the column NAME, at the same places
-    labels       list<int32>   of text classification: label ids, on every row; or
+    labels       list<int32>   of text classification: label ids, on every row; of language modelling, whose rows are
+                               examples: what each token is (tasks/language_modeling/data/windows.py); or
     targets      list<double>  of regression: numbers in the user's units, on every row
 """
 

@@ -151,11 +151,12 @@ def collate(split: Split, rows: Rows, part: slice = slice(None)) -> Batch:
     positions, index_N = token_indices(split, chosen)
     outputs = split.outputs(chosen, index_N)
     earlier = split.outputs(before, token_indices(split, before)[1]) if len(before) else None
+    input_ids_N = split.input_ids[index_N] if outputs.input_ids_N is None else outputs.input_ids_N
     return Batch(
         rows=chosen,
         lengths_B=lengths[part],
         groups=groups_of(padded[part]),
-        input_ids_N=torch.from_numpy(split.input_ids[index_N].astype(np.int64)),
+        input_ids_N=torch.from_numpy(input_ids_N.astype(np.int64)),
         positions_N=torch.from_numpy(positions),
         token_types_N=_token_types(split, chosen, positions),
         places_L=torch.from_numpy(outputs.places_L),

@@ -111,9 +111,10 @@ def name_outputs(model: PreTrainedModel, labels: Sequence[str], *, deviation: fl
     Those that it had keep their weights, those of a CRF as well. Others are drawn from torch's global generator with
     this deviation; without one they are never predicted.
     """
-    before, head, crf = labels_of(model), head_of(model), crf_of(model)
+    before = labels_of(model)
     if before == list(labels):
         return
+    head, crf = head_of(model), crf_of(model)
     kept = [(place, before.index(label)) for place, label in enumerate(labels) if label in before]
     to, source = torch.tensor(kept, dtype=torch.long).reshape(-1, 2).T
     model.classifier = nn.Linear(head.in_features, len(labels), dtype=head.weight.dtype, device=head.weight.device)

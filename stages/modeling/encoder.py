@@ -1,4 +1,4 @@
-"""The forward pass of an encoder with a linear head over packed rows (see batches.py): logits of the outputs alone.
+"""The forward pass of an encoder with its head over packed rows (see batches.py): logits of the outputs alone.
 
 The weights are those of a Hugging Face model, unchanged but for adapters; only its `forward` is not used for BERT-like
 encoders. For every other architecture the rows are padded and the model's own forward is called.
@@ -38,6 +38,9 @@ from stages.modeling.layers import AddAndNorm
 # Post-norm encoders whose layers have the same modules under the same names.
 BERT_LIKE = {"bert", "roberta", "xlm-roberta", "camembert", "electra"}
 POSITIONS_AFTER_PADDING = BERT_LIKE - {"bert", "electra"}  # count positions from the padding id + 1
+
+CLASSIFIER = "classifier"
+HEADS = (CLASSIFIER, "cls", "lm_head")  # of tokens; of masked language models: BERT's, RoBERTa's, without dropout
 
 # N and L are rounded up to multiples of these: few shapes, for each of which a CPU generates kernels and a GPU keeps
 # memory. On a GPU they are the tile of a matrix product, whose last tile is computed whether it is full or not.
@@ -89,7 +92,8 @@ def label_logits(model: PreTrainedModel, batch: Batch, masks: Masks | None = Non
 
 def _is_bert_like(model: PreTrainedModel) -> bool:
     config = model.config
-    return config.model_type in BERT_LIKE and config.hidden_act == "gelu" and not config.is_decoder
+    is_known = config.model_type in BERT_LIKE and config.hidden_act == "gelu" and not config.is_decoder
+    return is_known and _find_head(model) != ""
 
 
 def _append(values: torch.Tensor, multiple: int, value: float) -> torch.Tensor:
@@ -190,9 +194,16 @@ def _packed_logits(model: Any, batch: Batch, masks: Masks | None) -> torch.Tenso
     for layer in trained:
         hidden_ND = _layer(model, layer, hidden_ND, batch, masks)
     hidden_OD = _pool_places(hidden_ND, batch.pool) if trained else hidden_ND
-    hidden_OD = _drop(hidden_OD, model.dropout.p, batch.outputs_before, masks)
-    logits_OC: torch.Tensor = model.classifier(hidden_OD)
+    name = _find_head(model)
+    if name == CLASSIFIER:
+        hidden_OD = _drop(hidden_OD, model.dropout.p, batch.outputs_before, masks)
+    logits_OC: torch.Tensor = getattr(model, name)(hidden_OD)
     return logits_OC[: len(batch.answers[0])]
+
+
+def _find_head(model: PreTrainedModel) -> str:
+    """The name of the module that turns hidden states into logits; empty if it has another one, or none."""
+    return next((name for name in HEADS if hasattr(model, name)), "")
 
 
 def _layer(model: Any, layer: Any, hidden_ND: torch.Tensor, batch: Batch, masks: Masks | None) -> torch.Tensor:

@@ -17,6 +17,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from stages.encoding.files import Manifest, Outputs
+from stages.modeling.classifier import load_classifier
 from stages.modeling.device import Compute
 
 TEMPERATURE = 2.0  # of the distributions that are to be near each other, as Li & Hoiem (2016) have it
@@ -51,6 +52,19 @@ class Split(Protocol):
 
     def describe(self, rows: Rows) -> dict[int, str]:
         """The beginning of each example that these rows belong to, by its number from 0, for a message."""
+
+
+@runtime_checkable
+class ChangingSplit(Protocol):
+    """A split that is another one in each step of a training run, as where tokens are masked at random."""
+
+    def at_step(self, seed: int, index: int) -> Split:
+        """The split in the step of this index, from 0; the same rows of the same lengths. It follows from the two."""
+
+
+def split_at(split: Split, seed: int, index: int) -> Split:
+    """The split as a training run with this seed reads it in the step of this index."""
+    return split.at_step(seed, index) if isinstance(split, ChangingSplit) else split
 
 
 class Head(Protocol):
@@ -105,7 +119,10 @@ def judge_labels(logits_OC: torch.Tensor, label_O: torch.Tensor) -> torch.Tensor
 
 
 class TaskModel(Protocol):
-    """The part `model.head` of a task. `task` is the section of params.yaml, with the fields of the task."""
+    """The part `model.head` of a task. `task` is the section of params.yaml, with the fields of the task.
+
+    A task whose model is no token classifier also has a function `load_model`, as `load_classifier` is.
+    """
 
     def read_split(self, folder: Path, split: str, manifest: Manifest, task: Any) -> Any:
         """Map an encoded split into memory, a `Split`; ArtifactError if it is missing or damaged."""
@@ -129,3 +146,12 @@ class TaskModel(Protocol):
 
         A list in it has a value for each label, in their order.
         """
+
+
+def load_model(
+    task: TaskModel, folder: Path, *, labels: list[str] | None = None, dropout: float | None = None
+) -> PreTrainedModel:
+    """Load the model of a task in fp32; the arguments, and what is raised, are those of `load_classifier`."""
+    load = getattr(task, "load_model", load_classifier)
+    model: PreTrainedModel = load(folder, labels=labels, dropout=dropout)
+    return model

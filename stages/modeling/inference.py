@@ -14,7 +14,7 @@ from stages.adaptation.weights import count_frozen_layers, count_layers
 from stages.modeling.batches import Rows, sorted_rows, token_indices
 from stages.modeling.device import Compute
 from stages.modeling.encoder import can_keep_states, frozen_states, label_logits, pack
-from stages.modeling.head import Split
+from stages.modeling.head import ChangingSplit, Split
 
 MAX_STATES = 2**32  # bytes of kept states of a split: with MiniLM in bf16 those of 5 million tokens
 
@@ -66,11 +66,11 @@ def each_batch(
 def keep_frozen_states(model: PreTrainedModel, split: Split, compute: Compute, *, batch_tokens: int) -> None:
     """Compute the states of a split after the frozen layers and keep them with the model, which then starts there.
 
-    Nothing happens if no layer is frozen, and none are kept for an encoder that is not BERT-like or of more than
-    MAX_STATES: each step computes its own. Whether they are kept follows from model and split alone, since it may round
-    differently.
+    Nothing happens if no layer is frozen, and none are kept for an encoder that is not BERT-like, of a split that
+    changes from step to step, or of more than MAX_STATES: each step computes its own. Whether they are kept follows
+    from model and split alone, since it may round differently.
     """
-    if not can_keep_states(model):
+    if not can_keep_states(model) or isinstance(split, ChangingSplit):
         return
     counts_R = count_outputs(split) if count_frozen_layers(model) == count_layers(model) else split.lengths
     first_R = np.append(0, np.cumsum(counts_R, dtype=np.int64))

@@ -1,7 +1,8 @@
 """The training loop: a generator that yields after each optimizer step and writes nothing.
 
 A step depends on its number, the weights and the moments of the optimizer, and on nothing else: the batches of each
-epoch and the dropout masks of each step are drawn from the seed. So a training run can resume after any step.
+epoch, and the dropout masks and masked tokens of each step, are drawn from the seed. So a training run can resume after
+any step.
 
 Nothing in a step waits for the device. Its loss and gradient norm stay there until `PendingStep.read`, which a caller
 may put off until the next step has been queued. While a GPU computes, a thread packs the batches of the next steps.
@@ -100,7 +101,8 @@ def train(
     steps = PackedSteps(
         [rows for _, rows in plan],
         split,
-        lambda rows, part: pack(model, split, rows, part, compute),
+        lambda own, rows, part: pack(model, own, rows, part, compute),
+        seed=settings.seed,
         world=world,
         micro_batch_tokens=micro_batch_tokens,
         in_thread=packs_ahead(compute.device),

@@ -7,13 +7,16 @@ all weights with the same learning rate and weight decay, so that clipping, accu
 passes over memory instead of hundreds of calls.
 
 Of the token embeddings only the rows of tokens that occur in the training data ever get a gradient; only these rows
-have masters. Frozen weights, which require no gradient, have none, and no moments: they are never touched.
+have masters. All rows have some where the outputs of a language model are tied to them, since each output has a
+gradient in each step. Frozen weights, which require no gradient, have none, and no moments: they are never touched.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.optim.adamw import adamw
 from transformers import PreTrainedModel
@@ -32,11 +35,11 @@ AVERAGING_POWER = 8
 class MasterWeights:
     """Masters, gradients and optimizer of the trained parameters of `model`, which become the working weights.
 
-    `vocabulary` holds the token ids that occur in the training data. `layerwise_lr_decay` multiplies the learning rate
-    once for each layer between a weight and the head (Clark et al., 2020, ELECTRA), `head_lr_multiplier` that of the
-    head. With `average_weights` a mean of the masters over the steps so far is kept, in which the weight of a step
-    grows with about the eighth power of its number: a mean of the last tenth of the steps, however many there are
-    (polynomial-decay averaging, Shamir and Zhang, 2013).
+    `vocabulary` holds the ids whose embeddings are trained (`find_vocabulary`). `layerwise_lr_decay` multiplies the
+    learning rate once for each layer between a weight and the head (Clark et al., 2020, ELECTRA), `head_lr_multiplier`
+    that of the head. With `average_weights` a mean of the masters over the steps so far is kept, in which the weight of
+    a step grows with about the eighth power of its number: a mean of the last tenth of the steps, however many there
+    are (polynomial-decay averaging, Shamir and Zhang, 2013).
     """
 
     def __init__(
@@ -51,7 +54,8 @@ class MasterWeights:
         average_weights: bool = False,
     ) -> None:
         self.embedding = cast(torch.nn.Embedding, model.get_input_embeddings())
-        self.embedding.sparse = True  # its gradient is then as large as the batch, not as the vocabulary
+        # Its gradient is then as large as the batch, not as the vocabulary, which that of tied outputs is anyway.
+        self.embedding.sparse = not has_tied_outputs(model)
         self.embedding.padding_idx = None  # torch would wait for the device to leave its rows out of the gradient
         self.vocabulary = vocabulary.to(compute.device)
 
@@ -195,6 +199,19 @@ class MasterWeights:
     def _sync_embedding(self) -> None:
         if self._embedding_slot is not None:
             self.embedding.weight.index_copy_(0, self.vocabulary, self._embedding_slot.of(self.working))
+
+
+def find_vocabulary(model: PreTrainedModel, input_ids: npt.NDArray[np.int32]) -> torch.Tensor:
+    """The ids whose embeddings get a gradient: of the tokens that occur, or all where the outputs are tied to them."""
+    if has_tied_outputs(model):
+        return torch.arange(cast(torch.nn.Embedding, model.get_input_embeddings()).num_embeddings)
+    return torch.from_numpy(np.unique(input_ids)).long()
+
+
+def has_tied_outputs(model: PreTrainedModel) -> bool:
+    """Whether the last layer of the head has the token embeddings as its weights."""
+    outputs, inputs = model.get_output_embeddings(), cast(torch.nn.Embedding, model.get_input_embeddings())
+    return outputs is not None and outputs.weight is inputs.weight
 
 
 def _lr_multipliers(

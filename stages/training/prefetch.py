@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from stages.modeling.batches import Batch, Rows, split_rows, token_indices
-from stages.modeling.head import Split
+from stages.modeling.head import Split, split_at
 from stages.training.distributed import World
 
 AHEAD = 2  # steps: one may take long to pack, and each that waits holds memory
@@ -34,16 +34,17 @@ class PackedStep:
 class PackedSteps:
     """The steps with the optimizer batches `plan`; `in_thread`, each is packed up to AHEAD steps before it is needed.
 
-    `pack` makes a batch of a part of the rows of an optimizer batch. A micro-batch has at most `micro_batch_tokens`
-    tokens, or one row. The thread ends with the context.
+    `pack` makes a batch of a part of the rows of an optimizer batch, from the split as it is in that step with this
+    `seed`. A micro-batch has at most `micro_batch_tokens` tokens, or one row. The thread ends with the context.
     """
 
     def __init__(
         self,
         plan: list[Rows],
         split: Split,
-        pack: Callable[[Rows, slice], Batch],
+        pack: Callable[[Split, Rows, slice], Batch],
         *,
+        seed: int,
         world: World,
         micro_batch_tokens: int,
         in_thread: bool,
@@ -51,6 +52,7 @@ class PackedSteps:
         self.plan = plan
         self.split = split
         self.pack = pack
+        self.seed = seed
         self.world = world
         self._micro_batch_tokens = micro_batch_tokens
         self._queue: dict[int, Future[PackedStep]] = {}  # by the index of the step
@@ -70,10 +72,10 @@ class PackedSteps:
     def get(self, index: int) -> PackedStep:
         """Take step `index` and have those after it packed; raises what packing this step raised."""
         if self._thread is None:
-            return self._pack_step(self.plan[index], self._micro_batch_tokens)
+            return self._pack_step(index, self._micro_batch_tokens)
         for ahead in range(index, min(index + AHEAD + 1, len(self.plan))):
             if ahead not in self._queue:
-                self._queue[ahead] = self._thread.submit(self._pack_step, self.plan[ahead], self._micro_batch_tokens)
+                self._queue[ahead] = self._thread.submit(self._pack_step, ahead, self._micro_batch_tokens)
         return self._queue.pop(index).result()
 
     def repack(self, micro_batch_tokens: int) -> None:
@@ -91,10 +93,11 @@ class PackedSteps:
     def _shard(self, rows: Rows) -> slice:
         return self.world.shard(split_rows(rows, self.split.lengths, count=self.world.size))
 
-    def _pack_step(self, rows: Rows, micro_batch_tokens: int) -> PackedStep:
-        slices = _micro_batches(rows, self._shard(rows), self.split, micro_batch_tokens)
-        parts = [self.pack(rows, part) for part in slices]
-        return PackedStep(self.split.weight(rows, token_indices(self.split, rows)[1]), parts)
+    def _pack_step(self, index: int, micro_batch_tokens: int) -> PackedStep:
+        rows, split = self.plan[index], split_at(self.split, self.seed, index)
+        slices = _micro_batches(rows, self._shard(rows), split, micro_batch_tokens)
+        parts = [self.pack(split, rows, part) for part in slices]
+        return PackedStep(split.weight(rows, token_indices(split, rows)[1]), parts)
 
 
 def packs_ahead(device: torch.device) -> bool:

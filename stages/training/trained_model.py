@@ -1,5 +1,6 @@
 """A trained model with what it needs to read raw text, from a folder as train writes it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +27,12 @@ class TrainedModel:
         return float(self.record.decision.get("temperature", 1.0))
 
 
-def load_trained(folder: Path) -> TrainedModel:
-    """Load data/model, or a copy of it, on the best device of this machine; ArtifactError if it is damaged."""
+def load_trained(folder: Path, load_model: Callable[[Path], PreTrainedModel] = load_classifier) -> TrainedModel:
+    """Load data/model, or a copy of it, on the best device of this machine; ArtifactError if it is damaged.
+
+    `load_model` is that of a task whose model is no token classifier.
+    """
     compute = choose_compute("auto", "auto")
-    model = load_classifier(folder)
+    model = load_model(folder)
     move_to(model, compute)
     return TrainedModel(model, load_tokenizer(folder), compute, read_training(folder))

@@ -7,7 +7,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from transformers import (
@@ -30,7 +29,7 @@ from stages.tasks.token_classification.params import TaggingParams
 from stages.tasks.token_classification.scores.entities import Tagging, strict_f1
 from stages.training.history import Step
 from stages.training.loop import Settings, train
-from stages.training.optimizer import MasterWeights
+from stages.training.optimizer import MasterWeights, find_vocabulary
 from tests.benchmarks.corpora import Corpus
 from tests.benchmarks.measures import Rows
 from tests.checkouts import ROOT
@@ -81,7 +80,7 @@ def start(
     weights = MasterWeights(
         model,
         compute,
-        vocabulary=torch.from_numpy(np.unique(split.input_ids)).long(),
+        vocabulary=find_vocabulary(model, split.input_ids),
         weight_decay=params.weight_decay,
         layerwise_lr_decay=params.layerwise_lr_decay,
         head_lr_multiplier=params.head_lr_multiplier,

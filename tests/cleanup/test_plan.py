@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 from pipeline.checkout.locks import DVC_LOCK, RUN_LOCK
 from pipeline.cleanup.garbage import Garbage
 from pipeline.cleanup.plan import cleanup_lock, delete, find_garbage
-from pipeline.cli.gc import commands
+from pipeline.cli.care import commands
 from pipeline.registry import alias_history
 from stages.errors import RegistryError, UserError
 from stages.tracking.client import connect, tracking_uri

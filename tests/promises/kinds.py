@@ -76,6 +76,15 @@ def write_table(folder: Path) -> None:
                 table.writerow((text, feeling, *rest, other, worst))
 
 
+def write_raw(folder: Path) -> None:
+    """Write the texts of each split, three to a document."""
+    folder.mkdir(parents=True)
+    for split, rows in split_rows():
+        texts = [text for text, *_ in rows]
+        documents = ["\n".join(texts[start : start + 3]) for start in range(0, len(texts), 3)]
+        (folder / f"{split}.txt").write_text("\n\n".join(documents), encoding="utf-8")
+
+
 @dataclass(frozen=True)
 class Kind:
     """A task with the parameters that make another kind of pipeline of it.
@@ -89,11 +98,12 @@ class Kind:
     line: str = "The soup came a week late."
     write_corpus: Callable[[Path], None] = write_table
     parent: str = ""  # the kind from whose registered model this one goes on
+    windows: tuple[str, ...] = ("tokenize.window_length=32", "tokenize.window_overlap=8")
 
     @property
     def is_error(self) -> bool:
         """Whether a lower score is better."""
-        return self.score == "RMSE"
+        return self.score in ("RMSE", "nats per token")
 
 
 KINDS = {  # each costs four training runs: as few as show all that pipelines of a task differ in
@@ -121,6 +131,14 @@ KINDS = {  # each costs four training runs: as few as show all that pipelines of
         ),
         line="The soup came a week late.\tThe bed was dirty, cold and broken.",
     ),
+    "raw text": Kind(
+        "language_modeling",
+        "nats per token",
+        ("train.epochs=8", "train.learning_rate=3e-3", "train.early_stopping_patience=0"),
+        line="The [MASK] came a week late.",
+        write_corpus=write_raw,
+        windows=("tokenize.window_length=32",),
+    ),
     "several numbers": Kind("regression", "RMSE", ("data.target=[severity, days]", "task.primary=rmse")),
 }
 ADAPTED = {  # what differs from the above in training alone: it is resumed and reproduced
@@ -144,11 +162,12 @@ ADAPTED = {  # what differs from the above in training alone: it is resumed and 
     "frozen layers": Kind("regression", "Pearson", ("data.target=severity", "model.adapt=freeze", "model.freeze=1")),
 }
 ALL = KINDS | ADAPTED
-ONE_OF_EACH_TASK = ("tags", "pairs", "several-numbers")  # their folders, where one kind of each task is enough
+ONE_OF_EACH_TASK = ("tags", "pairs", "raw-text", "several-numbers")  # folders, where one kind of each task is enough
 # Words that commands must not use of these tasks, for they belong to others.
 FOREIGN = {
     "token_classification": r"\btexts? of (dev|test)\b|\bclass(es)?\b|(?<!lora\.)\btarget",
     "text_classification": r"\b[Ee]ntit|\bsentences?\b|\btags?\b|(?<!lora\.)\btarget",
+    "language_modeling": r"\b[Ee]ntit|\bsentences?\b|\btags?\b|\bF1\b|(?<!lora\.)\btarget|\bclass(es)?\b",
     "regression": r"\b[Ee]ntit|\bsentences?\b|\btags?\b|\bF1\b|\blabels?\b",
 }
 QUICK = (
@@ -156,8 +175,6 @@ QUICK = (
     "train.min_steps=0",
     "train.batch_tokens=256",
     "train.threads=1",  # two would wait for each other where the machine has other work
-    "tokenize.window_length=32",
-    "tokenize.window_overlap=8",
 )
 
 
@@ -171,7 +188,7 @@ def write_kind(name: str) -> Path:
     kind, folder = ALL[name], Path("kinds", folder_name(name))
     corpus = Path("data/corpora", folder_name(name))
     kind.write_corpus(corpus)
-    settings = (*QUICK, *kind.settings, f"data.dir={corpus}", f"register.name={folder.name}")
+    settings = (*QUICK, *kind.windows, *kind.settings, f"data.dir={corpus}", f"register.name={folder.name}")
     write_pipeline(folder, kind.task, list(settings))
     return folder
 
@@ -179,8 +196,8 @@ def write_kind(name: str) -> Path:
 def swap_examples(folder: Path) -> None:
     """Exchange the first example of train with that of test."""
     (train,), (test,) = (list(folder.glob(f"{split}.*")) for split in ("train", "test"))
-    between = "\n\n" if train.suffix == ".conll" else "\n"
-    first = 0 if train.suffix == ".conll" else 1  # behind the names of the columns
+    is_table = train.suffix == ".csv"
+    between, first = ("\n", 1) if is_table else ("\n\n", 0)  # behind the names of the columns
     parts = [path.read_text(encoding="utf-8").split(between) for path in (train, test)]
     parts[0][first], parts[1][first] = parts[1][first], parts[0][first]
     for path, own in zip((train, test), parts, strict=True):

@@ -8,9 +8,12 @@ from typing import Any
 import torch
 from mlflow import MlflowClient
 
+from stages.adaptation.weights import is_of_encoder
 from stages.encoding.tokenizer import load_tokenizer
-from stages.modeling.classifier import add_crf, load_classifier
+from stages.modeling.classifier import add_crf
+from stages.modeling.head import load_model
 from stages.scoring import TaskParts
+from stages.task import load_part
 from stages.tracking.registry import describe_served
 from stages.tracking.version_artifacts import TASK_TAG, load_task
 from stages.training.record import TrainingRecord, write_training
@@ -30,6 +33,7 @@ class Kind:
     reads_pairs: bool = False
     counted: tuple[str, ...] = ("texts",)  # in its corpus
     has_crf: bool = False
+    ending: str = ""  # of each text
 
     @property
     def parts(self) -> TaskParts:
@@ -43,7 +47,9 @@ class Kind:
 
     def inputs(self, *texts: str) -> list[Any]:
         """Texts as the model takes them: each beside the first, if it reads pairs."""
-        return [{"text": text, "pair": texts[0]} for text in texts] if self.reads_pairs else list(texts)
+        if self.reads_pairs:
+            return [{"text": text, "pair": texts[0]} for text in texts]
+        return [f"{text}{self.ending}" for text in texts]
 
     def record(self, **decision: Any) -> TrainingRecord:
         """A training record; `decision` has other values than the kind's own."""
@@ -115,14 +121,19 @@ KINDS: dict[str, Kind] = {
         decision={"means": [4.0, 20.0], "deviations": [2.5, 10.0]},
     ),
     "numbers-of-pairs": Numbers(parameters={**SYMMETRIC, "unit": "points"}, reads_pairs=True),
+    "masked-words": Kind(
+        "language_modeling", ("masked words",), {"mask_share": 0.15}, {}, counted=("documents",), ending=" [MASK]"
+    ),
 }
 
 
 def write_model(kind: Kind, folder: Path, pretrained: Path, **decision: Any) -> Path:
     """Write what train writes that serving reads, into `folder`."""
     torch.manual_seed(0)
-    model = load_classifier(pretrained, labels=list(kind.labels), dropout=0.0)
-    torch.nn.init.normal_(model.classifier.weight, std=0.5)
+    model = load_model(load_part(kind.task, "model.head"), pretrained, labels=list(kind.labels), dropout=0.0)
+    for name, head in model.named_parameters():
+        if not is_of_encoder(name, model) and head.ndim > 1:
+            torch.nn.init.normal_(head, std=0.5)
     for potentials in add_crf(model).parameters() if kind.has_crf else ():
         torch.nn.init.normal_(potentials)
     if kind.reads_pairs:

@@ -32,7 +32,7 @@ from tests.tasks.kinds import KINDS, OTHER, TEXT, Kind, describe_here, write_mod
 LONG = " ".join([TEXT, OTHER] * 20)  # several windows
 ODD = ["", " \n", "\ufeff", "\ud83d", "\0", "\u0308", "\u200b", "👍🏽" * 100, "." * 1000, "a\tb\nc"]
 PAIRED = [name for name, kind in KINDS.items() if kind.reads_pairs]
-OF_TEXTS = [name for name, kind in KINDS.items() if kind.task != "token_classification"]
+OF_TEXTS = [name for name, kind in KINDS.items() if kind.task in ("text_classification", "regression")]
 
 Serve = Callable[..., PyFuncModel]
 

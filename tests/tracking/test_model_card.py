@@ -13,6 +13,7 @@ from stages.tracking.model_card import LIMIT, write_card
 from tests.registry.simulated import COLUMN, SIMULATIONS
 from tests.registry.versions import RECORDED
 from tests.tasks.kinds import KINDS, Kind
+from tests.tasks.language_modeling.reports import metrics_of, windows_of
 
 OF_ENTITIES = ["mean probability of the tags of an entity's words, calibrated on dev (temperature 1.5000)"]
 SAYS = {
@@ -25,11 +26,14 @@ SAYS = {
     "a-number": ["`number` is in points.", "Mean and standard deviation in train: `severity` 4 ± 2.5."],
     "several-numbers": ["`number` is in the unit of the training data.", "`severity` 4 ± 2.5, `length` 20 ± 10."],
     "numbers-of-pairs": ["`number` is in points.", "Reads two texts"],
+    "masked-words": ["`masks` has for each [MASK] of a text", "with 15% of the tokens masked, as whole words"],
 }
 
 
 def measure(kind: Kind) -> dict[str, Any]:
     """The metrics.json of a simulated model of the kind's task, with slices if the task has some."""
+    if kind.task == "language_modeling":
+        return metrics_of(windows_of())
     by_kind = {"token_classification": "token_classification", "regression": "numbers"}
     several = "several labels" if kind.decision.get("thresholds") else "one label, macro"
     predictions, _ = SIMULATIONS[by_kind.get(kind.task, several)].draw(np.random.default_rng(1), 100)

@@ -28,7 +28,7 @@ from tests.training.weights import make_weights
 
 SECONDS = 30  # until something that does not happen is given up
 
-Pack = Callable[[Rows, slice], Batch]
+Pack = Callable[[EncodedSplit, Rows, slice], Batch]
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +71,11 @@ def packed(
     micro_batch_tokens: int = 1000,
     in_thread: bool = True,
 ) -> PackedSteps:
-    make = make or (lambda rows, part: collate(split, rows, part))
+    make = make or collate
     world = World(rank, size)
-    return PackedSteps(plan, split, make, world=world, micro_batch_tokens=micro_batch_tokens, in_thread=in_thread)
+    return PackedSteps(
+        plan, split, make, seed=0, world=world, micro_batch_tokens=micro_batch_tokens, in_thread=in_thread
+    )
 
 
 def same(left: Batch, right: Batch) -> bool:
@@ -127,7 +129,7 @@ def test_a_process_without_rows_has_no_parts(split: EncodedSplit, plan: list[Row
 def test_at_most_two_steps_are_packed_ahead(split: EncodedSplit, plan: list[Rows]) -> None:
     begun: list[Rows] = []
 
-    def record(rows: Rows, part: slice) -> Batch:
+    def record(_: EncodedSplit, rows: Rows, part: slice) -> Batch:
         begun.append(rows)
         return collate(split, rows, part)
 
@@ -152,7 +154,7 @@ def test_repacking_starts_again_from_the_current_step(split: EncodedSplit, plan:
 
 
 def test_an_error_is_raised_at_the_step_it_belongs_to(split: EncodedSplit, plan: list[Rows]) -> None:
-    def fail_at_two(rows: Rows, part: slice) -> Batch:
+    def fail_at_two(_: EncodedSplit, rows: Rows, part: slice) -> Batch:
         if rows is plan[2]:
             raise KeyError("packing")
         return collate(split, rows, part)
@@ -169,7 +171,7 @@ def test_an_error_is_raised_at_the_step_it_belongs_to(split: EncodedSplit, plan:
 def test_leaving_ends_the_thread_after_the_step_that_it_packs(split: EncodedSplit, plan: list[Rows]) -> None:
     begun, release = [], threading.Event()
 
-    def slow(rows: Rows, part: slice) -> Batch:
+    def slow(_: EncodedSplit, rows: Rows, part: slice) -> Batch:
         begun.append(rows)
         if len(begun) > 1:
             assert release.wait(SECONDS)

@@ -202,9 +202,9 @@ def run_out_of_memory(model: Any) -> None:
     loop.label_logits = watching
     make_step = cast(Any, loop.PackedSteps)._pack_step
 
-    def remember(self: Any, rows: Any, micro_batch_tokens: int) -> Any:
-        packed = make_step(self, rows, micro_batch_tokens)
-        if rows is self.plan[1]:
+    def remember(self: Any, index: int, micro_batch_tokens: int) -> Any:
+        packed = make_step(self, index, micro_batch_tokens)
+        if index == 1:
             parameter.step_parts = [part.tokens_before for part in packed.parts]
         return packed
 

@@ -1,0 +1,1 @@
+"""Raw text as encoded windows."""

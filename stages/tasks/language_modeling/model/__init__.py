@@ -1,0 +1,1 @@
+"""The masks, the loss, and the words that are predicted in the place of masks."""

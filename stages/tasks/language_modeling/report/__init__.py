@@ -1,0 +1,1 @@
+"""The evaluation as files: predictions, a page, plots."""

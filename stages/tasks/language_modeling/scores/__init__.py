@@ -1,0 +1,1 @@
+"""How surprising masked words are to a model."""

@@ -1,0 +1,1 @@
+"""The trained model applied to texts with masks, and as MLflow serves it."""

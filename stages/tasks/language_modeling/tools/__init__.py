@@ -1,0 +1,1 @@
+"""The corpora of this task, as tools import and compare them."""
