@@ -243,9 +243,9 @@ def test_folders_of_killed_commands_are_unused(checkout: Checkout) -> None:
 
 def test_a_dry_run_changes_no_byte_and_fetches_nothing(checkout: Checkout) -> None:
     before = contents(Path.cwd())
-    shown = CliRunner().invoke(commands, [])
+    shown = CliRunner().invoke(commands, ["gc"])
     assert shown.exit_code == 0, shown.output
-    report = json.loads(CliRunner().invoke(commands, ["--dry-run", "--json"]).stdout)
+    report = json.loads(CliRunner().invoke(commands, ["gc", "--dry-run", "--json"]).stdout)
     assert contents(Path.cwd()) == before
     assert report["deleted"] is False
     assert report["bytes"] == sum(entry["size"] or 0 for entry in report["unreached"])
@@ -257,7 +257,7 @@ def test_a_dry_run_changes_no_byte_and_fetches_nothing(checkout: Checkout) -> No
 
 
 def test_both_options_together_are_refused(checkout: Checkout) -> None:
-    assert isinstance(CliRunner().invoke(commands, ["--dry-run", "--yes"]).exception, UserError)
+    assert isinstance(CliRunner().invoke(commands, ["gc", "--dry-run", "--yes"]).exception, UserError)
 
 
 def test_nothing_is_deleted_while_the_registry_is_unreachable(
@@ -265,7 +265,7 @@ def test_nothing_is_deleted_while_the_registry_is_unreachable(
 ) -> None:
     before = contents(Path(".dvc/cache")) | contents(Path(".checkpoints"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    assert isinstance(CliRunner().invoke(commands, ["--yes"]).exception, RegistryError)
+    assert isinstance(CliRunner().invoke(commands, ["gc", "--yes"]).exception, RegistryError)
     assert contents(Path(".dvc/cache")) | contents(Path(".checkpoints")) == before
 
 
@@ -295,7 +295,7 @@ def test_deletion_waits_for_a_run_in_this_checkout(checkout: Checkout) -> None:
 def test_deleting_keeps_everything_that_is_used_and_what_it_needs(checkout: Checkout) -> None:
     remote = contents(Path(Repo().config["remote"]["store"]["url"]))
     with FileLock(f".checkpoints/{key('held')}.lock"):
-        finished = CliRunner().invoke(commands, ["--yes", "--json"])
+        finished = CliRunner().invoke(commands, ["gc", "--yes", "--json"])
         assert finished.exit_code == 0, finished.exception
         assert json.loads(finished.stdout)["deleted"] is True
         assert find_garbage(now=NOW) == []
