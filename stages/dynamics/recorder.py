@@ -38,42 +38,41 @@ class Recorder:
         device: torch.device,
     ) -> None:
         self._head = head
-        counts_R = count_outputs(split)
-        self._first_R = np.append(0, np.cumsum(counts_R, dtype=np.int64))
+        self._counts_R = count_outputs(split)
         self._plan = plan
-        self._new_outputs = int(self._first_R[len(counts_R) - old_rows])
-        self._starts: list[int] = []  # of each step, the place of its outputs among those of its epoch
-        place, before = 0, 0
+        self._new_outputs = int(self._counts_R[: len(self._counts_R) - old_rows].sum())
+        self._places: list[slice] = []  # of the outputs of each step, among those of its epoch
+        epoch_before, end = 0, 0
         for epoch, rows in plan:
-            place = place if epoch == before else 0
-            self._starts.append(place)
-            place, before = place + int(counts_R[rows].sum()), epoch
-        outputs = int(self._first_R[-1])
+            start = end if epoch == epoch_before else 0
+            epoch_before, end = epoch, start + int(self._counts_R[rows].sum())
+            self._places.append(slice(start, end))
+        outputs = int(self._counts_R.sum())
         self.current_OK = torch.zeros((outputs, head.judged), device=device)  # in the order of the epoch's steps
         self.confidence_O = torch.zeros(outputs, dtype=torch.float64)  # summed over the epochs that have ended
         self.predicted_OK = torch.zeros((outputs, head.judged - 1))  # of the last of them
         self.epochs = torch.zeros((), dtype=torch.int64)
 
     def begin_step(self, index: int) -> None:
-        """Make room for the outputs of the step `index`, counted from 0: for those of an epoch, if it is its first."""
-        if self._starts[index] == 0:
+        """Forget the epoch before, if the step `index`, counted from 0, is the first of its own."""
+        if self._places[index].start == 0:
             self.current_OK.zero_()  # several processes add up what each has computed
 
     def record(self, index: int, part: Batch, logits_OC: torch.Tensor) -> None:
         """Judge a part of the batch of step `index`; its logits may be more than its outputs (see `pack`)."""
-        start = self._starts[index] + part.outputs_before
+        start = self._places[index].start + part.outputs_before
         judged_OK = self._head.judge(logits_OC.detach(), part.answers)
         self.current_OK[start : start + part.outputs] = judged_OK[: part.outputs]
 
     def of_step(self, index: int) -> torch.Tensor:
         """The values of all outputs of the step `index`, not copied; zeros for those of other processes."""
-        _, rows = self._plan[index]
-        return self.current_OK[self._starts[index] :][: int(np.diff(self._first_R)[rows].sum())]
+        return self.current_OK[self._places[index]]
 
     def end_epoch(self, epoch: int) -> None:
         """Take the values of an epoch over from the device, which is waited for, after its last step."""
         rows = np.concatenate([rows for number, rows in self._plan if number == epoch])
-        outputs, _ = join_ranges(self._first_R[rows], np.diff(self._first_R)[rows])
+        first_R = np.cumsum(self._counts_R) - self._counts_R
+        outputs, _ = join_ranges(first_R[rows], self._counts_R[rows])
         judged_OK = self.current_OK[: len(outputs)].cpu()
         self.confidence_O[outputs] += judged_OK[:, 0]
         self.predicted_OK[outputs] = judged_OK[:, 1:]

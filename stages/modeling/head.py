@@ -112,9 +112,10 @@ class JudgingHead(Head, Protocol):
 
 def judge_labels(logits_OC: torch.Tensor, label_O: torch.Tensor) -> torch.Tensor:
     """[O, 2] the probability of the given label, and the id of the most probable one among the others."""
-    given_O1 = label_O.clamp(min=0)[:, None]  # an output that counts for nothing may have a label below
-    confidence_O = logits_OC.softmax(1).gather(1, given_O1)[:, 0]
-    likely_O = logits_OC.scatter(1, given_O1, -torch.inf).argmax(1)
+    # By a mask: an output that counts for nothing may have a label that is no index.
+    is_given_OC = torch.arange(logits_OC.shape[1], device=logits_OC.device) == label_O[:, None]
+    confidence_O = (logits_OC.softmax(1) * is_given_OC).sum(1)
+    likely_O = logits_OC.masked_fill(is_given_OC, -torch.inf).argmax(1)
     return torch.stack([confidence_O, likely_O.float()], 1)
 
 

@@ -16,6 +16,7 @@ from stages.modeling.device import Compute
 from stages.modeling.encoder import can_keep_states, frozen_states, label_logits, pack
 from stages.modeling.head import ChangingSplit, Split
 
+COUNTED_ROWS = 4096  # at once: the answers of chains are as long as the longest of these
 MAX_STATES = 2**32  # bytes of kept states of a split: with MiniLM in bf16 those of 5 million tokens
 
 Float32s = npt.NDArray[np.float32]
@@ -88,11 +89,16 @@ def keep_frozen_states(model: PreTrainedModel, split: Split, compute: Compute, *
 
 def count_outputs(split: Split) -> npt.NDArray[np.int64]:
     """[R] how many outputs each row has."""
-    rows = np.arange(len(split.lengths))
+    every = np.arange(len(split.lengths))
+    parts = np.array_split(every, -(-len(every) // COUNTED_ROWS))
+    return np.concatenate([_count_of_rows(split, rows) for rows in parts])
+
+
+def _count_of_rows(split: Split, rows: Rows) -> npt.NDArray[np.int64]:
     outputs = split.outputs(rows, token_indices(split, rows)[1])
     if outputs.row_L is not None:
         return np.ones(len(rows), np.int64)
-    row_L = np.searchsorted(np.cumsum(split.lengths), outputs.places_L, side="right")
+    row_L = np.searchsorted(np.cumsum(split.lengths[rows]), outputs.places_L, side="right")
     return np.bincount(row_L, minlength=len(rows))
 
 

@@ -17,13 +17,14 @@ import pyarrow as pa
 import torch
 from transformers import AutoConfig, AutoModelForTokenClassification, PreTrainedModel
 
+from stages.dynamics.recorder import Recorder
 from stages.encoding.files import IGNORED, NO_WORD, EncodedSplit
 from stages.modeling.device import Compute
-from stages.modeling.head import Head, Split
+from stages.modeling.head import Head, JudgingHead, Split
 from stages.tasks.token_classification.model.head import TagHead
 from stages.training.distributed import SINGLE_PROCESS, World
 from stages.training.history import Step
-from stages.training.loop import PendingStep, Settings, train
+from stages.training.loop import PendingStep, Settings, plan_batches, train
 from stages.training.optimizer import MasterWeights
 
 LABELS = 9  # as many as CoNLL-2003 has
@@ -240,4 +241,8 @@ def start(
     """A training run from the same random weights each time."""
     model = make_model(shape, dropout=dropout, seed=settings.seed)
     weights = masters_of(model, split, compute)
-    return Run(model, weights, train(model, weights, split, settings, compute, head=head, done=done, world=world))
+    recorder = None
+    if isinstance(head, JudgingHead):  # as train records it
+        recorder = Recorder(head, split, plan_batches(split, settings), device=compute.device)
+    steps = train(model, weights, split, settings, compute, head=head, done=done, world=world, recorder=recorder)
+    return Run(model, weights, steps)
