@@ -14,7 +14,7 @@ from pipeline.checkout.new_pipeline import write_params_text
 from pipeline.checkout.params_file import apply_settings
 from stages import tokenize, train
 from stages.artifacts import file_digest, read_json
-from tests.promises.kinds import QUICK, write_table, write_tags
+from tests.promises.kinds import QUICK, WINDOWS, write_table, write_tags
 
 TASKS: dict[str, tuple[str, ...]] = {
     "token_classification": (),
@@ -64,7 +64,7 @@ def write_run(folder: Path, task: str, *settings: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(write_params_text(task), encoding="utf-8")
     text = apply_settings(
-        folder / "params.yaml", [*QUICK, *TASKS[task], "train.epochs=4", "evaluate.precision=fp32", *settings]
+        folder / "params.yaml", [*QUICK, *WINDOWS, *TASKS[task], "train.epochs=4", "evaluate.precision=fp32", *settings]
     )
     (folder / "params.yaml").write_text(text, encoding="utf-8")
 

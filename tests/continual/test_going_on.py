@@ -12,6 +12,7 @@ from stages.artifacts import file_digest, folder_digest, read_json
 from stages.continual.parent import describe_labels, find_parent
 from stages.encoding.files import read_manifest
 from stages.errors import CorpusError, ParamsError
+from stages.fitting import fit
 from tests.continual.conftest import Run, quiet
 
 
@@ -38,15 +39,15 @@ def test_old_examples_and_the_parents_answers_change_a_model_in_the_same_way_eac
 
 def stop_after(steps: int, patch: pytest.MonkeyPatch) -> None:
     """Let a training run end after so many steps, with a checkpoint after each."""
-    record_step, clock = train.record_step, itertools.count(step=1000)
+    record_step, clock = fit.record_step, itertools.count(step=1000)
 
     def record_and_stop(*arguments: Any) -> None:
         record_step(*arguments)
         if arguments[0].step > steps and list(Path(".checkpoints").glob("*/step-*")):
             raise InterruptedError
 
-    patch.setattr(train, "record_step", record_and_stop)
-    patch.setattr(train, "time", SimpleNamespace(monotonic=lambda: next(clock), perf_counter=lambda: next(clock)))
+    patch.setattr(fit, "record_step", record_and_stop)
+    patch.setattr(fit, "time", SimpleNamespace(monotonic=lambda: next(clock), perf_counter=lambda: next(clock)))
 
 
 def test_forgetting_is_what_the_parent_scored_less_the_score_of_the_model(run: Run, parent: Path) -> None:

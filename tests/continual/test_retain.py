@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from stages.continual.outputs import NEVER, name_decision, name_outputs
 from torch import nn
 
+from stages.continual.forgetting import name_decision
 from stages.continual.retain import RetainingHead, TaughtSplit
 from stages.encoding.files import IGNORED
 from stages.modeling.batches import collate
-from stages.modeling.classifier import add_crf, crf_of, labels_of
+from stages.modeling.classifier import NEVER, add_crf, crf_of, labels_of, name_outputs
 from stages.modeling.inference import count_outputs
 from stages.tasks.regression.model.head import NumberHead
 from stages.tasks.text_classification.model.head import MultiLabelHead, SingleLabelHead

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from stages import train
+from stages.fitting import fit
 from stages.runtime.signals import CaughtSignals
 from stages.tracking import sync
 from stages.training.checkpoints import Progress
@@ -142,13 +143,13 @@ def kill_at_each_step_once() -> Callable[..., None]:
     """A `record_step` that ends the run after it recorded a step for the first time, before there is a checkpoint."""
     recorded: set[int] = set()
 
-    def record(step: Step, run: train.TrainingRun, progress: Progress) -> None:
+    def record(step: Step, run: fit.TrainingRun, progress: Progress) -> None:
         original(step, run, progress)
         if step.step not in recorded:
             recorded.add(step.step)
             raise KilledError
 
-    original = train.record_step
+    original = fit.record_step
     return record
 
 
@@ -166,12 +167,12 @@ def test_a_stop_after_every_single_step_changes_neither_weights_nor_history(
     training = trainable("stopped", **settings)
     monkeypatch.chdir(training.folder)
     if way == "signal":
-        monkeypatch.setattr(train, "catch_signals", stop_after_one_step)
+        monkeypatch.setattr(fit, "catch_signals", stop_after_one_step)
     else:
-        monkeypatch.setattr(train, "record_step", kill_at_each_step_once())
+        monkeypatch.setattr(fit, "record_step", kill_at_each_step_once())
         clock = itertools.count(step=2)  # seconds: a checkpoint is due after each step
         fast_clock = SimpleNamespace(monotonic=lambda: next(clock), perf_counter=time.perf_counter)
-        monkeypatch.setattr(train, "time", fast_clock)
+        monkeypatch.setattr(fit, "time", fast_clock)
     stops = 0
     while not (training.folder / "data/model").exists():
         try:

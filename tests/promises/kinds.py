@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.checkout.new_pipeline import write_pipeline
 
+WINDOWS = ("tokenize.window_length=32", "tokenize.window_overlap=8")
 SPLITS = {"train": 72, "dev": 24, "test": 72}
 THINGS = {  # with its topic
     "soup": "food", "bread": "food", "coffee": "food", "train": "travel", "taxi": "travel", "ferry": "travel",
@@ -98,7 +99,7 @@ class Kind:
     line: str = "The soup came a week late."
     write_corpus: Callable[[Path], None] = write_table
     parent: str = ""  # the kind from whose registered model this one goes on
-    windows: tuple[str, ...] = ("tokenize.window_length=32", "tokenize.window_overlap=8")
+    windows: tuple[str, ...] = WINDOWS
 
     @property
     def is_error(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from stages import train
+from stages.fitting import fit
 from stages.training.checkpoints import Progress
 from stages.training.distributed import SINGLE_PROCESS
 from stages.training.history import History, Step
@@ -47,7 +47,7 @@ def test_an_epoch_keeps_the_weights_that_score_better_on_dev(
     tmp_path: Path, scores: list[float], average_weights: bool, kept: float, score: float
 ) -> None:
     run, progress = run_with(scores, average_weights=average_weights), Progress(History(tmp_path / "history.jsonl"))
-    train.record_step(SimpleNamespace(read=lambda: STEP, epochs=1), run, progress)  # type: ignore[arg-type]
+    fit.record_step(SimpleNamespace(read=lambda: STEP, epochs=1), run, progress)  # type: ignore[arg-type]
     assert progress.history.dev_score == [score]
     assert {value.item() for master in progress.best_masters for value in master.unique()} == {kept}
     assert all((master == 1).all() for master in run.weights.masters)

@@ -75,13 +75,13 @@ def run(
     weights = make_weights(model, split, COMPUTE["fp32"])
     keep_frozen_states(model, split, COMPUTE["fp32"], batch_tokens=100)
     prepare(model)
-    recorder = Recorder(head, split, plan_batches(split, settings), device=COMPUTE["fp32"].device)
-    steps = [
-        step.read()
-        for step in train(model, weights, split, settings, COMPUTE["fp32"], head=head, world=world, recorder=recorder)
-    ]
-    assert {step.epoch for step in steps} == {1}
-    recorder.end_epoch(1)
+    plan, device = plan_batches(split, settings), COMPUTE["fp32"].device
+    recorder = Recorder(head, split, plan, old_rows=settings.old_rows, device=device)
+    steps = []
+    for queued in train(model, weights, split, settings, COMPUTE["fp32"], head=head, world=world, recorder=recorder):
+        steps.append(queued.read())
+        if queued.ends_epoch:
+            recorder.end_epoch(queued.epoch)
     masters = [master.numpy() for master in weights.snapshot()]
     return steps, masters, CountingWorld.started, recorder.result().confidence_O
 
