@@ -67,7 +67,9 @@ def _use(name: str, training: TrainingRecord, config: Mapping[str, Any], words: 
 
 
 def _data(training: TrainingRecord, record: LineageRecord, words: Presentation) -> str:
-    return f"## Data\n\n`{record.params['data']['dir']}`\n\n{_format(words.tabulate_data(training.datasets))}"
+    replayed = training.parameters["train"].get("replay", {}).get("corpus")
+    old = f", with old examples of `{replayed}`" if replayed else ""
+    return f"## Data\n\n`{record.params['data']['dir']}`{old}\n\n{_format(words.tabulate_data(training.datasets))}"
 
 
 def _scores(metrics: Mapping[str, Any], words: Presentation) -> str:

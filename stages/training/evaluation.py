@@ -1,6 +1,6 @@
 """What evaluate hands to the part `report.evaluation` of a task, and what it gets back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -60,6 +60,7 @@ def describe_training(evaluation: Evaluation, *, data: str, score: str) -> list[
         ("Encoder", str(record.parameters["model"]["pretrained"])),
         *([("Trained weights", record.trained_weights)] if record.weights else []),
         ("Trained on", data),
+        *_describe_old(train),
         ("Epoch kept", f"{record.best_epoch} of {len(record.dev_score)}, by {score} on dev"),
         ("Learning rate", f"{train['learning_rate']:g}, {train['schedule']}"),
         ("Tokens per batch", f"{train['batch_tokens']:,}"),
@@ -68,6 +69,15 @@ def describe_training(evaluation: Evaluation, *, data: str, score: str) -> list[
         ("Train key", record.train_key[:12]),
         *((f"Older corpus {name}", words) for name, words in describe_older({ALSO: evaluation.also})),
     ]
+
+
+def _describe_old(train: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What was done against forgetting; models of before know no such parameters."""
+    replay = train.get("replay", {})
+    if replay.get("corpus"):
+        yield "Old examples", f"{replay['share']:.0%} of an epoch, of {replay['corpus']}"
+    if train.get("retain"):
+        yield "Near its parent", f"by a weight of {train['retain']:g}"
 
 
 def describe_baselines(fitted: Fitted, names: Mapping[str, str], metrics: Mapping[str, Any]) -> list[str]:

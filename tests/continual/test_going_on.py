@@ -54,7 +54,9 @@ def test_forgetting_is_what_the_parent_scored_less_the_score_of_the_model(run: R
     with quiet(parent):
         run(evaluate)
         before = run.metrics()["test"]["primary"]["value"]
-    run(tokenize, train, evaluate, evaluate__also=[str(parent / "corpus")])
+    old = parent / "corpus"
+    replay = {"train__replay__corpus": old, "train__replay__share": 0.25}
+    run(tokenize, train, evaluate, evaluate__also=[str(old)], train__retain=1.0, **replay)
     metrics = run.metrics()
     found = metrics["also"]["corpus"]
     forgetting = found["forgetting"]
@@ -62,7 +64,9 @@ def test_forgetting_is_what_the_parent_scored_less_the_score_of_the_model(run: R
     assert forgetting["after"] == pytest.approx(metrics["test"]["primary"]["value"], abs=1e-6)  # the same test split
     assert forgetting["value"] == pytest.approx(forgetting["before"] - forgetting["after"])
     assert forgetting["low"] <= forgetting["value"] <= forgetting["high"]
-    assert "Older corpus corpus" in Path("data/report/report.html").read_text(encoding="utf-8")
+    report = Path("data/report/report.html").read_text(encoding="utf-8")
+    for words in ("Older corpus corpus", f"25% of an epoch, of {old}", "by a weight of 1"):
+        assert words in report
     encoded = folder_digest(Path("data/encoded"))
     run(tokenize, evaluate__also="[]")
     assert folder_digest(Path("data/encoded")) == encoded  # so that another test set trains no model again

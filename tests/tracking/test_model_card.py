@@ -84,6 +84,22 @@ def test_card_has_the_score_of_each_slice_those_answered_worst_first(primary: st
     assert "## Slices" not in card_of(KINDS["entities"], measure(KINDS["entities"]))
 
 
+def test_card_names_the_corpora_of_old_examples_and_what_was_forgotten() -> None:
+    kind = KINDS["one-label"]
+    metrics = measure(kind)
+    assert "## Older corpora" not in card_of(kind, metrics)
+    forgetting = {"value": 0.1, "low": 0.0, "high": 0.2, "before": 0.9, "after": 0.8}
+    metrics["also"] = {"may": {"primary": metrics["test"]["primary"], "forgetting": forgetting}}
+    training = kind.record()
+    training = replace(
+        training, parameters=training.parameters | {"train": {"seed": 1, "replay": {"corpus": "data/may"}}}
+    )
+    card = write_card("mine", training=training, config=kind.config, metrics=metrics, record=RECORDED, task=kind.parts)
+    assert "with old examples of `data/may`" in card
+    assert "- `may`: macro F1 " in card[card.index("## Older corpora") :]
+    assert "forgotten +0.1000 (+0.0000 to +0.2000), from 0.9000 to 0.8000" in card
+
+
 def test_card_of_many_labels_fits_into_the_database() -> None:
     labels = tuple(f"a label with a long name {number}" for number in range(150))
     kind = replace(KINDS["several-labels"], labels=labels)
