@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from stages.statistics.bootstrap import interval
-from stages.statistics.measure import Counts, Measure, Truths, divide
+from stages.statistics.measure import Counts, Measure, divide
 from stages.tasks.language_modeling.scores.predictions import DOCUMENT, Predictions
 
 PRIMARY, PERPLEXITY = "nats_per_token", "pseudo_perplexity"
@@ -51,8 +51,3 @@ def scores(predictions: Predictions) -> dict[str, Any]:
         "masked_tokens": len(own.gold_L),
         "masked_words": len(own.words),
     }
-
-
-def mean_nats(predictions: Predictions, chosen_L: Truths) -> float:
-    """The mean surprisal of some masked tokens; 0 of none."""
-    return float(predictions.nats_L[chosen_L].mean()) if chosen_L.any() else 0.0
