@@ -4,34 +4,40 @@ import multiprocessing
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from torch import distributed
-from transformers import PreTrainedModel
+from transformers import AutoModelForMaskedLM, PreTrainedModel
 
 from stages.adaptation.adapt import adapt_model
 from stages.continual.retain import RetainingHead, TaughtSplit
 from stages.dynamics.recorder import Recorder
 from stages.encoding.files import EncodedSplit
+from stages.encoding.texts import NO_SECOND, text_schema, texts_of
 from stages.modeling.batches import Batch
 from stages.modeling.classifier import add_crf
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits
-from stages.modeling.head import Head
+from stages.modeling.head import Head, Split
 from stages.modeling.heads.crf import Potentials
 from stages.modeling.inference import count_outputs, keep_frozen_states
+from stages.tasks.language_modeling.model.head import MaskedWordsHead
+from stages.tasks.language_modeling.model.masks import BEGIN, SPECIAL, Masking
+from stages.tasks.language_modeling.model.split import TrainingTexts, mask_in_training
 from stages.tasks.token_classification.model.chains import ChainedSplit
 from stages.tasks.token_classification.model.head import CrfHead, TagHead
 from stages.training import gradients, loop
 from stages.training.distributed import World
 from stages.training.history import Step
 from stages.training.loop import Settings, plan_batches, train
-from tests.modeling.conftest import COMPUTE, random_model, random_split
+from tests.modeling.conftest import COMPUTE, VOCABULARY, random_model, random_split
 from tests.training.test_adaptation import ADAPTATIONS
 from tests.training.test_memory import DROPOUT, SETTINGS
 from tests.training.weights import make_weights
@@ -63,13 +69,15 @@ class CountingWorld(World):
         return super().start_all_reduce(tensor)
 
 
-def run(
-    world: World, split: EncodedSplit, settings: Settings, prepare: Callable[[Any], None], adapt: str = "full"
-) -> Outcome:
+def run(world: World, split: Split, settings: Settings, prepare: Callable[[Any], None], adapt: str = "full") -> Outcome:
     model = random_model(**DROPOUT)
     torch.manual_seed(1)
+    head: Head = TagHead(0.0)
+    if isinstance(split, TrainingTexts):
+        model, head = AutoModelForMaskedLM.from_config(model.config, attn_implementation="eager"), MaskedWordsHead(0.0)
     adapt_model(model, adapt, **ADAPTATIONS[adapt])
-    head: Head = CrfHead(add_crf(model), EVERYTHING) if isinstance(split, ChainedSplit) else TagHead(0.0)
+    if isinstance(split, ChainedSplit):
+        head = CrfHead(add_crf(model), EVERYTHING)
     if isinstance(split, TaughtSplit):
         head = RetainingHead(head, 2.0, torch.arange(0, 9, 2))
     weights = make_weights(model, split, COMPUTE["fp32"])
@@ -102,7 +110,7 @@ def nothing(_: Any) -> None:
 
 
 def run_two(
-    split: EncodedSplit,
+    split: Split,
     meeting: Path,
     settings: Settings = MICRO,
     *,
@@ -136,15 +144,36 @@ def same_masters(left: Outcome, right: Outcome) -> bool:
     return all(np.array_equal(one, other) for one, other in zip(left[1], right[1], strict=True))
 
 
-@pytest.mark.parametrize("with_crf", [False, True])
+def mask(split: EncodedSplit) -> TrainingTexts:
+    """The same rows as windows in which each token is a word, but for the first and the last."""
+    rows = [split.input_ids[start:end] for start, end in pairwise(split.offsets)]
+    columns = {
+        "input_ids": rows,
+        "second": [NO_SECOND] * len(rows),
+        "example": range(len(rows)),
+        "window": [0] * len(rows),
+        "weight": [1.0] * len(rows),
+        "text": [""] * len(rows),
+        "pair": [None] * len(rows),
+        "labels": [[SPECIAL, *[BEGIN] * (len(row) - 2), SPECIAL] for row in rows],
+    }
+    return mask_in_training(texts_of(pa.table(columns, text_schema("labels"))), Masking(0.3, 1, VOCABULARY))
+
+
+SPLITS: dict[str, Callable[[EncodedSplit], Split]] = {
+    "tags": lambda split: split, "crf": ChainedSplit.of, "masked words": mask
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SPLITS)
 def test_two_processes_take_the_steps_of_one_and_stay_alike(
-    split: EncodedSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, with_crf: bool
+    split: EncodedSplit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    split = ChainedSplit.of(split) if with_crf else split
-    alone = run(World(0, 1), split, MICRO, nothing)
-    whole = run_two(split, tmp_path / "whole")
+    own = SPLITS[kind](split)
+    alone = run(World(0, 1), own, MICRO, nothing)
+    whole = run_two(own, tmp_path / "whole")
     monkeypatch.setattr(gradients, "BUCKET_BYTES", 1)
-    pieces = run_two(split, tmp_path / "pieces")
+    pieces = run_two(own, tmp_path / "pieces")
     for outcome in (whole, pieces):
         assert outcome[0][0] == outcome[1][0]
         assert same_masters(*outcome)

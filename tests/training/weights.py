@@ -1,17 +1,15 @@
 """Master weights for tests of training."""
 
-import numpy as np
-import torch
 from transformers import PreTrainedModel
 
-from stages.encoding.files import EncodedSplit
 from stages.modeling.device import Compute
-from stages.training.optimizer import MasterWeights
+from stages.modeling.head import Split
+from stages.training.optimizer import MasterWeights, find_vocabulary
 
 
 def make_weights(
     model: PreTrainedModel,
-    split: EncodedSplit,
+    split: Split,
     compute: Compute,
     *,
     head_lr_multiplier: float = 1.0,
@@ -21,7 +19,7 @@ def make_weights(
     return MasterWeights(
         model,
         compute,
-        vocabulary=torch.from_numpy(np.unique(split.input_ids)).long(),
+        vocabulary=find_vocabulary(model, split.input_ids),
         weight_decay=0.01,
         layerwise_lr_decay=1.0,
         head_lr_multiplier=head_lr_multiplier,

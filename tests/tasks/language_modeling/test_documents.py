@@ -16,6 +16,7 @@ from stages.tasks.language_modeling.data import documents
 from stages.tasks.language_modeling.data.corpus import profile
 from stages.tasks.language_modeling.data.documents import read_documents
 from stages.tasks.language_modeling.model.masks import BEGIN, SPECIAL
+from stages.tasks.language_modeling.tools.conversion import convert
 from tests.tasks.language_modeling.windows import Params, check, encode, write_documents
 
 ODD = "Zoë 👍🏽 ﬀ \u200bnaïve\u0301 مرحبا 中文字 a\u00a0b\u2028c \u202eright\u202c \U0001f469\u200d\U0001f680 ﬁn"
@@ -193,3 +194,18 @@ def test_what_is_missing_is_said_with_what_to_do(
     folder = write(tmp_path / "raw", **splits)
     with pytest.raises(CorpusError, match=message):
         check(folder, tiny_pretrained, **data)
+
+
+def test_an_import_copies_raw_text_as_it_is_and_refuses_labels(tmp_path: Path) -> None:
+    write_documents(tmp_path / "raw")
+    params = tmp_path / "import.yaml"
+    section = f"{{dir: {tmp_path / 'raw'}, document: blank_line}}"
+    params.write_text(f"task: {{name: language_modeling}}\ndata: {section}\n", encoding="utf-8")
+    found = convert(params, tmp_path / "copy")
+    assert found["splits"]["train"]["documents"] == 12
+    for path in (tmp_path / "raw").iterdir():
+        assert (tmp_path / "copy" / path.name).read_bytes() == path.read_bytes()
+    (tmp_path / "raw/train.txt").write_text(LABELLED["train.txt"], encoding="utf-8")
+    with pytest.raises(CorpusError, match=r"columns of words and tags \(CoNLL\)"):
+        convert(params, tmp_path / "other")
+    assert not (tmp_path / "other").exists()

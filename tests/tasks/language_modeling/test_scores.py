@@ -98,6 +98,7 @@ def test_mistakes_have_the_most_surprising_word_first() -> None:
     found = json.loads(json.dumps(scoring.list_mistakes(own)))
     most = [entry["confidence"] for entry in found]
     assert most == sorted(most, reverse=True)
+    assert {entry["document"] for entry in found} <= set(own.slices["document"].to_pylist())
     missed_W = np.array(
         [guess != word for word, guess in zip(own.words.to_pylist(), own.guesses.to_pylist(), strict=True)]
     )

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from stages.statistics.bootstrap import interval
-from stages.statistics.measure import Counts, Measure, Truths, divide
-from stages.tasks.language_modeling.scores.predictions import Predictions
+from stages.statistics.measure import Counts, Measure, divide
+from stages.tasks.language_modeling.scores.predictions import DOCUMENT, Predictions
 
 PRIMARY, PERPLEXITY = "nats_per_token", "pseudo_perplexity"
 
@@ -23,7 +23,7 @@ def measure(predictions: Predictions) -> Measure:
     """The mean surprisal of masked tokens, in nats, with documents as examples."""
     own = predictions
     document_L = own.document_E[own.window_L]
-    documents = len(own.slices["document"].dictionary)
+    documents = len(own.slices[DOCUMENT].dictionary)
     sums = [np.bincount(document_L, weights, minlength=documents) for weights in (own.nats_L, None, own.gold_L)]
     nats_D, count_D, gold_D = (np.asarray(column, np.float64) for column in sums)
     counts = Counts(np.stack([nats_D, count_D]), None)
@@ -51,8 +51,3 @@ def scores(predictions: Predictions) -> dict[str, Any]:
         "masked_tokens": len(own.gold_L),
         "masked_words": len(own.words),
     }
-
-
-def mean_nats(predictions: Predictions, chosen_L: Truths) -> float:
-    """The mean surprisal of some masked tokens; 0 of none."""
-    return float(predictions.nats_L[chosen_L].mean()) if chosen_L.any() else 0.0

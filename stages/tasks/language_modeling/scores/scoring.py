@@ -114,7 +114,8 @@ def mistake_kinds(predictions: Predictions) -> Sequence[str]:  # noqa: ARG001 - 
 def list_mistakes(predictions: Predictions) -> list[dict[str, Any]]:
     """The windows with a masked word that was missed, the most surprising word first; `confidence` is its nats.
 
-    `gold` and `predicted` are lists of a masked word and of what is said in its place.
+    `gold` and `predicted` are lists of a masked word and of what is said in its place, `document` is the file and the
+    line where the window's document begins.
     """
     own = predictions
     missed_W = np.bincount(own.word_L, own.gold_L != own.predicted_L, len(own.words)) > 0
@@ -125,6 +126,7 @@ def list_mistakes(predictions: Predictions) -> list[dict[str, Any]]:
         {
             "example": example + 1,
             **shared.show_texts(own, example),
+            "document": own.slices[files.DOCUMENT][example].as_py(),
             "gold": [[word, word] for word in own.show(example)[0]],
             "predicted": _pair(own, example),
             "kinds": [MISSED, SURPRISING] if most_E[example] > RARE_NATS else [MISSED],

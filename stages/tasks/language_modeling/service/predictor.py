@@ -80,7 +80,10 @@ class MaskFiller:
         found = torch.softmax(logits_OC.double(), 1).topk(min(CANDIDATES, logits_OC.shape[1]))
         return [
             [
-                {"word": str(self.trained.tokenizer.decode([token])).strip(), "score": score}
+                {
+                    "word": self.trained.tokenizer.backend_tokenizer.decode([token], skip_special_tokens=False).strip(),
+                    "score": score,
+                }
                 for token, score in zip(ids, scores, strict=True)
             ]
             for ids, scores in zip(found.indices.tolist(), found.values.tolist(), strict=True)
