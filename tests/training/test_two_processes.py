@@ -25,7 +25,7 @@ from stages.modeling.batches import Batch
 from stages.modeling.classifier import add_crf
 from stages.modeling.dropout import Masks
 from stages.modeling.encoder import label_logits
-from stages.modeling.head import Head, Split
+from stages.modeling.head import Head, JudgingHead, Split
 from stages.modeling.heads.crf import Potentials
 from stages.modeling.inference import count_outputs, keep_frozen_states
 from stages.tasks.language_modeling.model.head import MaskedWordsHead
@@ -84,14 +84,20 @@ def run(world: World, split: Split, settings: Settings, prepare: Callable[[Any],
     keep_frozen_states(model, split, COMPUTE["fp32"], batch_tokens=100)
     prepare(model)
     plan, device = plan_batches(split, settings), COMPUTE["fp32"].device
-    recorder = Recorder(head, split, plan, old_rows=settings.old_rows, device=device)
+    judges = isinstance(head, JudgingHead)
+    recorder = Recorder(head, split, plan, old_rows=settings.old_rows, device=device) if judges else None
     steps = []
     for queued in train(model, weights, split, settings, COMPUTE["fp32"], head=head, world=world, recorder=recorder):
         steps.append(queued.read())
-        if queued.ends_epoch:
+        if queued.ends_epoch and recorder:
             recorder.end_epoch(queued.epoch)
     masters = [master.numpy() for master in weights.snapshot()]
-    return steps, masters, CountingWorld.started, recorder.result().confidence_O
+    return (
+        steps,
+        masters,
+        CountingWorld.started,
+        recorder.result().confidence_O if recorder else np.zeros(0, np.float32),
+    )
 
 
 def one_of_two(

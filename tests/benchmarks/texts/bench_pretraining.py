@@ -29,6 +29,7 @@ from stages.config.tokenize import Params
 from stages.corpus.reading import DataParams, open_corpus
 from stages.corpus.text.diagnostics import Diagnostics
 from stages.corpus.text.documents import document_starts
+from stages.corpus.text.sentences import SPLITS
 from stages.encoding.files import read_split
 from stages.encoding.tokenizer import load_tokenizer
 from stages.modeling.device import Compute, choose_compute, set_deterministic
@@ -139,7 +140,8 @@ def encode_few(name: str, folder: Path, count: int, seed: int) -> Corpus:
     data = DataParams.model_validate(params.data.model_dump() | {"dir": str(folder / "corpus")})
     checked = check_corpus(params.model_copy(update={"data": data}), tokenizer)
     (folder / "encoded").mkdir()
-    checked.encode(folder / "encoded", on_block=lambda _: None)
+    splits = {split: split for split in SPLITS}
+    checked.encode(folder / "encoded", labels=checked.labels, names=splits, on_block=lambda _: None)
     parts = [read_split(folder / "encoded", split) for split in ("train", "dev")]
     return Corpus(checked.labels, *parts, pretrained, tokenizer)
 

@@ -21,7 +21,12 @@ from stages.tracking.version_artifacts import load_task
 from tests.tasks.language_modeling.reports import metrics_of, windows_of
 
 GATE = GateParams(
-    significance_level=0.05, min_score=None, max_drop_per_label=0.05, max_drop_per_slice=None, max_latency_ms=None
+    significance_level=0.05,
+    min_score=None,
+    max_drop_per_label=0.05,
+    max_drop_per_slice=None,
+    max_forgetting=None,
+    max_latency_ms=None,
 )
 LABELS = compare_labels([scoring.LABEL], [scoring.LABEL])
 

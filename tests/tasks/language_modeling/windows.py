@@ -40,5 +40,7 @@ def encode(folder: Path, pretrained: Path, target: Path, **options: Any) -> Mani
     """Encode the corpus of a folder into the new folder `target`."""
     corpus = check(folder, pretrained, **options)
     target.mkdir()
-    counts = corpus.encode(target, on_block=lambda _: None)
+    counts = corpus.encode(
+        target, labels=[], names={split: split for split in ("train", "dev", "test")}, on_block=lambda _: None
+    )
     return Manifest(1, "language_modeling", corpus.labels, corpus.details, "", {}, counts, {})
