@@ -13,7 +13,7 @@ from tests.checkouts import ROOT
 from tests.corpus.examples.conftest import open_files, read_all
 
 PAGE = (ROOT / "data/corpora/README.md").read_text(encoding="utf-8")
-SECTION = PAGE[PAGE.index("## Labelled texts") : PAGE.index("## Keep a corpus")]
+SECTION = PAGE[PAGE.index("## Labelled texts") : PAGE.index("## Raw text")]
 FIRST = "Late again, and nobody called."
 ONE = [["complaint"], ["praise"], ["complaint"]]
 FORMS: dict[str, tuple[str, Wanted, list[list[str]] | list[list[float]]]] = {
