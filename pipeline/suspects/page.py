@@ -14,7 +14,7 @@ TEMPLATE = Path(__file__).parent / "page.html.jinja"
 def render_page(found: dict[str, Any], task: TaskParts) -> str:
     """The page of what `find_suspects` has found. The same suspects give the same text."""
     shown = f"{len(found['suspects']):,} of {found['count']:,}"
-    facts = [("Pipeline", pipeline_folder().as_posix()), ("Split", found["split"]), ("Shown", shown)]
+    facts = [("Pipeline", pipeline_folder().resolve().name), ("Split", found["split"]), ("Shown", shown)]
     return page(
         TEMPLATE,
         FILTERS,

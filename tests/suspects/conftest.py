@@ -84,10 +84,10 @@ class Case:
 CASES = {
     "tags": Case("token_classification", write=write_tags),
     "one label": Case("text_classification", ("data.label=topic",)),
-    "several labels": Case(
-        "text_classification", ("data.label=topics", 'data.label_separator="|"', "task.multi_label=true")
+    "several labels of pairs": Case(
+        "text_classification",
+        ("data.label=topics", 'data.label_separator="|"', "task.multi_label=true", "data.text_pair=pair"),
     ),
-    "pairs": Case("text_classification", ("data.label=topic", "data.text_pair=pair", "task.symmetric=true")),
     "several numbers": Case("regression", ("data.target=[size, age]", "task.primary=rmse")),
 }
 QUICK = (

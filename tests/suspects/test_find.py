@@ -10,11 +10,10 @@ from tests.suspects.conftest import CORPUS, WRONG, Trained, list_texts
 GIVEN = {
     "tags": ["O", "B-sea", "O"],
     "one label": ["sea"],
-    "several labels": ["sea"],
-    "pairs": ["sea"],
+    "several labels of pairs": ["sea"],
     "several numbers": [["size", 9.5], ["age", 10.5]],
 }
-LIKELY: dict[str, Any] = {"tags": ["O", "B-war", "O"], "one label": ["war"], "pairs": ["war"]}
+LIKELY: dict[str, Any] = {"tags": ["O", "B-war", "O"], "one label": ["war"]}
 LINES = {"tags": "train.conll:51"}
 
 
