@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-SHARE, WEIGHT = 0.3, 1.0  # of old examples, and of staying near the parent
+SHARE, WEIGHT = 0.3, 2.0  # of old examples, and of staying near the parent
 SECONDS = "training/seconds"  # a metric of the run of a training
 Settings = Callable[[Part, Part | None], list[str]]  # of a step, by its part and the one before
 

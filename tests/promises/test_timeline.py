@@ -70,7 +70,7 @@ def test_ways_differ_in_what_they_read() -> None:
     january, february = (Part(name, Path(name), Path(f"upto-{name}")) for name in ("jan", "feb"))
     assert WAYS["restart"](february, january) == ["data.dir=upto-feb"]
     assert WAYS["go-on"](february, january) == ["data.dir=feb"]
-    assert WAYS["retain"](february, january) == ["data.dir=feb", "train.retain=1.0"]
+    assert WAYS["retain"](february, january) == ["data.dir=feb", "train.retain=2.0"]
     assert WAYS["replay"](february, january)[1] == 'train.replay={"corpus": "upto-jan", "share": 0.3}'
     assert {tuple(way(january, None)) for way in WAYS.values()} == {("data.dir=upto-jan",), ("data.dir=jan",)}
 
