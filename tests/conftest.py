@@ -17,7 +17,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import settings
 
-from tests.checkouts import DEMO, ROOT, Project, Trainable, checkout, run_stages, write_params, write_small_corpus
+from tests.checkouts import ROOT, Project, Trainable, checkout, run_stages, write_params, write_small_corpus
 from tests.processes import BIN, free_port, prefect_server, processes_in
 
 settings.register_profile("house", deadline=None)  # no test asserts a time
@@ -33,6 +33,7 @@ needs_corpora = pytest.mark.skipif(not CORPORA.is_dir(), reason="the real corpor
 
 
 DURATIONS = Path(__file__).with_name("durations.json")  # seconds of each file, by which files are spread over processes
+VOCABULARY = Path(__file__).with_name("vocabulary.txt")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -106,21 +107,20 @@ def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 @pytest.fixture(scope="session")
 def tiny_pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT with random weights and a WordPiece tokenizer trained on the demo corpus, in the Hugging Face layout."""
+    """A BERT with random weights and a small WordPiece tokenizer, in the Hugging Face layout."""
     return make_once(tmp_path_factory, "pretrained", write_pretrained)
 
 
 def write_pretrained(folder: Path) -> None:
+    """Its vocabulary was learnt from the demo corpus once: `WordPieceTrainer` makes another one each time."""
     import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import BertConfig, BertModel, BertTokenizer
 
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    words = VOCABULARY.read_text(encoding="utf-8").splitlines()
+    tokenizer = Tokenizer(models.WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    words = [line.split(" ")[0] for line in (DEMO / "train.conll").read_text(encoding="utf-8").splitlines()]
-    tokenizer.train_from_iterator(words, trainers.WordPieceTrainer(vocab_size=800, special_tokens=specials))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )

@@ -100,7 +100,9 @@ def commit() -> None:
         subprocess.run(["git", *words], check=True, capture_output=True)
 
 
-@pytest.fixture(scope="module", params=KINDS)
+@pytest.fixture(
+    scope="module", params=[pytest.param(name, marks=[pytest.mark.slow] * kind.is_slow) for name, kind in KINDS.items()]
+)
 def pipeline(request: pytest.FixtureRequest, project: Path) -> Pipeline:
     """The pipelines of all kinds, one after another; of those of ADAPTED where a test asks for them.
 

@@ -100,6 +100,7 @@ class Kind:
     write_corpus: Callable[[Path], None] = write_table
     parent: str = ""  # the kind from whose registered model this one goes on
     windows: tuple[str, ...] = WINDOWS
+    is_slow: bool = False  # whether its versions are for `make test-slow`
 
     @property
     def is_error(self) -> bool:
@@ -139,6 +140,7 @@ KINDS = {  # each costs four training runs: as few as show all that pipelines of
         line="The [MASK] came a week late.",
         write_corpus=write_raw,
         windows=("tokenize.window_length=32",),
+        is_slow=True,
     ),
     "several numbers": Kind("regression", "RMSE", ("data.target=[severity, days]", "task.primary=rmse")),
 }
@@ -163,6 +165,8 @@ ADAPTED = {  # what differs from the above in training alone: it is resumed and 
     "frozen layers": Kind("regression", "Pearson", ("data.target=severity", "model.adapt=freeze", "model.freeze=1")),
 }
 ALL = KINDS | ADAPTED
+PARENTS = {kind.parent for kind in ALL.values()}
+DISTINCT = [name for name in ALL if name not in PARENTS]  # a child trains as its parent does, and more
 ONE_OF_EACH_TASK = ("tags", "pairs", "raw-text", "several-numbers")  # folders, where one kind of each task is enough
 # Words that commands must not use of these tasks, for they belong to others.
 FOREIGN = {

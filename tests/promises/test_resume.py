@@ -12,12 +12,12 @@ from tests import preloaded
 from tests.checkouts import ROOT, set_in
 from tests.processes import PATIENCE, start
 from tests.promises.conftest import Pipeline
-from tests.promises.kinds import ALL
+from tests.promises.kinds import DISTINCT
 
 pytestmark = pytest.mark.filterwarnings("ignore:_NoneStep.value:DeprecationWarning")  # pygtrie, under DVC
 
 
-@pytest.mark.parametrize("pipeline", ALL, indirect=True)
+@pytest.mark.parametrize("pipeline", DISTINCT, indirect=True)
 def test_killed_training_run_resumes_with_the_bytes_of_an_undisturbed_one(
     pipeline: Pipeline, caplog: pytest.LogCaptureFixture
 ) -> None:

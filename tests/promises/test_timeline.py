@@ -32,6 +32,7 @@ def write_months(folder: Path) -> None:
             table.writerows((*row[:3], MONTHS[number % 2]) for number, row in enumerate(rows))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pipeline", ["adapters"], indirect=True)
 def test_months_are_played(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     def run_stale(states: Sequence[StageState]) -> None:
