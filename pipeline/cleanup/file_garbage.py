@@ -122,7 +122,7 @@ def find_fetched() -> Iterator[Garbage]:
     for folder in folders:
         if folder.name not in pinned:
             size = sum(path.stat().st_size for path in folder.iterdir())
-            yield Garbage("pretrained", f"fetched model {folder.name[:12]}", "no pipeline goes on from it", size,
+            yield Garbage("pretrained", f"fetched model {folder.name[:12]}", "no pipeline is trained from it", size,
                           (str(folder),))  # fmt: skip
 
 

@@ -122,7 +122,7 @@ def _judge_versions(client: "MlflowClient", referenced: set[str], on_line: Calla
 
 
 def _keep_ancestors(judged: list[_Judged], on_line: Callable[[str], None]) -> list[_Judged]:
-    """The same versions; those stay that a version which stays went on from: without them it cannot be rebuilt."""
+    """The same versions; those stay that a version which stays was trained from: without them it cannot be rebuilt."""
     by_name = {(each.version.name, int(each.version.version)): each for each in judged}
     waiting = [each for each in judged if each.stays]
     while waiting:
@@ -130,7 +130,7 @@ def _keep_ancestors(judged: list[_Judged], on_line: Callable[[str], None]) -> li
         parent = find_parent_version(child.lineage.record.params.get("model", {})) if child.lineage else None
         found = by_name.get((parent.name, parent.version or 0)) if parent else None
         if parent and found and not found.stays:
-            on_line(f"{parent.reference} stays: {child.version.name}/{child.version.version} goes on from it")
+            on_line(f"{parent.reference} stays: {child.version.name}/{child.version.version} was trained from it")
             by_name[parent.name, int(found.version.version)] = stays = replace(found, stays=True)
             waiting.append(stays)
     return list(by_name.values())

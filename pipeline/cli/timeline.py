@@ -55,7 +55,7 @@ def timeline(
         raise UserError(f"--ways {ways}: name each of {', '.join(WAYS)} once at most, with commas between")
     if (by is None) == (not places):
         raise UserError("name either the folders of the parts, or the column that cuts data.dir: --by COLUMN")
-    again = "stopped; what was computed is kept, and the same command goes on from there"
+    again = "stopped; what was computed is kept, and the same command resumes from there"
     with checkout_lock(on_wait=err.print), exit_on_interrupt(again):
         _play(places, by, chosen, target, as_json=as_json)
 

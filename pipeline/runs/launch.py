@@ -63,9 +63,9 @@ def prepare_run(settings: list[str]) -> list[StageState]:
 
 
 def pin_pretrained(settings: list[str]) -> list[str]:
-    """The settings that pin the registered model which the current pipeline, with `settings`, goes on from.
+    """The settings that pin the registered model which the current pipeline, with `settings`, is trained from.
 
-    None if it goes on from no such model, or from one that is pinned.
+    None if that is no such model, or one that is pinned.
     """
     from stages.params import parse_document, read_text
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 SHARE, WEIGHT = 0.3, 2.0  # of old examples, and of staying near the parent
-SECONDS = "training/seconds"  # a metric of the run of a training
+SECONDS = "training/seconds"  # a metric of a training run
 Settings = Callable[[Part, Part | None], list[str]]  # of a step, by its part and the one before
 
 
@@ -82,7 +82,7 @@ class Step:
 def play(parts: Sequence[Part], ways: Sequence[str], *, on_step: Callable[[Step], None]) -> list[Step]:
     """Run every step of every way; params.yaml is as before at the end, and so is what was fresh by it.
 
-    UserError if a run cannot start or fails. What was computed is kept: the same call goes on from there.
+    UserError if a run cannot start or fails. What was computed is kept: the same call resumes from there.
     """
     steps: list[Step] = []
     with _keep_params() as restore:
@@ -108,15 +108,18 @@ def _share_settings(parts: Sequence[Part], way: str) -> list[str]:
 
 @contextmanager
 def _keep_params() -> Iterator[Callable[[], None]]:
-    """Yield what restores params.yaml; at the end restore it, with the outputs of the pipeline if they were fresh."""
+    """Yield what restores params.yaml; at the end restore it, with the outputs of the pipeline if they were fresh.
+
+    A signal or an error leaves the outputs to the next run: nothing is started after it.
+    """
     before, was_fresh = read_text(locate(PARAMS)), all(state.fresh for state in stage_states())
     try:
         yield lambda: write_params(before)
     finally:
         write_params(before)
         renew_dag()
-        if was_fresh:
-            run_stale(stage_states())
+    if was_fresh:
+        run_stale(stage_states())
 
 
 def _run_step(

@@ -76,7 +76,7 @@ class TestGoingOn:
         found = find_in_mlflow(set(), 0.0, said.append)[0]
         client.set_registered_model_alias("crf", "challenger", "1")
         assert not [each.what for each in found if each.kind == "version" and each.what.startswith(("crf/", "going"))]
-        assert f"crf/1 stays: {child.model}/1 goes on from it" in said
+        assert f"crf/1 stays: {child.model}/1 was trained from it" in said
 
     def test_fetched_files_that_are_gone_are_fetched_again(self, child: Pipeline) -> None:
         shutil.rmtree(FETCHED)

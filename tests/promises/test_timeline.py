@@ -67,6 +67,22 @@ def test_months_are_played(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) 
     assert (ancestor["name"], ancestor["version"]) == ("adapters-replay", 1)
 
 
+def test_nothing_is_started_after_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[object] = []
+    monkeypatch.chdir(tmp_path)
+    Path("params.yaml").write_text("train: {epochs: 5}\n", encoding="utf-8")
+    for name, stand_in in (("stage_states", list), ("renew_dag", lambda: None), ("run_stale", started.append)):
+        monkeypatch.setattr(play, name, stand_in)
+    with pytest.raises(KeyboardInterrupt), play._keep_params():
+        Path("params.yaml").write_text("train: {epochs: 9}\n", encoding="utf-8")
+        raise KeyboardInterrupt
+    assert Path("params.yaml").read_text(encoding="utf-8") == "train: {epochs: 5}\n"
+    assert started == []
+    with play._keep_params():
+        pass
+    assert started == [[]]
+
+
 def test_ways_differ_in_what_they_read() -> None:
     january, february = (Part(name, Path(name), Path(f"upto-{name}")) for name in ("jan", "feb"))
     assert WAYS["restart"](february, january) == ["data.dir=upto-feb"]
