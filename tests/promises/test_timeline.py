@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -73,9 +74,9 @@ def test_nothing_is_started_after_an_error(tmp_path: Path, monkeypatch: pytest.M
     Path("params.yaml").write_text("train: {epochs: 5}\n", encoding="utf-8")
     for name, stand_in in (("stage_states", list), ("renew_dag", lambda: None), ("run_stale", started.append)):
         monkeypatch.setattr(play, name, stand_in)
+    stop = Mock(side_effect=KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt), play._keep_params():
-        Path("params.yaml").write_text("train: {epochs: 9}\n", encoding="utf-8")
-        raise KeyboardInterrupt
+        stop(Path("params.yaml").write_text("train: {epochs: 9}\n", encoding="utf-8"))
     assert Path("params.yaml").read_text(encoding="utf-8") == "train: {epochs: 5}\n"
     assert started == []
     with play._keep_params():
