@@ -1,4 +1,4 @@
-"""The parent of a model: a model of the same task that its training goes on from, in place of a bare encoder."""
+"""The parent of a model: a model of the same task that its training starts from, in place of a bare encoder."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -37,8 +37,8 @@ def require_parent(pretrained: Path, task: str) -> Parent:
     parent = find_parent(pretrained, task)
     if parent is None:
         raise ParamsError(
-            f"train.retain is set, but model.pretrained ({pretrained}) holds no model of the task {task}. Name the "
-            "folder of one, whose answers are retained then, or: tuneline run --set train.retain=0.0"
+            f"train.retain is set, but model.pretrained ({pretrained}) holds no model of the task {task}. Name "
+            "one, as models:/NAME@champion, whose answers are retained then, or: tuneline run --set train.retain=0.0"
         )
     return parent
 

@@ -17,9 +17,10 @@ import torch
 from stages.continual.parent import Parent
 from stages.encoding.files import Outputs
 from stages.encoding.windows import join_ranges
+from stages.errors import ParamsError
 from stages.modeling.classifier import load_classifier
 from stages.modeling.device import Compute, move_to
-from stages.modeling.head import Head, JudgingHead, Rows, Split
+from stages.modeling.head import DistillableHead, Head, JudgingHead, Rows, Split
 from stages.modeling.inference import count_outputs, each_batch
 from stages.training.distributed import World
 
@@ -47,7 +48,7 @@ class TaughtSplit:
 class RetainingHead:
     """A head whose loss has, by this weight, the distance from the parent's answers."""
 
-    head: Head
+    head: DistillableHead
     weight: float
     known_K: torch.Tensor  # among the labels of the model those that the parent knows
 
@@ -56,16 +57,6 @@ class RetainingHead:
         *own, parent_OK = answers
         distance = self.head.retain(logits_OC, parent_OK, self.known_K, tuple(own))
         return self.head.loss(logits_OC, tuple(own)) + self.weight * distance
-
-    def retain(
-        self,
-        logits_OC: torch.Tensor,
-        parent_OK: torch.Tensor,
-        known_K: torch.Tensor,
-        answers: tuple[torch.Tensor, ...],
-    ) -> torch.Tensor:
-        """That of the head."""
-        return self.head.retain(logits_OC, parent_OK, known_K, answers)
 
     @property
     def judged(self) -> int:
@@ -88,7 +79,15 @@ def retain(
     weight: float,
     batch_tokens: int,
 ) -> tuple[Head, Split]:
-    """The head and the split of a training run that stays near its parent; `labels` are those of the model."""
+    """The head and the split of a training run that stays near its parent; `labels` are those of the model.
+
+    ParamsError if the task has no such distance, as where other words are masked in each step.
+    """
+    if not isinstance(head, DistillableHead):
+        raise ParamsError(
+            f"train.retain is {weight:g}, but the task {parent.record.task} has no answers that a parent could give "
+            "before training: tuneline run --set train.retain=0.0"
+        )
     known = [label for label in labels if label in parent.labels]
     columns = [parent.labels.index(label) for label in known]
     first_R = np.append(0, np.cumsum(count_outputs(split), dtype=np.int64))

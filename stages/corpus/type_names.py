@@ -58,7 +58,7 @@ def require_shared(place: Path, names: Collection[str], known: Collection[str]) 
     if not set(names) & set(known):
         own, others = (", ".join(map(format_type, sorted(each)[:SHOWN_NAMES])) for each in (names, known))
         raise CorpusError(
-            f"{place}: none of its labels ({own}) is a label of data.dir or of the model that training goes on from "
+            f"{place}: none of its labels ({own}) is a label of data.dir or of the model that training starts from "
             f"({others}), so it is no corpus of old examples. Name another one: "
             "tuneline run --set train.replay.corpus=FOLDER"
         )

@@ -60,7 +60,7 @@ class TaskData(Protocol):
     ) -> tuple[list[str], dict[str, Any]]:
         """The labels and the details of a model that learns from these checked corpora, the first of which is new.
 
-        `known` are the labels of the model that its training goes on from, none without one, and `decision` is what was
+        `known` are the labels of the model that its training starts from, none without one, and `decision` is what was
         fitted for that (see `fit_decision`).
         """
 

@@ -73,6 +73,11 @@ class Head(Protocol):
     def loss(self, logits_OC: torch.Tensor, answers: tuple[torch.Tensor, ...]) -> torch.Tensor:
         """The loss summed over the outputs; the engine divides it by the `weight` of the whole batch."""
 
+
+@runtime_checkable
+class DistillableHead(Head, Protocol):
+    """A head that also says how far the model is from the answers of its parent; see stages/continual/."""
+
     def retain(
         self,
         logits_OC: torch.Tensor,

@@ -1,5 +1,6 @@
 """The second term of the loss by its formula, for each head, and the parent's answers where they belong."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,15 +9,18 @@ import torch
 from torch import nn
 
 from stages.continual.forgetting import name_decision
-from stages.continual.retain import RetainingHead, TaughtSplit
+from stages.continual.retain import RetainingHead, TaughtSplit, retain
 from stages.encoding.files import IGNORED
+from stages.errors import ParamsError
 from stages.modeling.batches import collate
 from stages.modeling.classifier import NEVER, add_crf, crf_of, labels_of, name_outputs
 from stages.modeling.inference import count_outputs
+from stages.tasks.language_modeling.model.head import MaskedWordsHead
 from stages.tasks.regression.model.head import NumberHead
 from stages.tasks.text_classification.model.head import MultiLabelHead, SingleLabelHead
 from stages.tasks.token_classification.model.head import TagHead
-from tests.modeling.conftest import random_model, random_split
+from stages.training.distributed import SINGLE_PROCESS
+from tests.modeling.conftest import COMPUTE, random_model, random_split
 
 KNOWN = torch.tensor([2, 0])  # of four labels the parent knows these, in this order
 WEIGHT = torch.tensor([1.0, 0.5, 0.0])
@@ -101,3 +105,12 @@ def test_outputs_are_those_of_the_same_names_and_others_are_never_predicted(*, w
     decision = {"temperature": 1.5, "thresholds": [0.1, 0.2, 0.3]}
     assert name_decision(decision, before, ["c", "x", "a"]) == {"temperature": 1.5, "thresholds": [0.3, 1.0, 0.1]}
     assert name_decision({"thresholds": None}, before, ["a"]) == {"thresholds": None}
+
+
+def test_a_head_without_such_a_distance_is_refused() -> None:
+    parent: Any = SimpleNamespace(record=SimpleNamespace(task="language_modeling"))
+    with pytest.raises(ParamsError, match=r"train.retain is 2, but the task language_modeling has no answers .*=0\.0"):
+        retain(
+            MaskedWordsHead(0.0), random_split([5]), parent, [], COMPUTE["fp32"], SINGLE_PROCESS,
+            weight=2.0, batch_tokens=64,
+        )  # fmt: skip

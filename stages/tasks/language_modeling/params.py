@@ -1,6 +1,6 @@
 """The section `task` of params.yaml: masked words of raw text."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -16,9 +16,3 @@ class LanguageModelParams(TaskParams):
 
 PRETRAINS = True  # what these models learn is of use for every task
 SECTIONS: dict[str, type[Section]] = {"task": LanguageModelParams}
-
-
-def check_train(_: LanguageModelParams, train: Any) -> None:
-    """Raise ValueError if the section `train` does not fit the task."""
-    if train.retain:
-        raise ValueError("retain: the masked words are others in each step, so a parent cannot answer them beforehand")

@@ -36,16 +36,6 @@ class MaskedWordsHead:
             logits_OC, gold_O, ignore_index=IGNORED, reduction="sum", label_smoothing=self.label_smoothing
         )
 
-    def retain(
-        self,
-        logits_OC: torch.Tensor,
-        parent_OK: torch.Tensor,
-        known_K: torch.Tensor,
-        answers: tuple[torch.Tensor, ...],
-    ) -> torch.Tensor:
-        """Not possible: the masked words are others in each step (see `check_train` in params.py)."""
-        raise NotImplementedError
-
 
 def read_split(folder: Path, split: str, manifest: Manifest, task: LanguageModelParams) -> MaskedTexts:
     """Map an encoded split into memory; ArtifactError if it is missing or damaged."""

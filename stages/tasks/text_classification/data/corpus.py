@@ -56,7 +56,7 @@ def check_corpus(params: Any, tokenizer: "PreTrainedTokenizerFast", *, is_older:
 def combine(
     corpora: Sequence[CheckedExamples], known: Sequence[str], _: Mapping[str, Any]
 ) -> tuple[list[str], dict[str, Any]]:
-    """The labels of all corpora and of the model that training goes on from, with their counts in train of all."""
+    """The labels of all corpora and of the model that training starts from, with their counts in train of all."""
     for older in corpora[1:]:
         require_shared(older.corpus.place, older.labels, {*known, *corpora[0].labels})
     labels = sorted({label for each in corpora for label in each.labels} | set(known))

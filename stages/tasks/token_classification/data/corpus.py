@@ -128,7 +128,7 @@ def check_corpus(params: Any, tokenizer: "PreTrainedTokenizerFast", *, is_older:
 def combine(
     corpora: Sequence[TaggedCorpus], known: Sequence[str], _: Mapping[str, Any]
 ) -> tuple[list[str], dict[str, Any]]:
-    """The tags of the types of all corpora and of the model that training goes on from; the scheme of the first."""
+    """The tags of the types of all corpora and of the model that training starts from; the scheme of the first."""
     types = {tag[2:] for tag in known if tag[2:]} | set(corpora[0].profile.reader.types)
     for older in corpora[1:]:
         require_shared(older.corpus.place, older.profile.reader.types, types)

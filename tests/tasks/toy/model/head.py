@@ -20,15 +20,6 @@ class SquaredError:
         number_O, weight_O = answers
         return ((logits_OC[:, 0] - number_O).square() * weight_O).sum()
 
-    def retain(
-        self,
-        logits_OC: torch.Tensor,
-        parent_OK: torch.Tensor,
-        known_K: torch.Tensor,
-        answers: tuple[torch.Tensor, ...],
-    ) -> torch.Tensor:
-        return ((logits_OC[:, known_K] - parent_OK)[:, 0].square() * answers[1]).sum()
-
 
 def read_split(folder: Path, split: str, manifest: Manifest, task: Any) -> TextSplit:
     texts = read_texts(folder, *manifest.files(split))
